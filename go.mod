@@ -1,0 +1,3 @@
+module github.com/convkit/rediskit
+
+go 1.26.0
