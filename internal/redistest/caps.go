@@ -1,0 +1,35 @@
+package redistest
+
+import "testing"
+
+// Cap names something that redis-server does and miniredis does not.
+type Cap struct {
+	name  string
+	probe []any // a harmless command that only an able server accepts
+}
+
+// What Needs may ask for. Eviction, output-buffer limits, replication and
+// persistence need a server of the test's own: see Start.
+var (
+	ACL           = Cap{"ACL", []any{"acl", "whoami"}}
+	ClientID      = Cap{"CLIENT ID", []any{"client", "id"}}
+	ClientKill    = Cap{"CLIENT KILL", []any{"client", "kill", "id", "999999999999"}}
+	ClientList    = Cap{"CLIENT LIST", []any{"client", "list", "id", "999999999999"}}
+	Config        = Cap{"CONFIG", []any{"config", "get", "maxmemory"}}
+	FullInfo      = Cap{"INFO memory", []any{"info", "memory"}}
+	ShardedPubSub = Cap{"SPUBLISH", []any{"spublish", "nobody", ""}}
+	Tracking      = Cap{"CLIENT TRACKING", []any{"client", "tracking", "off"}}
+)
+
+// Needs skips the test if the server lacks any of caps.
+func (s *Server) Needs(t testing.TB, caps ...Cap) {
+	t.Helper()
+	for _, c := range caps {
+		if !s.Can(c) {
+			t.Skipf("%s has no %s", s.name, c.name)
+		}
+	}
+}
+
+// Can says whether the server has c.
+func (s *Server) Can(Cap) bool { return s.Real() }

@@ -1,0 +1,246 @@
+package redistest
+
+import (
+	"bytes"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// Proxy forwards TCP connections to a Redis server and breaks them on demand.
+// It sees whole commands and replies, and pairs them in order, which is exact
+// on connections that do not subscribe. TLS passes through unseen: there only
+// whole connections can be broken. All methods take effect at once and may be
+// called from any goroutine.
+type Proxy struct {
+	t      testing.TB
+	addr   string
+	target string
+	run    sync.WaitGroup
+
+	mu       sync.Mutex
+	listener net.Listener // nil while down
+	links    map[*link]bool
+	flowing  chan struct{} // closed while bytes flow
+	delay    time.Duration
+	faults   []*fault
+	accepted int
+	requests map[string]int
+}
+
+// fault is what shall happen to the reply of the next command with match.
+type fault struct {
+	match []byte
+	drop  bool
+	delay time.Duration
+	done  chan struct{}
+}
+
+// StartProxy starts a proxy to target that ends with the test.
+func StartProxy(t testing.TB, target string) *Proxy {
+	t.Helper()
+	port, err := freePort()
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Proxy{
+		t: t, addr: loopback(port), target: target,
+		links: map[*link]bool{}, flowing: make(chan struct{}), requests: map[string]int{},
+	}
+	close(p.flowing)
+	p.Up()
+	t.Cleanup(func() {
+		p.Down()
+		p.run.Wait()
+	})
+	return p
+}
+
+// Addr is the proxy's host:port.
+func (p *Proxy) Addr() string { return p.addr }
+
+// Down refuses new connections and closes those that are open.
+func (p *Proxy) Down() {
+	p.mu.Lock()
+	if p.listener != nil {
+		p.listener.Close()
+		p.listener = nil
+	}
+	p.mu.Unlock()
+	p.Cut()
+}
+
+// Up ends Down.
+func (p *Proxy) Up() {
+	p.t.Helper()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != nil {
+		return
+	}
+	l, err := net.Listen("tcp", p.addr)
+	if err != nil {
+		p.t.Fatalf("listen for the proxy: %v", err)
+	}
+	p.listener = l
+	p.run.Go(func() { p.accept(l) })
+}
+
+// Cut closes all open connections, on both sides. New ones are welcome.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.close()
+	}
+	clear(p.links)
+}
+
+// BlackHole keeps connections open and accepts new ones, but lets no byte
+// through in either direction, nor the news that one side has closed.
+func (p *Proxy) BlackHole() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isFlowing() {
+		p.flowing = make(chan struct{})
+	}
+}
+
+// Heal ends BlackHole: what was held back is delivered, as after a partition
+// that was shorter than TCP's patience. It ends Delay too.
+func (p *Proxy) Heal() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = 0
+	if !p.isFlowing() {
+		close(p.flowing)
+	}
+}
+
+// Delay holds back each reply for d from now on; zero ends it. A pipeline of n
+// commands takes n times d.
+func (p *Proxy) Delay(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.delay = d
+}
+
+// DropReply lets the next command that contains match reach the server,
+// swallows its reply, and ends the stream to the client: the server did it and
+// the client cannot know. In a pipeline the replies before it arrive; those
+// after it are lost too, though their commands were executed. match is part of
+// a name, key or argument in any case; if empty, the next command is meant, a
+// handshake's included. The result is closed once the reply has been
+// swallowed. Faults are kept in order; each strikes once.
+func (p *Proxy) DropReply(match string) <-chan struct{} {
+	return p.add(&fault{match: []byte(match), drop: true})
+}
+
+// DelayReply holds back for d the reply to the next command that contains
+// match. The result is closed once the server has answered, before the wait.
+func (p *Proxy) DelayReply(match string, d time.Duration) <-chan struct{} {
+	return p.add(&fault{match: []byte(match), delay: d})
+}
+
+// Connections counts the connections accepted so far.
+func (p *Proxy) Connections() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.accepted
+}
+
+// Open counts the connections that are open.
+func (p *Proxy) Open() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.links)
+}
+
+// Requests counts the commands forwarded so far, handshakes included, or only
+// those of the given names, such as "PUBLISH".
+func (p *Proxy) Requests(names ...string) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	sum := 0
+	if len(names) == 0 {
+		for _, n := range p.requests {
+			sum += n
+		}
+	}
+	for _, name := range names {
+		sum += p.requests[strings.ToUpper(name)]
+	}
+	return sum
+}
+
+func (p *Proxy) add(f *fault) <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f.match, f.done = bytes.ToLower(f.match), make(chan struct{})
+	p.faults = append(p.faults, f)
+	return f.done
+}
+
+// isFlowing needs p.mu.
+func (p *Proxy) isFlowing() bool {
+	select {
+	case <-p.flowing:
+		return true
+	default:
+		return false
+	}
+}
+
+func (p *Proxy) accept(ln net.Listener) {
+	for {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		l := &link{proxy: p, client: conn, closed: make(chan struct{})}
+		if !p.admit(ln, l) {
+			conn.Close()
+		}
+	}
+}
+
+// latency is what Delay set.
+func (p *Proxy) latency() time.Duration {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.delay
+}
+
+// admit refuses what was accepted just before Down.
+func (p *Proxy) admit(ln net.Listener, l *link) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.listener != ln {
+		return false
+	}
+	p.accepted++
+	p.links[l] = true
+	p.run.Go(func() {
+		l.serve()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		delete(p.links, l)
+	})
+	return true
+}
+
+// forward counts a command and says which fault its reply shall meet.
+func (p *Proxy) forward(command []byte) *fault {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.requests[commandName(command)]++
+	for i, f := range p.faults {
+		if bytes.Contains(bytes.ToLower(command), f.match) {
+			p.faults = append(p.faults[:i:i], p.faults[i+1:]...)
+			return f
+		}
+	}
+	return nil
+}

@@ -1,0 +1,109 @@
+// Package redistest runs one test against two servers, miniredis and a real
+// redis-server, and breaks what a test wants broken: processes that are
+// killed, paused or restarted, connections that lose replies, failovers,
+// clusters, and clocks that pass five minutes in a millisecond.
+//
+// A package that uses it has one TestMain:
+//
+//	func TestMain(m *testing.M) { redistest.Main(m) }
+//
+// and tests of this shape:
+//
+//	func TestSetExpires(t *testing.T) {
+//		t.Parallel()
+//		redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+//			rdb := s.Client()
+//			...
+//			s.Advance(100 * time.Millisecond)
+//		})
+//	}
+//
+// Every server listens on loopback only, on a port of its own, and ends with
+// the test that started it; the shared redis-server ends with the test binary.
+// On Linux they also end when the test binary is killed. A test that needs
+// redis-server is skipped where none is installed, and fails there when
+// REDISTEST_REQUIRE=1 is set.
+package redistest
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+// Main is the body of TestMain. It runs the tests, ends every process that
+// they left behind, fails the run if a goroutine outlived a passing one, and
+// exits. In a process started by Spawn it runs that Child instead.
+func Main(m *testing.M) {
+	if name, ok := os.LookupEnv(childEnv); ok {
+		code := runChild(name)
+		endProcesses()
+		os.Exit(code)
+	}
+	code := m.Run()
+	endProcesses()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, "redistest: the tests passed but left goroutines behind:", err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// Run runs test twice, as the parallel subtests "miniredis" and "redis". The
+// first has a miniredis of its own; the second shares one redis-server with
+// every other test of the binary, so it must keep to keys under s.Prefix()
+// and must not change what others rely on (CONFIG SET, FLUSHALL, SCRIPT FLUSH):
+// use Start for that.
+func Run(t *testing.T, test func(t *testing.T, s *Server)) {
+	t.Helper()
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		test(t, Mini(t))
+	})
+	RunReal(t, test)
+}
+
+// RunReal is Run without miniredis.
+func RunReal(t *testing.T, test func(t *testing.T, s *Server)) {
+	t.Helper()
+	t.Run("redis", func(t *testing.T) {
+		t.Parallel()
+		test(t, Real(t))
+	})
+}
+
+// Eventually polls cond every few milliseconds until it holds, and fails the
+// test if it has not after ten seconds; what says what was awaited. Inside
+// Bubble the ten seconds are the bubble's. Call it from the test's goroutine.
+func Eventually(t testing.TB, cond func() bool, what ...any) {
+	t.Helper()
+	for deadline := time.Now().Add(patience); !cond(); time.Sleep(pollEvery) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", patience, fmt.Sprint(what...))
+		}
+	}
+}
+
+const (
+	patience  = 10 * time.Second
+	pollEvery = 2 * time.Millisecond
+)
+
+// requireProgram skips the test where program is missing, or fails it if the
+// run was told that everything must be there.
+func requireProgram(t testing.TB, program string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err == nil {
+		return
+	}
+	if os.Getenv("REDISTEST_REQUIRE") == "1" {
+		t.Fatalf("%s is not installed, and REDISTEST_REQUIRE=1 says that it must be", program)
+	}
+	t.Skipf("%s is not installed: install Redis 7 or later to run this test", program)
+}
