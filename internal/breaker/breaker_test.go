@@ -1,0 +1,462 @@
+package breaker_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/breaker"
+)
+
+// server stands for a node: what it answers to pings and to commands.
+type server struct {
+	pings, calls atomic.Int32
+	opened       atomic.Int32
+	ping         func(context.Context) error
+	process      redis.ProcessHook
+	b            *breaker.Breaker
+}
+
+// newServer returns a node that answers everything with err, and its guarded hook.
+func newServer(err error, resend bool) *server {
+	s := &server{ping: func(context.Context) error { return err }}
+	s.b = breaker.New(func(ctx context.Context) error {
+		s.pings.Add(1)
+		return s.ping(ctx)
+	}, func() { s.opened.Add(1) }, resend)
+	s.answer(err)
+	return s
+}
+
+func (s *server) answer(err error) {
+	s.process = s.b.ProcessHook(func(context.Context, redis.Cmder) error {
+		s.calls.Add(1)
+		return err
+	})
+}
+
+func (s *server) get(ctx context.Context) error { return s.process(ctx, redis.NewCmd(ctx, "get", "k")) }
+
+func (s *server) open(t *testing.T) {
+	t.Helper()
+	s.ping = func(context.Context) error { return io.EOF }
+	s.answer(io.EOF)
+	for range breaker.Threshold {
+		if err := s.get(t.Context()); err != io.EOF {
+			t.Fatalf("a call before the breaker opened: %v", err)
+		}
+	}
+	if err := s.get(t.Context()); err != breaker.ErrOpen {
+		t.Fatalf("after %d failures in a row: %v", breaker.Threshold, err)
+	}
+}
+
+type reply string
+
+func (r reply) Error() string { return string(r) }
+func (reply) RedisError()     {}
+
+var refusedDial = &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
+
+func TestOnlyFailuresOfTheServerOpen(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name  string
+		err   error
+		after time.Duration
+		opens bool
+	}{
+		{"refused", refusedDial, 0, true},
+		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "redis", IsNotFound: true}}, 0, true},
+		{"end of file", io.EOF, 0, true},
+		{"reset", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, 0, true},
+		{"LOADING", reply("LOADING Redis is loading the dataset in memory"), 0, true},
+		{"pool time-out", redis.ErrPoolTimeout, breaker.Patience, true},
+		{"time-out", os.ErrDeadlineExceeded, breaker.Patience, true},
+		{"long deadline", context.DeadlineExceeded, breaker.Patience, true},
+		{"short deadline", context.DeadlineExceeded, breaker.Patience - 1, false},
+		{"short time-out", &net.OpError{Op: "read", Err: os.ErrDeadlineExceeded}, breaker.Patience - 1, false},
+		{"cancelled", context.Canceled, time.Second, false},
+		{"miss", redis.Nil, 0, false},
+		{"wrong type", reply("WRONGTYPE Operation against a key"), 0, false},
+		{"closed client", redis.ErrClosed, 0, false},
+		{"unparsable", fmt.Errorf("redis: can't marshal"), time.Second, false},
+		{"not a number", strconv.ErrSyntax, 0, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(nil, false)
+				hook := s.b.ProcessHook(func(context.Context, redis.Cmder) error {
+					time.Sleep(test.after)
+					return fmt.Errorf("wrapped: %w", test.err)
+				})
+				for range breaker.Threshold {
+					_ = hook(t.Context(), redis.NewCmd(t.Context(), "get", "k"))
+				}
+				err := hook(t.Context(), redis.NewCmd(t.Context(), "get", "k"))
+				if opened := err == breaker.ErrOpen; opened != test.opens {
+					t.Errorf("opened: %v, want %v (%v)", opened, test.opens, err)
+				}
+			})
+		})
+	}
+}
+
+func TestASuccessInBetweenStartsTheCountAgain(t *testing.T) {
+	t.Parallel()
+	s := newServer(nil, false)
+	for range 3 {
+		s.answer(io.EOF)
+		for range breaker.Threshold - 1 {
+			_ = s.get(t.Context())
+		}
+		s.answer(redis.Nil) // a reply
+		if err := s.get(t.Context()); err != redis.Nil {
+			t.Fatalf("opened although never %d failed in a row: %v", breaker.Threshold, err)
+		}
+	}
+}
+
+func TestAHandshakeIsNeverCounted(t *testing.T) {
+	t.Parallel()
+	s := newServer(io.EOF, false)
+	for range 2 * breaker.Threshold {
+		for _, name := range []string{"hello", "auth", "client", "select", "readonly"} {
+			if err := s.process(t.Context(), redis.NewCmd(t.Context(), name)); err != io.EOF {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+	}
+	// nor does one that succeeds hide that commands do not
+	s = newServer(io.EOF, false)
+	for range breaker.Threshold {
+		_ = s.b.ProcessHook(func(context.Context, redis.Cmder) error { return nil })(t.Context(), redis.NewCmd(t.Context(), "hello", "2"))
+		_ = s.get(t.Context())
+	}
+	if err := s.get(t.Context()); err != breaker.ErrOpen {
+		t.Errorf("handshakes that succeed kept the breaker closed: %v", err)
+	}
+}
+
+func TestAnOpenBreakerRefusesUntilItsPauseEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		s.open(t)
+		if s.opened.Load() != 1 {
+			t.Errorf("told %d times that it opened", s.opened.Load())
+		}
+		calls := s.calls.Load()
+		time.Sleep(breaker.Pause - 1)
+		if err := s.get(t.Context()); err != breaker.ErrOpen {
+			t.Errorf("within the pause: %v", err)
+		}
+		time.Sleep(1)
+		if err := s.get(t.Context()); err != breaker.ErrOpen || s.pings.Load() != 1 {
+			t.Errorf("the pause over, the server silent: %v after %d pings", err, s.pings.Load())
+		}
+		if s.calls.Load() != calls {
+			t.Error("a command went out while the breaker was open")
+		}
+		time.Sleep(breaker.Pause - 1)
+		if err := s.get(t.Context()); err != breaker.ErrOpen || s.pings.Load() != 1 {
+			t.Errorf("a failed ping must open it for another pause: %v after %d pings", err, s.pings.Load())
+		}
+	})
+}
+
+func TestAnAnsweredPingClosesAndLetsTheCallerPass(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]error{"PONG": nil, "a refusal is an answer": reply("NOPERM this user")} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				s := newServer(nil, false)
+				s.open(t)
+				time.Sleep(breaker.Pause)
+				s.ping = func(context.Context) error { return answer }
+				s.answer(nil)
+				for range 3 {
+					if err := s.get(t.Context()); err != nil {
+						t.Fatalf("the server is back: %v", err)
+					}
+				}
+				if s.pings.Load() != 1 {
+					t.Errorf("%d pings, want 1", s.pings.Load())
+				}
+			})
+		})
+	}
+}
+
+func TestExactlyOneOfManyCallersPings(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		s.open(t)
+		s.ping = func(ctx context.Context) error { time.Sleep(time.Second); return io.EOF }
+		time.Sleep(breaker.Pause)
+		var callers sync.WaitGroup
+		for range 100 {
+			callers.Go(func() {
+				if err := s.get(t.Context()); err != breaker.ErrOpen {
+					t.Errorf("got %v", err)
+				}
+			})
+		}
+		synctest.Wait() // 99 refused at once, one pinging
+		if s.pings.Load() != 1 {
+			t.Errorf("%d pings", s.pings.Load())
+		}
+		callers.Wait()
+	})
+}
+
+func TestRacingCallersPingOnce(t *testing.T) {
+	t.Parallel()
+	s := newServer(nil, false)
+	s.open(t)
+	release := make(chan struct{})
+	s.ping = func(context.Context) error { <-release; return nil }
+	time.Sleep(breaker.Pause)
+	var callers sync.WaitGroup
+	var refused atomic.Int32
+	for range 64 {
+		callers.Go(func() {
+			if s.get(t.Context()) == breaker.ErrOpen {
+				if refused.Add(1) == 63 {
+					close(release)
+				}
+			}
+		})
+	}
+	callers.Wait()
+	if s.pings.Load() != 1 || refused.Load() != 63 {
+		t.Errorf("%d pings, %d refused", s.pings.Load(), refused.Load())
+	}
+}
+
+func TestAnAbandonedPingLetsTheNextCallerPing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		s.open(t)
+		time.Sleep(breaker.Pause)
+		s.ping = func(context.Context) error { return context.Canceled }
+		if err := s.get(t.Context()); !errors.Is(err, context.Canceled) {
+			t.Errorf("the caller that gave up got %v", err)
+		}
+		s.ping = func(context.Context) error { return nil }
+		s.answer(nil)
+		if err := s.get(t.Context()); err != nil || s.pings.Load() != 2 {
+			t.Errorf("%v after %d pings", err, s.pings.Load())
+		}
+	})
+}
+
+func TestAPanicInAPingDoesNotWedge(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		s.open(t)
+		time.Sleep(breaker.Pause)
+		s.ping = func(context.Context) error { panic("a hook of the user's") }
+		func() {
+			defer func() { _ = recover() }()
+			_ = s.get(t.Context())
+		}()
+		s.ping = func(context.Context) error { return nil }
+		s.answer(nil)
+		if err := s.get(t.Context()); err != nil {
+			t.Errorf("wedged: %v", err)
+		}
+	})
+}
+
+func TestAPingAndItsHandshakePass(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		s.open(t)
+		time.Sleep(breaker.Pause)
+		s.answer(nil)
+		s.ping = func(ctx context.Context) error {
+			if err := s.process(ctx, redis.NewCmd(ctx, "hello", "2")); err != nil {
+				return err
+			}
+			return s.process(ctx, redis.NewCmd(ctx, "ping"))
+		}
+		if err := s.get(t.Context()); err != nil {
+			t.Errorf("the ping was refused by its own breaker: %v", err)
+		}
+	})
+}
+
+func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		late := s.b.ProcessHook(func(context.Context, redis.Cmder) error {
+			time.Sleep(time.Minute)
+			return io.EOF
+		})
+		var blocked sync.WaitGroup
+		for range 2 * breaker.Threshold {
+			blocked.Go(func() { _ = late(t.Context(), redis.NewCmd(t.Context(), "blpop", "k", 0)) })
+		}
+		synctest.Wait()
+		s.open(t)
+		time.Sleep(breaker.Pause)
+		s.ping = func(context.Context) error { return nil }
+		s.answer(nil)
+		if err := s.get(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		blocked.Wait()
+		if err := s.get(t.Context()); err != nil {
+			t.Errorf("blocked commands of the outage opened it again: %v", err)
+		}
+	})
+}
+
+func TestADeadConnectionIsResentOnceAndNothingElse(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	get := func() redis.Cmder { return redis.NewCmd(ctx, "get", "k") }
+	for _, test := range []struct {
+		name   string
+		resend bool
+		err    error
+		cmd    redis.Cmder
+		want   int32
+	}{
+		{"end of file", true, io.EOF, get(), 2},
+		{"broken pipe", true, os.NewSyscallError("write", syscall.EPIPE), get(), 2},
+		{"demoted master", true, reply("READONLY You can't write against a read only replica."), get(), 2},
+		{"time-out", true, os.ErrDeadlineExceeded, get(), 1},
+		{"pool time-out", true, redis.ErrPoolTimeout, get(), 1},
+		{"refused", true, refusedDial, get(), 1},
+		{"other reply", true, reply("ERR no"), get(), 1},
+		{"must not run twice", true, io.EOF, once{redis.NewCmd(ctx, "incr", "k")}, 1},
+		{"handshake", true, io.EOF, redis.NewCmd(ctx, "hello", "2"), 1},
+		{"Cluster client", false, io.EOF, get(), 1},
+	} {
+		s := newServer(test.err, test.resend)
+		if err := s.process(ctx, test.cmd); err != test.err || s.calls.Load() != test.want {
+			t.Errorf("%s: sent %d times, want %d (%v)", test.name, s.calls.Load(), test.want, err)
+		}
+	}
+
+	s := newServer(io.EOF, true)
+	ctx, cancel := context.WithCancel(ctx)
+	cancel()
+	if _ = s.get(ctx); s.calls.Load() != 1 {
+		t.Error("resent for a caller that is gone")
+	}
+}
+
+type once struct{ *redis.Cmd }
+
+func (once) NoRetry() bool { return true }
+
+func TestAPipelineIsOneCallAndIsResentOnlyWhenNothingWasAnswered(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, test := range []struct {
+		name     string
+		answered bool
+		cmds     []redis.Cmder
+		want     int
+	}{
+		{"no answer", false, []redis.Cmder{redis.NewCmd(ctx, "get", "a"), redis.NewCmd(ctx, "get", "b")}, 2},
+		{"half an answer", true, []redis.Cmder{redis.NewCmd(ctx, "incr", "a"), redis.NewCmd(ctx, "get", "b")}, 1},
+		{"one must not run twice", false, []redis.Cmder{redis.NewCmd(ctx, "get", "a"), once{redis.NewCmd(ctx, "incr", "b")}}, 1},
+	} {
+		sent := 0
+		b := breaker.New(func(context.Context) error { return nil }, func() {}, true)
+		hook := b.ProcessPipelineHook(func(_ context.Context, cmds []redis.Cmder) error {
+			sent++
+			for i, cmd := range cmds {
+				if i > 0 || !test.answered {
+					cmd.SetErr(io.EOF)
+				}
+			}
+			return io.EOF
+		})
+		if err := hook(ctx, test.cmds); err != io.EOF || sent != test.want {
+			t.Errorf("%s: sent %d times, want %d (%v)", test.name, sent, test.want, err)
+		}
+	}
+
+	s := newServer(nil, false)
+	s.open(t)
+	cmds := []redis.Cmder{redis.NewCmd(ctx, "get", "a"), redis.NewCmd(ctx, "get", "b")}
+	hook := s.b.ProcessPipelineHook(func(context.Context, []redis.Cmder) error { return nil })
+	if err := hook(ctx, cmds); err != breaker.ErrOpen || cmds[0].Err() != breaker.ErrOpen || cmds[1].Err() != breaker.ErrOpen {
+		t.Errorf("a refused pipeline must say so on each command: %v", err)
+	}
+}
+
+func TestAFailedDialIsADeadConnection(t *testing.T) {
+	t.Parallel()
+	s := newServer(nil, false)
+	dial := s.b.DialHook(func(context.Context, string, string) (net.Conn, error) { return nil, refusedDial })
+	conn, err := dial(t.Context(), "tcp", "127.0.0.1:1")
+	if err != nil {
+		t.Fatalf("the pool must not see a failed dial: %v", err)
+	}
+	var op *net.OpError
+	if _, err := conn.Write([]byte("x")); !errors.As(err, &op) || op.Op != "dial" || !errors.Is(err, syscall.ECONNREFUSED) {
+		t.Errorf("writing gives %v, want the dial's error", err)
+	}
+	if _, err := conn.(syscall.Conn).SyscallConn(); err == nil {
+		t.Error("a dead connection passes the pool's health check")
+	}
+}
+
+func TestTheHookAddsNoAllocation(t *testing.T) {
+	ctx := t.Context()
+	var cmd redis.Cmder = redis.NewCmd(ctx, "get", "k")
+	cmds := []redis.Cmder{cmd}
+	s := newServer(nil, true)
+	pipeline := s.b.ProcessPipelineHook(func(context.Context, []redis.Cmder) error { return nil })
+	if n := testing.AllocsPerRun(1000, func() { _ = s.process(ctx, cmd); _ = pipeline(ctx, cmds) }); n != 0 {
+		t.Errorf("%v allocations on the healthy path", n)
+	}
+	s = newServer(nil, false)
+	s.open(t)
+	if n := testing.AllocsPerRun(1000, func() { _ = s.process(ctx, cmd) }); n != 0 {
+		t.Errorf("%v allocations to refuse", n)
+	}
+}
+
+func BenchmarkHook(b *testing.B) {
+	ctx := b.Context()
+	s := newServer(nil, true)
+	cmd := redis.NewCmd(ctx, "get", "k")
+	b.Run("closed", func(b *testing.B) {
+		for b.Loop() {
+			_ = s.process(ctx, cmd)
+		}
+	})
+	s.answer(io.EOF)
+	s.ping = func(context.Context) error { return io.EOF }
+	b.Run("open", func(b *testing.B) {
+		for b.Loop() {
+			_ = s.process(ctx, cmd)
+		}
+	})
+}

@@ -1,0 +1,84 @@
+package breaker
+
+import (
+	"context"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// ProcessHook guards single commands.
+func (b *Breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		for resent := false; ; resent = true {
+			if err := b.enter(ctx); err != nil {
+				return err
+			}
+			start := b.now()
+			err := next(ctx, cmd)
+			b.leave(ctx, cmd, start, err)
+			if err == nil || resent || !b.mayResend(ctx, err, cmd) {
+				return err
+			}
+		}
+	}
+}
+
+// ProcessPipelineHook guards pipelines and transactions; each counts as one call.
+func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		if len(cmds) == 0 {
+			return next(ctx, cmds)
+		}
+		for resent := false; ; resent = true {
+			if err := b.enter(ctx); err != nil {
+				for _, cmd := range cmds {
+					cmd.SetErr(err)
+				}
+				return err
+			}
+			start := b.now()
+			err := next(ctx, cmds)
+			b.leave(ctx, cmds[0], start, err)
+			// A first command without an answer means that no command got one.
+			if err == nil || resent || !cut(cmds[0].Err()) || !b.mayResend(ctx, err, cmds...) {
+				return err
+			}
+		}
+	}
+}
+
+func (b *Breaker) enter(ctx context.Context) error {
+	if b.state.Load() == closed {
+		return nil
+	}
+	return b.admit(ctx)
+}
+
+func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err error) {
+	if err == nil && b.failures.Load() == 0 || handshake(cmd) {
+		return
+	}
+	b.record(ctx, start, err)
+}
+
+// mayResend reports whether cmds, which failed with err, are worth sending once
+// more: their pooled connection had died, or leads to a master that was demoted.
+// Never after a time-out: waiting twice doubles the outage, and a server that was
+// slow rather than dead would run them twice.
+func (b *Breaker) mayResend(ctx context.Context, err error, cmds ...redis.Cmder) bool {
+	return b.resend && ctx.Err() == nil && (cut(err) || redis.IsReadOnlyError(err)) &&
+		!slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.NoRetry() || handshake(cmd) })
+}
+
+// handshake recognises what go-redis sends on a new connection, through these same
+// hooks, before the command that needed one. That command fails along with it and
+// is counted; LOADING and hung servers may still answer a handshake, so its success
+// proves nothing either.
+func handshake(cmd redis.Cmder) bool {
+	switch cmd.Name() {
+	case "hello", "auth", "client", "select", "readonly":
+		return true
+	}
+	return false
+}

@@ -1,0 +1,71 @@
+package breaker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"syscall"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A verdict is what the end of a call says about the server.
+type verdict int
+
+const (
+	neutral verdict = iota
+	alive
+	dead
+)
+
+func judge(err error, elapsed time.Duration) verdict {
+	if err == nil {
+		return alive
+	}
+	var reply redis.Error
+	switch {
+	case errors.As(err, &reply): // redis.Nil is one of them
+		if redis.IsLoadingError(reply) {
+			return dead
+		}
+		return alive
+	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
+		return neutral
+	case timedOut(err):
+		if elapsed < Patience {
+			return neutral
+		}
+		return dead
+	case cut(err), unreachable(err):
+		return dead
+	}
+	return neutral // an argument or a reply that the client could not handle
+}
+
+func timedOut(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.Is(err, redis.ErrPoolTimeout) ||
+		errors.Is(err, context.DeadlineExceeded) ||
+		errors.Is(err, os.ErrDeadlineExceeded) ||
+		errors.As(err, &t) && t.Timeout()
+}
+
+// cut reports whether the connection ended under the command.
+func cut(err error) bool {
+	return errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) ||
+		errors.Is(err, net.ErrClosed) ||
+		errors.Is(err, syscall.ECONNRESET) ||
+		errors.Is(err, syscall.EPIPE)
+}
+
+// unreachable reports whether there was no connection to begin with.
+func unreachable(err error) bool {
+	var dial *dialError
+	var op *net.OpError
+	var errno syscall.Errno
+	return errors.As(err, &dial) || errors.As(err, &op) || errors.As(err, &errno)
+}

@@ -1,0 +1,102 @@
+package redact_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/redact"
+)
+
+const canary = "s3cr3t-canary"
+
+// reply is what a server's error reply looks like to go-redis's callers.
+type reply string
+
+func (r reply) Error() string { return string(r) }
+func (reply) RedisError()     {}
+
+func TestCleanNeverTellsACanary(t *testing.T) {
+	t.Parallel()
+	_, numErr := strconv.ParseInt(canary, 10, 64)
+	_, urlErr := url.Parse("redis://user:" + canary + "@host:port")
+	jsonErr := json.Unmarshal([]byte(`{"a":"`+canary+`"}`), &struct{ A int }{})
+	for name, err := range map[string]error{
+		"unknown command": reply("ERR unknown command 'GETT', with args beginning with: '" + canary + "' "),
+		"command is data": reply("ERR unknown command '" + canary + "', with args beginning with: "),
+		"quoted":          reply(`ERR no such thing "` + canary + `"`),
+		"lua":             reply("ERR user_script:1: bad '" + canary + "' script"),
+		"user":            reply("NOPERM User " + canary + " has no permissions to run the 'get' command"),
+		"number":          numErr,
+		"url":             urlErr,
+		"json":            jsonErr,
+		"plain":           errors.New(canary),
+		"wrapped reply":   fmt.Errorf("%s: %w", canary, reply("WRONGTYPE Operation")),
+		"joined":          errors.Join(errors.New(canary), io.EOF),
+		"resp":            fmt.Errorf("redis: can't parse %q", canary),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for err := redact.Clean(err); err != nil; err = errors.Unwrap(err) {
+				for _, verb := range []string{"%v", "%+v", "%#v", "%q", "%s"} {
+					if text := fmt.Sprintf(verb, err); strings.Contains(text, canary) {
+						t.Fatalf("%s tells %s", verb, text)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestCleanPassesWhatCallersTestFor(t *testing.T) {
+	t.Parallel()
+	_, dialErr := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:0")
+	for _, err := range []error{
+		context.Canceled, context.DeadlineExceeded, io.EOF, syscall.ECONNRESET, dialErr,
+		redis.Nil, redis.ErrClosed, redis.ErrPoolTimeout, redis.TxFailedErr, breaker.ErrOpen,
+		reply("LOADING Redis is loading the dataset in memory"),
+		reply("READONLY You can't write against a read only replica."),
+		reply("NOPERM this user has no permissions to run the 'config|get' command"),
+		reply("ERR wrong number of arguments for 'get' command"),
+		reply("MOVED 3999 127.0.0.1:6381"),
+	} {
+		if got := redact.Clean(err); got != err {
+			t.Errorf("Clean(%v) = %v, want it unchanged", err, got)
+		}
+		if got := redact.Clean(fmt.Errorf("wrapped: %w", err)); got != err {
+			t.Errorf("Clean of a wrapped %v = %v, want the error within", err, got)
+		}
+	}
+	if redact.Clean(nil) != nil {
+		t.Error("Clean(nil) is an error")
+	}
+}
+
+func TestACutReplyStaysAReply(t *testing.T) {
+	t.Parallel()
+	err := redact.Clean(reply("ERR unknown command 'GETT', with args beginning with: 'k' "))
+	if want := "ERR unknown command …"; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	if !redis.HasErrorPrefix(err, "unknown command") {
+		t.Error("no longer recognised by redis.HasErrorPrefix")
+	}
+	err = redact.Clean(reply("NOPERM User app has no permissions to run the 'info' command"))
+	if want := "NOPERM this user has no permissions to run the 'info' command"; err.Error() != want {
+		t.Errorf("got %q, want %q", err, want)
+	}
+	if !redis.IsPermissionError(err) {
+		t.Error("no longer recognised by redis.IsPermissionError")
+	}
+}
