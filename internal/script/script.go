@@ -1,0 +1,103 @@
+// Package script runs Lua on Redis by digest, one script or a pipeline of
+// them, in one round trip once the server knows them.
+package script
+
+import (
+	"context"
+	"crypto/sha1"
+	"encoding/hex"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// A Script is one atomic transition, kept with the digest that Redis knows
+// it by.
+type Script struct {
+	source, digest string
+}
+
+// New returns the script of a Lua source.
+func New(source string) *Script {
+	sum := sha1.Sum([]byte(source))
+	return &Script{source, hex.EncodeToString(sum[:])}
+}
+
+// A Call is a script with its keys, all of one cluster slot, and arguments.
+type Call struct {
+	Script *Script
+	Keys   []string
+	Args   []any
+}
+
+// Delivery says what happens to a call whose reply was lost.
+type Delivery bool
+
+const (
+	// Retried calls are sent again by go-redis as its MaxRetries says: for
+	// scripts that may run twice.
+	Retried Delivery = false
+	// Once calls are never sent again, and their error leaves open whether
+	// they ran.
+	Once Delivery = true
+)
+
+// Run sends the calls, several in one pipeline, and returns their replies in
+// order, each with its own error. A script that the server does not know yet
+// did not run; it is sent again with its source, which costs one more round
+// trip once per script and server.
+func Run(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, calls ...Call) []*redis.Cmd {
+	replies := make([]*redis.Cmd, len(calls))
+	for i, call := range calls {
+		replies[i] = call.command(ctx, "evalsha", call.Script.digest)
+	}
+	send(ctx, rdb, delivery, replies)
+
+	var unknown []*redis.Cmd
+	for i, call := range calls {
+		if redis.HasErrorPrefix(replies[i].Err(), "NOSCRIPT") {
+			replies[i] = call.command(ctx, "eval", call.Script.source)
+			unknown = append(unknown, replies[i])
+		}
+	}
+	send(ctx, rdb, delivery, unknown)
+	return replies
+}
+
+func (c Call) command(ctx context.Context, name, script string) *redis.Cmd {
+	args := make([]any, 0, 3+len(c.Keys)+len(c.Args))
+	args = append(args, name, script, len(c.Keys))
+	for _, key := range c.Keys {
+		args = append(args, key)
+	}
+	cmd := redis.NewCmd(ctx, append(args, c.Args...)...)
+	cmd.SetFirstKeyPos(3)
+	return cmd
+}
+
+// send leaves each command's outcome in the command.
+func send(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, cmds []*redis.Cmd) {
+	switch len(cmds) {
+	case 0:
+	case 1:
+		_ = rdb.Process(ctx, deliver(cmds[0], delivery))
+	default:
+		pipe := rdb.Pipeline()
+		for _, cmd := range cmds {
+			_ = pipe.Process(ctx, deliver(cmd, delivery))
+		}
+		_, _ = pipe.Exec(ctx)
+	}
+}
+
+func deliver(cmd *redis.Cmd, delivery Delivery) redis.Cmder {
+	if delivery == Once {
+		return once{cmd}
+	}
+	return cmd
+}
+
+// once is a command that go-redis must not re-send: by default it does so
+// after a lost reply, when the command may have run.
+type once struct{ *redis.Cmd }
+
+func (once) NoRetry() bool { return true }
