@@ -53,7 +53,7 @@ func Start(t testing.TB, args ...string) *Process {
 func StartLater(t testing.TB, args ...string) *Process {
 	t.Helper()
 	requireProgram(t, "redis-server")
-	p, err := prepare(args)
+	p, err := prepare(freePort, args)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -135,9 +135,11 @@ func (p *Process) Resume() { p.launched().signal(resumeSignal) }
 
 // launch starts a server on a port that it manages to bind, and waits until
 // it answers. The caller ends it.
-func launch(args ...string) (*Process, error) {
+func launch(args ...string) (*Process, error) { return launchOn(freePort, args...) }
+
+func launchOn(pick func() (int, error), args ...string) (*Process, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := prepare(args)
+		p, err := prepare(pick, args)
 		if err != nil {
 			return nil, err
 		}
@@ -155,8 +157,8 @@ func launch(args ...string) (*Process, error) {
 }
 
 // prepare gives a server its port and directory, without starting it.
-func prepare(args []string) (*Process, error) {
-	port, err := freePort()
+func prepare(pick func() (int, error), args []string) (*Process, error) {
+	port, err := pick()
 	if err != nil {
 		return nil, err
 	}
