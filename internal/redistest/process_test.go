@@ -148,7 +148,7 @@ func TestStartSurvivesALostPort(t *testing.T) {
 			return l.Addr().(*net.TCPAddr).Port, nil
 		}
 		return freePort()
-	})
+	}, settings(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
