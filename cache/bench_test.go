@@ -1,0 +1,105 @@
+package cache_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+type benchConversation struct {
+	ID           string    `json:"id"`
+	SpeakerID    string    `json:"speaker_id"`
+	Title        string    `json:"title"`
+	LastMessage  string    `json:"last_message"`
+	MessageCount int       `json:"message_count"`
+	Tags         []string  `json:"tags"`
+	StartedAt    time.Time `json:"started_at"`
+	UpdatedAt    time.Time `json:"updated_at"`
+}
+
+func conversations(n int) []benchConversation {
+	list := make([]benchConversation, n)
+	start := time.Date(2026, 3, 14, 9, 26, 53, 589e6, time.UTC)
+	for i := range list {
+		list[i] = benchConversation{
+			ID: fmt.Sprintf("3f2a8c1e-9b4d-4e6f-8a7b-%012d", i), SpeakerID: "user_1",
+			Title:        "Previsão do tempo para o fim de semana em Florianópolis",
+			LastMessage:  "Sábado com sol e máxima de 27 °C; no domingo há chance de chuva à tarde. Quer que eu avise se mudar?",
+			MessageCount: 2 + i%17, Tags: []string{"clima", "viagem"},
+			StartedAt: start.Add(time.Duration(i) * time.Hour), UpdatedAt: start.Add(time.Duration(i)*time.Hour + 90*time.Second),
+		}
+	}
+	return list
+}
+
+func TestAHitAllocatesAtMostTwoTimesMoreThanItsParts(t *testing.T) {
+	s := redistest.Real(t)
+	rdb, ctx := s.Client(), t.Context()
+	c := newCacheOn[[]benchConversation](t, s, rdb)
+	if err := c.Set(ctx, "1", conversations(2)); err != nil {
+		t.Fatal(err)
+	}
+	key, decode := keyOf(s, "1"), json.Unmarshal
+	parts := testing.AllocsPerRun(200, func() {
+		var list []benchConversation
+		text, err := rdb.Get(ctx, key).Bytes()
+		if err == nil {
+			err = decode(text, &list)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	})
+	hit := testing.AllocsPerRun(200, func() {
+		if _, err := c.GetOrLoad(ctx, "1", nil); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if hit > parts+2 {
+		t.Errorf("a hit allocates %v times, its parts %v", hit, parts)
+	}
+}
+
+// BenchmarkHit compares a hit with what it is made of. Run it with -count 10
+// and give benchstat -col /of the output.
+func BenchmarkHit(b *testing.B) {
+	s := redistest.Real(b)
+	rdb, ctx := s.Client(), b.Context()
+	for _, n := range []int{2, 50} {
+		c := newCacheOn[[]benchConversation](b, s, rdb)
+		id := fmt.Sprint(n)
+		if err := c.Set(ctx, id, conversations(n)); err != nil {
+			b.Fatal(err)
+		}
+		key, decode := keyOf(s, id), json.Unmarshal
+		b.Run(fmt.Sprintf("conversations=%d/of=parts", n), func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					var list []benchConversation
+					text, err := rdb.Get(ctx, key).Bytes()
+					if err == nil {
+						err = decode(text, &list)
+					}
+					if err != nil || len(list) != n {
+						b.Fatal(err)
+					}
+				}
+			})
+		})
+		b.Run(fmt.Sprintf("conversations=%d/of=GetOrLoad", n), func(b *testing.B) {
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					list, err := c.GetOrLoad(ctx, id, nil)
+					if err != nil || len(list) != n {
+						b.Fatal(err)
+					}
+				}
+			})
+		})
+	}
+}

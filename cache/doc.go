@@ -1,0 +1,64 @@
+// Package cache keeps values of one type in Redis, each under the id of one
+// object, for a limited time.
+//
+//	conversations, err := cache.New[[]Conversation](rdb, cache.Config{
+//		Key: "conversations:*:list",
+//		TTL: 5 * time.Minute,
+//	})
+//	list, err := conversations.GetOrLoad(ctx, speakerID, db.Conversations)
+//	...
+//	err = db.AddMessage(ctx, m) // first change the source,
+//	err = conversations.Delete(ctx, speakerID) // then invalidate
+//
+// # What it guarantees
+//
+// A value in Redis is plain JSON under the key of the pattern, with a TTL,
+// always. Programs in other languages may read and write it.
+//
+// Concurrent misses of one id run one load in each process and, by a lease in
+// Redis, one in the whole fleet. The others wait for its value, each no
+// longer than its own context, and each gets a value of its own. A process
+// that dies while it loads is replaced when its lease ends, one second after
+// Config.LoadTimeout at the latest.
+//
+// A load never overwrites what is newer than it: a value that was deleted
+// through this package, or written by anyone, while it was being loaded is
+// not stored. Once Delete has returned, no caller anywhere is answered by a
+// load that began before it.
+//
+// Redis is never a reason to fail: when it is down, slow or full, GetOrLoad
+// answers from the loader, still with one load at a time per process, and
+// Config.OnError is told. It costs what the client's time-outs cost; a client
+// from rediskit.Connect refuses in microseconds once Redis is known to be down.
+//
+// A value that does not decode, after a change of its type or a foreign
+// write, is a miss, and the next load replaces it, but only if nobody else
+// has.
+//
+// # What it does not guarantee
+//
+// A read is as fresh as the last Delete: a change of the source without one
+// shows after the TTL. Between the commit of a change and its Delete, readers
+// see the old value. If Delete returns an error, they may see it until the
+// TTL; delete again.
+//
+// "Once per fleet" is a matter of time, not of proof: a process that stands
+// still for longer than its lease finds another one loading. Its own fill is
+// refused then.
+//
+// A foreign DEL of a key that is being loaded cannot be seen: the key was not
+// there. A service in another language that invalidates must therefore delete
+// two keys, the value and the lease beside it:
+//
+//	redis.del('conversations:user_1:list', 'rediskit:lease:{conversations:user_1:list}')
+//
+// With Config.StaleFor there is a third: rediskit:stale:{conversations:user_1:list}.
+// For a key that has '{' or '}' in it, the part in braces is instead the
+// smallest whole number whose decimal text lies in the key's cluster slot, and
+// the key follows: rediskit:lease:{5300}:conversations:{x}:list.
+//
+// A failover may lose a Delete that the old master had not yet passed on.
+//
+// On a Cluster whose client reads from replicas, a hit may be as old as the
+// replica's lag.
+package cache

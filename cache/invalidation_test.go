@@ -1,0 +1,260 @@
+package cache_test
+
+import (
+	"context"
+	"slices"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s), newSource("old")
+		slow := src.holdNext()
+		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		src.set("new")
+		if err := c.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		close(slow.open)
+		want(t, <-first, "old") // it began before the Delete
+		if got := stored(t, s, "1"); got != "" {
+			t.Errorf("Redis holds %s", got)
+		}
+		want(t, get(t, c, src, "1"), "new")
+		if got := stored(t, s, "1"); got != `"new"` {
+			t.Errorf("Redis holds %s, want the new value", got)
+		}
+		if got := c.Stats(); got.RefusedFills != 1 || got.Fills != 1 {
+			t.Errorf("stats = %+v, want 1 refused fill and 1 fill", got)
+		}
+	})
+}
+
+// The old load must not pass because a second one holds the lease by now,
+// whichever of the two ends first.
+func TestASecondLoadDoesNotVouchForTheFirst(t *testing.T) {
+	t.Parallel()
+	for _, oldFirst := range []bool{true, false} {
+		redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+			c, src := newCache[string](t, s), newSource("old")
+			slow := src.holdNext()
+			old := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+			<-slow.entered
+			src.set("new")
+			if err := c.Delete(t.Context(), "1"); err != nil {
+				t.Fatal(err)
+			}
+			next := src.holdNext()
+			fresh := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+			<-next.entered
+			if oldFirst {
+				close(slow.open)
+				want(t, <-old, "old")
+				close(next.open)
+				want(t, <-fresh, "new")
+			} else {
+				close(next.open)
+				want(t, <-fresh, "new")
+				close(slow.open)
+				want(t, <-old, "old")
+			}
+			if got := stored(t, s, "1"); got != `"new"` {
+				t.Errorf("Redis holds %s, want the new value", got)
+			}
+		})
+	}
+}
+
+// The Delete happens in another process: this one cannot know of it, and its
+// load is still under way when the new caller comes.
+func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		here, there, src := newCache[string](t, s), newCache[string](t, s), newSource("old")
+		slow := src.holdNext()
+		early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		src.set("new")
+		if err := there.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+		redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
+		close(slow.open)
+		want(t, <-early, "old")
+		want(t, <-late, "new")
+	})
+}
+
+// The answer to an acquire is on its way, with a value that another process
+// deletes meanwhile.
+func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		there, src := newCache[string](t, s), newSource("new")
+		var acquires atomic.Int32
+		asks, answered := make(chan struct{}), make(chan struct{})
+		ask, answer := make(chan struct{}), make(chan struct{})
+		here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+			if names[0] != "evalsha" && names[0] != "eval" || acquires.Add(1) > 1 {
+				return next()
+			}
+			close(asks)
+			<-ask
+			err := next()
+			close(answered)
+			<-answer
+			return err
+		}))
+		warm(t, there) // so that the script is known and its first run answers
+
+		early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+		<-asks // the read has missed
+		if err := there.Set(t.Context(), "1", "old"); err != nil {
+			t.Fatal(err)
+		}
+		close(ask)
+		<-answered // with the old value
+		if err := there.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+		redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
+		close(answer)
+		want(t, <-early, "old")
+		want(t, <-late, "new")
+	})
+}
+
+// warm makes the server know the cache's scripts.
+func warm(t testing.TB, c *cache.Cache[string]) {
+	t.Helper()
+	load := func(context.Context, string) (string, error) { return "", nil }
+	if _, err := c.GetOrLoad(t.Context(), "warm", load); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
+	t.Parallel()
+	writers := map[string]func(ctx context.Context, c *cache.Cache[string], s *redistest.Server) error{
+		"Set": func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
+			return c.Set(ctx, "1", "new")
+		},
+		"SetMany": func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
+			return c.SetMany(ctx, map[string]string{"1": "new", "2": "x"})
+		},
+		"a foreign SETEX": func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+			return s.Client().SetEx(ctx, keyOf(s, "1"), `"new"`, time.Minute).Err()
+		},
+	}
+	for name, write := range writers {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				c, src := newCache[string](t, s), newSource("old")
+				slow := src.holdNext()
+				first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+				<-slow.entered
+				if err := write(t.Context(), c, s); err != nil {
+					t.Fatal(err)
+				}
+				close(slow.open)
+				want(t, <-first, "old")
+				if got := stored(t, s, "1"); got != `"new"` {
+					t.Errorf("Redis holds %s, want the newer value", got)
+				}
+				if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 0 {
+					t.Error("a lease is left over")
+				}
+			})
+		})
+	}
+}
+
+// What doc.go tells a foreign service to delete beside the value.
+func TestAForeignDeleteOfValueAndLeaseKeepsTheOldValueOut(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s), newSource("old")
+		slow := src.holdNext()
+		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		lease := "rediskit:lease:{" + s.Prefix() + ":1:list}"
+		if n := s.Client().Del(t.Context(), keyOf(s, "1"), lease).Val(); n != 1 {
+			t.Fatalf("DEL removed %d keys, want the lease", n)
+		}
+		close(slow.open)
+		<-first
+		if got := stored(t, s, "1"); got != "" {
+			t.Errorf("Redis holds %s", got)
+		}
+	})
+}
+
+func TestDeleteOutlivesItsCaller(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[string](t, s)
+		if err := c.SetMany(t.Context(), map[string]string{"1": "a", "2": "b", "3": "c"}); err != nil {
+			t.Fatal(err)
+		}
+		hungUp, cancel := context.WithCancel(t.Context())
+		cancel()
+		if err := c.Delete(hungUp, "1", "2"); err != nil {
+			t.Fatal(err)
+		}
+		left, err := c.GetMany(t.Context(), []string{"1", "2", "3"})
+		if err != nil || len(left) != 1 || left["3"] != "c" {
+			t.Errorf("left %v, %v; want only 3", left, err)
+		}
+	})
+}
+
+func TestClearRemovesItsOwnAndNothingElse(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
+		foreign := []string{
+			s.Prefix() + "::list", s.Prefix() + ":1:other", "rediskit:lease:{" + s.Prefix() + ":1:other}",
+			"rediskit:lease:{0}:x}:" + s.Prefix() + ":1:list",
+		}
+		for _, key := range foreign {
+			s.Client().Set(t.Context(), key, "kept", time.Minute)
+		}
+		ids := []string{"a", "b", "{", "a}b", "*", "\x00", "new\nline"}
+		for _, id := range ids {
+			if err := c.Set(t.Context(), id, "v"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		src := newSource("old")
+		slow := src.holdNext()
+		loading := async(func() (string, error) { return c.GetOrLoad(t.Context(), "loading", src.load) })
+		<-slow.entered
+
+		var told []int64
+		n, err := c.Clear(t.Context(), func(removed int64) { told = append(told, removed) })
+		if err != nil || n != int64(len(ids)) {
+			t.Errorf("Clear = %d, %v; want %d", n, err, len(ids))
+		}
+		if len(told) == 0 || told[len(told)-1] != n || !slices.IsSorted(told) {
+			t.Errorf("progress was told %v, want a rise to %d", told, n)
+		}
+		close(slow.open)
+		<-loading
+		left := s.Client().Keys(t.Context(), "*"+s.Prefix()+"*").Val()
+		slices.Sort(left)
+		slices.Sort(foreign)
+		if !slices.Equal(left, foreign) {
+			t.Errorf("left: %q\nwant: %q", left, foreign)
+		}
+	})
+}

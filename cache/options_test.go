@@ -1,0 +1,328 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestAValueLivesForItsTTLAndNoLonger(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL = 150 * time.Millisecond }), newSource("v")
+		want(t, get(t, c, src, "loaded"), "v")
+		if err := c.Set(t.Context(), "set", "v"); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"loaded", "set"} {
+			if ttl := s.Client().PTTL(t.Context(), keyOf(s, id)).Val(); ttl <= 0 || ttl > 150*time.Millisecond {
+				t.Errorf("%s has a TTL of %v, want up to 150ms", id, ttl)
+			}
+		}
+		s.Advance(150 * time.Millisecond)
+		for _, id := range []string{"loaded", "set"} {
+			if _, err := c.Get(t.Context(), id); !errors.Is(err, cache.ErrMiss) {
+				t.Errorf("%s after its TTL: %v", id, err)
+			}
+		}
+	})
+}
+
+func TestJitterOnlyShortens(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		const ttl = 10 * time.Minute
+		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.Jitter = ttl, 0.5 })
+		values := map[string]string{}
+		for i := range 200 {
+			values[fmt.Sprint(i)] = "v"
+		}
+		if err := c.SetMany(t.Context(), values); err != nil {
+			t.Fatal(err)
+		}
+		shortest, longest := ttl, time.Duration(0)
+		rdb := s.Client()
+		for id := range values {
+			left := rdb.PTTL(t.Context(), keyOf(s, id)).Val()
+			shortest, longest = min(shortest, left), max(longest, left)
+		}
+		const slack = 10 * time.Second // between the writes and the reads
+		if longest > ttl || shortest < ttl/2-slack || longest-shortest < ttl/4 {
+			t.Errorf("TTLs from %v to %v; want them spread over 5 to 10 minutes", shortest, longest)
+		}
+	})
+}
+
+func TestAbsenceIsRememberedAndNothingElseIs(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[*string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = 100 * time.Millisecond })
+		loads := 0
+		answer := func(v *string, err error) func(context.Context, string) (*string, error) {
+			return func(context.Context, string) (*string, error) { loads++; return v, err }
+		}
+		gone := fmt.Errorf("no such speaker: %w", cache.ErrNotFound)
+		if _, err := c.GetOrLoad(t.Context(), "1", answer(nil, gone)); err != gone { //nolint:errorlint // the loader's own
+			t.Errorf("got %v, want the loader's own error", err)
+		}
+		if _, err := c.GetOrLoad(t.Context(), "1", answer(nil, gone)); !errors.Is(err, cache.ErrNotFound) || loads != 1 {
+			t.Errorf("got %v after %d loads, want a remembered ErrNotFound", err, loads)
+		}
+		if _, err := c.Get(t.Context(), "1"); !errors.Is(err, cache.ErrMiss) {
+			t.Errorf("Get = %v, want ErrMiss", err)
+		}
+		if n := s.Client().Exists(t.Context(), keyOf(s, "1")).Val(); n != 0 {
+			t.Error("the absence is stored under the value's key, where foreign readers look")
+		}
+		s.Advance(100 * time.Millisecond)
+		text := "now there is one"
+		if v, err := c.GetOrLoad(t.Context(), "1", answer(&text, nil)); err != nil || *v != text {
+			t.Errorf("after NegativeTTL: %v, %v", v, err)
+		}
+
+		// Set and Delete end the memory at once.
+		for _, end := range []func() error{
+			func() error { return c.Delete(t.Context(), "2") },
+			func() error { return c.Set(t.Context(), "2", &text) },
+		} {
+			_, _ = c.GetOrLoad(t.Context(), "2", answer(nil, gone))
+			if err := end(); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := c.GetOrLoad(t.Context(), "2", answer(&text, nil)); err != nil || *v != text {
+				t.Errorf("got %v, %v", v, err)
+			}
+			_ = c.Delete(t.Context(), "2")
+		}
+
+		// A failure is not an absence; null is a value.
+		before := loads
+		for range 2 {
+			_, _ = c.GetOrLoad(t.Context(), "3", answer(nil, errors.New("the database is down")))
+		}
+		if loads != before+2 {
+			t.Error("a failed load was remembered")
+		}
+		for range 2 {
+			if v, err := c.GetOrLoad(t.Context(), "4", answer(nil, nil)); err != nil || v != nil {
+				t.Errorf("got %v, %v; want a nil value", v, err)
+			}
+		}
+		if loads != before+3 || stored(t, s, "4") != "null" {
+			t.Errorf("a nil pointer is a value like any other: %d loads, stored %q", loads-before, stored(t, s, "4"))
+		}
+	})
+}
+
+func TestEmptyValuesAreValues(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[[]string](t, s)
+		for id, list := range map[string][]string{"empty": {}, "nil": nil, "of one empty text": {""}} {
+			loads := 0
+			for range 2 {
+				got, err := c.GetOrLoad(t.Context(), id, func(context.Context, string) ([]string, error) { loads++; return list, nil })
+				if err != nil || fmt.Sprintf("%#v", got) != fmt.Sprintf("%#v", list) {
+					t.Errorf("%s: %#v, %v; want %#v", id, got, err, list)
+				}
+			}
+			if loads != 1 {
+				t.Errorf("%s: %d loads, want 1", id, loads)
+			}
+		}
+	})
+}
+
+func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		var told recorder
+		c := newCache[string](t, s, told.onError, func(cfg *cache.Config) {
+			cfg.TTL, cfg.StaleFor = 50*time.Millisecond, 10*time.Second
+		})
+		broken := errors.New("the database is down")
+		fails := func(context.Context, string) (string, error) { return "", broken }
+		src := newSource("v")
+		want(t, get(t, c, src, "1"), "v")
+		want(t, get(t, c, src, "gone"), "v")
+		if err := c.Set(t.Context(), "set", "w"); err != nil {
+			t.Fatal(err)
+		}
+		s.Advance(50 * time.Millisecond)
+
+		v, err := c.GetOrLoad(t.Context(), "1", fails)
+		want(t, result[string]{v, err}, "v")
+		v, err = c.GetOrLoad(t.Context(), "set", fails)
+		want(t, result[string]{v, err}, "w")
+		v, err = c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { panic("x") })
+		want(t, result[string]{v, err}, "v")
+		if got := c.Stats(); got.StaleHits != 3 || len(told.all()) != 3 {
+			t.Errorf("%d stale hits, told %v; want 3 of each", got.StaleHits, told.all())
+		}
+		if _, err := c.GetOrLoad(t.Context(), "unknown", fails); err != broken { //nolint:errorlint // the loader's own
+			t.Errorf("without a copy: %v, want the loader's error", err)
+		}
+
+		// A loader that says "not found" has not failed, and ends the copy.
+		absent := func(context.Context, string) (string, error) { return "", cache.ErrNotFound }
+		if _, err := c.GetOrLoad(t.Context(), "gone", absent); !errors.Is(err, cache.ErrNotFound) {
+			t.Errorf("got %v, want ErrNotFound", err)
+		}
+		if _, err := c.GetOrLoad(t.Context(), "gone", fails); err != broken { //nolint:errorlint // the loader's own
+			t.Errorf("a value that no longer exists was resurrected: %v", err)
+		}
+
+		if err := c.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.GetOrLoad(t.Context(), "1", fails); err != broken { //nolint:errorlint // the loader's own
+			t.Errorf("a deleted value was resurrected: %v", err)
+		}
+	})
+}
+
+// A load that is refused must not leave its value as the stale copy.
+func TestADeleteDuringALoadKeepsItsStaleCopyOutToo(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute }), newSource("old")
+		slow := src.holdNext()
+		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		if err := c.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		close(slow.open)
+		<-first
+		if n := s.Client().Exists(t.Context(), keys.Sibling("stale", keyOf(s, "1"))).Val(); n != 0 {
+			t.Error("a stale copy of a deleted value")
+		}
+	})
+}
+
+func TestRefreshAheadRenewsInTheBackgroundOncePerFleet(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		ahead := func(cfg *cache.Config) { cfg.TTL, cfg.RefreshAhead = 5*time.Minute, time.Minute }
+		here, there, src := newCache[string](t, s, ahead), newCache[string](t, s, ahead), newSource("old")
+		want(t, get(t, here, src, "1"), "old")
+		src.set("new")
+		time.Sleep(3 * time.Minute)
+		want(t, get(t, here, src, "1"), "old")
+		synctest.Wait()
+		if src.count() != 1 {
+			t.Fatal("renewed too early")
+		}
+		time.Sleep(70 * time.Second) // 50 s are left
+		slow := src.holdNext()
+		for range 3 {
+			want(t, get(t, here, src, "1"), "old") // none of them waits
+			want(t, get(t, there, src, "1"), "old")
+		}
+		synctest.Wait()
+		close(slow.open)
+		synctest.Wait()
+		if src.count() != 2 {
+			t.Errorf("%d loads, want one renewal", src.count())
+		}
+		want(t, get(t, there, src, "1"), "new")
+		if ttl := s.Client().PTTL(t.Context(), keyOf(s, "1")).Val(); ttl != 5*time.Minute {
+			t.Errorf("the new value has %v to live, want 5m", ttl)
+		}
+		if here.Stats().Refreshes+there.Stats().Refreshes != 1 {
+			t.Errorf("here %+v, there %+v", here.Stats(), there.Stats())
+		}
+	})
+}
+
+func TestARenewalGivesWayToWhateverHappenedMeanwhile(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		meanwhile func(ctx context.Context, c *cache.Cache[string], s *redistest.Server) error
+		left      string
+	}{
+		"a foreign SETEX": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+			return s.Client().SetEx(ctx, keyOf(s, "1"), `"newer"`, time.Minute).Err()
+		}, `"newer"`},
+		"a foreign SETEX of the same bytes": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+			return s.Client().SetEx(ctx, keyOf(s, "1"), `"old"`, time.Minute).Err()
+		}, `"old"`},
+		"a foreign DEL": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+			return s.Client().Del(ctx, keyOf(s, "1")).Err()
+		}, ""},
+		"Set": {func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
+			return c.Set(ctx, "1", "newer")
+		}, `"newer"`},
+		"Delete": {func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
+			return c.Delete(ctx, "1")
+		}, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.RefreshAhead = time.Minute, 30*time.Second })
+				src := newSource("renewed")
+				s.Client().Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
+				slow := src.holdNext()
+				want(t, get(t, c, src, "1"), "old")
+				<-slow.entered
+				if err := tc.meanwhile(t.Context(), c, s); err != nil {
+					t.Fatal(err)
+				}
+				close(slow.open)
+				redistest.Eventually(t, func() bool { return c.Stats().RefusedFills == 1 }, "the renewal is refused")
+				if got := stored(t, s, "1"); got != tc.left {
+					t.Errorf("Redis holds %s, want %s", got, tc.left)
+				}
+			})
+		})
+	}
+}
+
+func TestARenewalThatFindsNothingRemovesTheValue(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.RefreshAhead = time.Minute, 30*time.Second })
+		s.Client().Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
+		absent := func(context.Context, string) (string, error) { return "", cache.ErrNotFound }
+		if v, err := c.GetOrLoad(t.Context(), "1", absent); err != nil || v != "old" {
+			t.Errorf("got %v, %v; want the value that is there", v, err)
+		}
+		redistest.Eventually(t, func() bool { return stored(t, s, "1") == "" }, "the value goes")
+	})
+}
+
+func TestMaxValueBytesKeepsLargeValuesOut(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		var told recorder
+		c := newCache[string](t, s, told.onError, func(cfg *cache.Config) { cfg.MaxValueBytes = 100 })
+		large := strings.Repeat("x", 99) // and two quotes
+		if err := c.Set(t.Context(), "1", large); !errors.Is(err, cache.ErrTooLarge) {
+			t.Errorf("Set = %v, want ErrTooLarge", err)
+		}
+		if err := c.SetMany(t.Context(), map[string]string{"1": large, "2": "small"}); !errors.Is(err, cache.ErrTooLarge) {
+			t.Errorf("SetMany = %v, want ErrTooLarge", err)
+		}
+		if got := stored(t, s, "2"); got != "" {
+			t.Error("SetMany sent a part of what it refused")
+		}
+		src := newSource(large)
+		want(t, get(t, c, src, "1"), large)
+		want(t, get(t, c, src, "1"), large)
+		if src.count() != 2 || stored(t, s, "1") != "" || !told.has("too large") {
+			t.Errorf("%d loads, told %v", src.count(), told.all())
+		}
+		if err := c.Set(t.Context(), "3", large[:98]); err != nil {
+			t.Errorf("a value of exactly 100 bytes: %v", err)
+		}
+	})
+}

@@ -1,0 +1,341 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestWithoutRedisLoadsAnswerAndStillCollapse(t *testing.T) {
+	t.Parallel()
+	for name, fault := range map[string]func(*redistest.Proxy){
+		"refused":    (*redistest.Proxy).Down,
+		"black hole": (*redistest.Proxy).BlackHole,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				proxy := redistest.StartProxy(t, s.Addr())
+				rdb := s.Client(func(o *redis.Options) {
+					o.Addr = proxy.Addr()
+					o.DialTimeout, o.ReadTimeout, o.PoolTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
+				})
+				var told recorder
+				c, src := newCacheOn[string](t, s, rdb, told.onError), newSource("v")
+				if err := c.Set(t.Context(), "2", "stored"); err != nil {
+					t.Fatal(err)
+				}
+				fault(proxy)
+				slow := src.holdNext()
+				var results []<-chan result[string]
+				for range 20 {
+					results = append(results, async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) }))
+				}
+				redistest.Eventually(t, func() bool { return c.Stats().Shared == 19 }, "all wait for one load")
+				close(slow.open)
+				for _, r := range results {
+					want(t, <-r, "v")
+				}
+				if src.count() != 1 {
+					t.Errorf("%d loads, want 1", src.count())
+				}
+				got, err := c.GetOrLoadMany(t.Context(), []string{"1", "2"}, func(_ context.Context, ids []string) (map[string]string, error) {
+					return map[string]string{ids[0]: "x", ids[1]: "y"}, nil
+				})
+				if err != nil || got["1"] != "x" || got["2"] != "y" {
+					t.Errorf("GetOrLoadMany = %v, %v", got, err)
+				}
+				if err := c.Delete(t.Context(), "1"); err == nil {
+					t.Error("Delete says that it deleted")
+				}
+				if _, err := c.Get(t.Context(), "1"); err == nil || errors.Is(err, cache.ErrMiss) {
+					t.Errorf("Get = %v, want the failure and not a miss", err)
+				}
+				if !told.has("get or load") || c.Stats().RedisErrors == 0 {
+					t.Error("nobody was told that Redis is down")
+				}
+				proxy.Up()
+				proxy.Heal()
+				redistest.Eventually(t, func() bool { v, err := c.Get(t.Context(), "2"); return err == nil && v == "stored" }, "hits again")
+			})
+		})
+	}
+}
+
+// readOnly lets reads through and fails everything that writes.
+func readOnly(s *redistest.Server) *redis.Client {
+	return hooked(s, func(next func() error, names ...string) error {
+		switch names[0] {
+		case "get", "mget", "pttl":
+			return next()
+		}
+		return errors.New("READONLY You can't write against a read only replica.")
+	})
+}
+
+func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		for name, corrupt := range map[string]string{"truncated": `"v`, "empty": "", "of another shape": `{"v":1}`, "binary": "\xff\x00"} {
+			var told recorder
+			c, src := newCache[string](t, s, told.onError), newSource("v")
+			if err := s.Client().Set(t.Context(), keyOf(s, name), corrupt, time.Minute).Err(); err != nil {
+				t.Fatal(err)
+			}
+			if v, err := c.Get(t.Context(), name); !errors.Is(err, cache.ErrMiss) || v != "" {
+				t.Errorf("%s: Get = %q, %v; want a miss", name, v, err)
+			}
+			want(t, get(t, c, src, name), "v")
+			if got := stored(t, s, name); got != `"v"` {
+				t.Errorf("%s: Redis holds %q, want it healed", name, got)
+			}
+			want(t, get(t, c, src, name), "v")
+			if src.count() != 1 || c.Stats().Undecodable != 2 || !told.has("codec failed") {
+				t.Errorf("%s: %d loads, %+v, told %v", name, src.count(), c.Stats(), told.all())
+			}
+		}
+	})
+}
+
+func TestACorruptValueThatCannotBeReplacedCostsOneLoad(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		if err := s.Client().Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+		c, src := newCacheOn[string](t, s, readOnly(s)), newSource("v")
+		want(t, get(t, c, src, "1"), "v")
+		if src.count() != 1 {
+			t.Errorf("GetOrLoad: %d loads, want 1", src.count())
+		}
+		calls := 0
+		got, err := c.GetOrLoadMany(t.Context(), []string{"1"}, func(context.Context, []string) (map[string]string, error) {
+			calls++
+			return map[string]string{"1": "v"}, nil
+		})
+		if err != nil || got["1"] != "v" || calls != 1 {
+			t.Errorf("GetOrLoadMany = %v, %v after %d loads", got, err, calls)
+		}
+	})
+}
+
+// A fresh value that another process stored must survive the healing of the
+// corrupt one that was read before it.
+func TestHealingReplacesOnlyWhatWasRead(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		rdb.Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute)
+		c, src := newCache[string](t, s), newSource("old")
+		slow := src.holdNext()
+		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		rdb.SetEx(t.Context(), keyOf(s, "1"), `"new"`, time.Minute)
+		close(slow.open)
+		want(t, <-first, "old")
+		if got := stored(t, s, "1"); got != `"new"` {
+			t.Errorf("Redis holds %s, want the newer value", got)
+		}
+	})
+}
+
+// Somebody keeps another kind of data under our key: it is not ours to
+// delete, and no reason to fail.
+func TestAKeyOfAnotherTypeIsLoadedAndLeftAlone(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		rdb.HSet(t.Context(), keyOf(s, "1"), "field", "foreign")
+		rdb.Expire(t.Context(), keyOf(s, "1"), time.Minute)
+		c, src := newCache[string](t, s), newSource("v")
+		want(t, get(t, c, src, "1"), "v")
+		got, err := c.GetOrLoadMany(t.Context(), []string{"1", "2"}, func(_ context.Context, ids []string) (map[string]string, error) {
+			return map[string]string{"1": "v", "2": "w"}, nil
+		})
+		if err != nil || got["1"] != "v" || got["2"] != "w" {
+			t.Errorf("GetOrLoadMany = %v, %v", got, err)
+		}
+		if rdb.HGet(t.Context(), keyOf(s, "1"), "field").Val() != "foreign" {
+			t.Error("the foreign hash is gone")
+		}
+		if got := stored(t, s, "2"); got != `"w"` {
+			t.Errorf("the other id was not stored: %q", got)
+		}
+	})
+}
+
+// What a lost reply leaves open, the protocol settles.
+func TestALostReplyIsMadeGood(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 1 })
+		var told recorder
+		c, src := newCacheOn[string](t, s, rdb, told.onError), newSource("v")
+		warm(t, c)
+		fills := c.Stats().Fills
+
+		lost := proxy.DropReply(leaseOf(s, "1")) // of acquire
+		want(t, get(t, c, src, "1"), "v")
+		<-lost
+		if got := c.Stats(); got.LeaseWaits != 0 || got.Fills != fills+1 {
+			t.Errorf("after a lost acquire: %+v, want its own lease accepted and a fill", got)
+		}
+
+		slow := src.holdNext()
+		second := async(func() (string, error) { return c.GetOrLoad(t.Context(), "2", src.load) })
+		<-slow.entered
+		lost = proxy.DropReply(leaseOf(s, "2")) // of the fill
+		close(slow.open)
+		want(t, <-second, "v")
+		<-lost
+		if got := c.Stats(); got.Fills != fills+2 || got.RefusedFills != 0 || stored(t, s, "2") != `"v"` {
+			t.Errorf("after a lost fill: %+v, want it counted as stored", got)
+		}
+		if got := told.all(); len(got) != 0 {
+			t.Errorf("told %v, want nothing: the client's retry made it good", got)
+		}
+	})
+}
+
+func TestSetIsSentOnceEvenIfItsReplyIsLost(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 3 })
+		c := newCacheOn[string](t, s, rdb)
+		if err := c.Set(t.Context(), "warm", "v"); err != nil {
+			t.Fatal(err)
+		}
+		for name, set := range map[string]func() error{
+			"Set":     func() error { return c.Set(t.Context(), "1", "v") },
+			"SetMany": func() error { return c.SetMany(t.Context(), map[string]string{"1": "v", "2": "v"}) },
+		} {
+			before := proxy.Requests("EVALSHA")
+			proxy.DropReply(keyOf(s, "1"))
+			if err := set(); err == nil {
+				t.Errorf("%s: no error, though the reply was lost", name)
+			}
+			sent := proxy.Requests("EVALSHA") - before
+			if most := map[string]int{"Set": 1, "SetMany": 2}[name]; sent != most {
+				t.Errorf("%s was sent as %d commands, want %d", name, sent, most)
+			}
+		}
+	})
+}
+
+// The acquire took the lease and its reply never came, retries included:
+// the load must not be stored, and the lease must not linger.
+func TestAnUnknownAcquireLeavesNoLease(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })
+		c, src := newCacheOn[string](t, s, rdb), newSource("v")
+		warm(t, c)
+		lost := proxy.DropReply(leaseOf(s, "1"))
+		want(t, get(t, c, src, "1"), "v")
+		<-lost
+		redistest.Eventually(t, func() bool {
+			return s.Client().Exists(t.Context(), leaseOf(s, "1")).Val() == 0
+		}, "the lease is given back")
+	})
+}
+
+func TestACallEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })
+		c, src := newCacheOn[string](t, s, rdb), newSource("v")
+		proxy.BlackHole()
+		for name, call := range map[string]func(context.Context) error{
+			"Get":       func(ctx context.Context) error { _, err := c.Get(ctx, "1"); return err },
+			"GetOrLoad": func(ctx context.Context) error { _, err := c.GetOrLoad(ctx, "1", src.load); return err },
+			"GetMany":   func(ctx context.Context) error { _, err := c.GetMany(ctx, []string{"1"}); return err },
+			"GetOrLoadMany": func(ctx context.Context) error {
+				_, err := c.GetOrLoadMany(ctx, []string{"1"}, nil)
+				return err
+			},
+			"Set":   func(ctx context.Context) error { return c.Set(ctx, "1", "v") },
+			"Clear": func(ctx context.Context) error { _, err := c.Clear(ctx, nil); return err },
+		} {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			if err := call(ctx); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: %v, want the deadline", name, err)
+			}
+			cancel()
+			if err := call(ctx); !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s with an ended context: %v", name, err)
+			}
+		}
+		if src.count() != 0 {
+			t.Error("a loader ran for a caller that was gone")
+		}
+		proxy.Heal()
+	})
+}
+
+func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		const canary = "CANARY"
+		var told recorder
+		rdb := s.Client()
+		c, err := cache.New[string](rdb, cache.Config{
+			Key: s.Prefix() + ":*", Name: "lists", TTL: time.Minute, MaxValueBytes: 20, OnError: told.onErrorFunc(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		load := func(context.Context, string) (string, error) { return canary, nil }
+		ctx := t.Context()
+		var errs []error
+		note := func(_ any, err error) { errs = append(errs, err) }
+		note(c.Get(ctx, canary))
+		note(nil, c.Set(ctx, canary, strings.Repeat(canary, 10)))
+		rdb.Set(ctx, s.Prefix()+":"+canary, `"`+canary, time.Minute)
+		note(c.GetOrLoad(ctx, canary, load))
+		rdb.Set(ctx, s.Prefix()+":"+canary, `{"`+canary+`":1}`, time.Minute)
+		note(c.GetOrLoad(ctx, canary, load))
+		rdb.Del(ctx, s.Prefix()+":"+canary)
+		rdb.LPush(ctx, s.Prefix()+":"+canary, "x")
+		rdb.Expire(ctx, s.Prefix()+":"+canary, time.Minute)
+		note(c.Get(ctx, canary))
+		note(c.GetOrLoad(ctx, canary+"2", func(context.Context, string) (string, error) { panic(canary) }))
+		note(c.GetOrLoad(ctx, canary+"3", func(context.Context, string) (string, error) { return "", cache.ErrNotFound }))
+		bad, err := cache.New[any](rdb, cache.Config{Key: s.Prefix() + ":*", Name: "lists", TTL: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer bad.Close()
+		note(nil, bad.Set(ctx, canary, map[string]any{canary: func() {}}))
+		rdb.Close()
+		note(c.Get(ctx, canary))
+		note(nil, c.Delete(ctx, canary))
+		seen := 0
+		for _, err := range append(errs, told.all()...) {
+			if err == nil {
+				continue
+			}
+			seen++
+			if strings.Contains(err.Error(), canary) {
+				t.Errorf("an error tells data: %v", err)
+			}
+			if !strings.HasPrefix(err.Error(), "cache: ") || !strings.Contains(err.Error(), "lists") && !errors.Is(err, cache.ErrNotFound) {
+				t.Errorf("an error does not say where it comes from: %v", err)
+			}
+		}
+		if seen < 9 {
+			t.Errorf("only %d errors were seen", seen)
+		}
+	})
+}

@@ -1,0 +1,215 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha1"
+	_ "embed"
+	"encoding/hex"
+	"math/rand/v2"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/script"
+)
+
+//go:embed acquire.lua
+var acquireLua string
+
+//go:embed fill.lua
+var fillLua string
+
+//go:embed absent.lua
+var absentLua string
+
+//go:embed release.lua
+var releaseLua string
+
+//go:embed set.lua
+var setLua string
+
+var (
+	acquireScript = script.New(acquireLua)
+	fillScript    = script.New(fillLua)
+	absentScript  = script.New(absentLua)
+	releaseScript = script.New(releaseLua)
+	setScript     = script.New(setLua)
+)
+
+// The kinds of siblings that a cache keeps beside its keys.
+const (
+	kindLease = "lease"
+	kindStale = "stale"
+)
+
+// A store is what a cache sends to Redis.
+type store struct {
+	rdb redis.UniversalClient
+	cfg Config
+}
+
+// An entry is what a read found under one key.
+type entry struct {
+	data  string
+	found bool
+	left  time.Duration // to live, where RefreshAhead asks for it
+	err   error
+}
+
+// read sends one GET, with RefreshAhead preceded by PTTL in the same round
+// trip: in that order a TTL never belongs to a newer value than the one read.
+func (s *store) read(ctx context.Context, key string) entry {
+	if s.cfg.RefreshAhead > 0 {
+		return s.readPiped(ctx, []string{key})[0]
+	}
+	return entryOf(s.rdb.Get(ctx, key))
+}
+
+// readMany reads in one round trip, on a Cluster one to each master: MGET on
+// a single server, else a pipeline, because MGET must not cross slots.
+func (s *store) readMany(ctx context.Context, keys []string) []entry {
+	if _, single := s.rdb.(*redis.Client); !single || s.cfg.RefreshAhead > 0 {
+		return s.readPiped(ctx, keys)
+	}
+	entries := make([]entry, len(keys))
+	values, err := s.rdb.MGet(ctx, keys...).Result()
+	for i := range entries {
+		if err != nil {
+			entries[i].err = err
+			continue
+		}
+		entries[i].data, entries[i].found = values[i].(string)
+	}
+	return entries
+}
+
+func (s *store) readPiped(ctx context.Context, keys []string) []entry {
+	pipe := s.rdb.Pipeline()
+	gets := make([]*redis.StringCmd, len(keys))
+	ttls := make([]*redis.DurationCmd, len(keys))
+	for i, key := range keys {
+		if s.cfg.RefreshAhead > 0 {
+			ttls[i] = pipe.PTTL(ctx, key)
+		}
+		gets[i] = pipe.Get(ctx, key)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	entries := make([]entry, len(keys))
+	for i := range entries {
+		entries[i] = entryOf(gets[i])
+		if ttls[i] != nil {
+			entries[i].left = ttls[i].Val()
+		}
+	}
+	return entries
+}
+
+func entryOf(get *redis.StringCmd) entry {
+	switch data, err := get.Result(); err {
+	case nil:
+		return entry{data: data, found: true}
+	case redis.Nil:
+		return entry{}
+	default:
+		return entry{err: err}
+	}
+}
+
+// stale reads the stale copies of keys.
+func (s *store) stale(ctx context.Context, keyList []string) []entry {
+	pipe := s.rdb.Pipeline()
+	gets := make([]*redis.StringCmd, len(keyList))
+	for i, key := range keyList {
+		gets[i] = pipe.Get(ctx, keys.Sibling(kindStale, key))
+	}
+	_, _ = pipe.Exec(ctx)
+	entries := make([]entry, len(keyList))
+	for i := range entries {
+		entries[i] = entryOf(gets[i])
+	}
+	return entries
+}
+
+// delete unlinks each key with its siblings, which ends every load that
+// began before it.
+func (s *store) delete(ctx context.Context, keyList []string) error {
+	pipe := s.rdb.Pipeline()
+	for _, key := range keyList {
+		pipe.Unlink(ctx, key, keys.Sibling(kindLease, key), keys.Sibling(kindStale, key))
+	}
+	_, err := pipe.Exec(ctx)
+	return err
+}
+
+func (s *store) acquireCall(fl *flight) script.Call {
+	lease := s.cfg.LoadTimeout + leaseMargin
+	return script.Call{
+		Script: acquireScript,
+		Keys:   []string{fl.key, keys.Sibling(kindLease, fl.key)},
+		Args:   []any{fl.token, lease.Milliseconds(), fl.replaces},
+	}
+}
+
+func (s *store) fillCall(fl *flight, data []byte) script.Call {
+	ttl := s.ttl()
+	return script.Call{
+		Script: fillScript,
+		Keys:   family(fl.key),
+		Args:   []any{fl.token, data, ttl.Milliseconds(), s.staleMillis(ttl), fl.replaces, fl.maxPTTL},
+	}
+}
+
+func (s *store) absentCall(fl *flight) script.Call {
+	return script.Call{
+		Script: absentScript,
+		Keys:   family(fl.key),
+		Args:   []any{fl.token, s.cfg.NegativeTTL.Milliseconds(), fl.replaces},
+	}
+}
+
+func (s *store) releaseCall(fl *flight) script.Call {
+	return script.Call{
+		Script: releaseScript,
+		Keys:   []string{keys.Sibling(kindLease, fl.key)},
+		Args:   []any{fl.token},
+	}
+}
+
+func (s *store) setCall(key string, data []byte) script.Call {
+	ttl := s.ttl()
+	return script.Call{
+		Script: setScript,
+		Keys:   family(key),
+		Args:   []any{data, ttl.Milliseconds(), s.staleMillis(ttl)},
+	}
+}
+
+// family is a key with its siblings.
+func family(key string) []string {
+	return []string{key, keys.Sibling(kindLease, key), keys.Sibling(kindStale, key)}
+}
+
+// ttl is the TTL of one value, shortened by its jitter.
+func (s *store) ttl() time.Duration {
+	ttl := s.cfg.TTL - time.Duration(rand.Float64()*s.cfg.Jitter*float64(s.cfg.TTL))
+	return max(ttl, time.Millisecond)
+}
+
+// tooLarge says whether an encoded value may not be stored.
+func (s *store) tooLarge(data []byte) bool {
+	return s.cfg.MaxValueBytes > 0 && len(data) > s.cfg.MaxValueBytes
+}
+
+func (s *store) staleMillis(ttl time.Duration) int64 {
+	if s.cfg.StaleFor == 0 {
+		return 0
+	}
+	return (ttl + s.cfg.StaleFor).Milliseconds()
+}
+
+// digest is what redis.sha1hex says of the same bytes.
+func digest(data string) string {
+	sum := sha1.Sum([]byte(data))
+	return hex.EncodeToString(sum[:])
+}
