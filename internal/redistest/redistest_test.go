@@ -13,8 +13,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestMain(m *testing.M) { Main(m) }
-
 func TestRunGivesBothServers(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
@@ -49,6 +47,8 @@ func TestTheRealServerIsShared(t *testing.T) {
 	if a.Addr() != b.Addr() || a.Prefix() == b.Prefix() {
 		t.Errorf("addresses %s, %s; prefixes %s, %s", a.Addr(), b.Addr(), a.Prefix(), b.Prefix())
 	}
+	p, _ := sharedServer()
+	t.Logf("process %d in %s", p.current().cmd.Process.Pid, p.Dir())
 }
 
 func TestAdvancePassesTTLsAndTimeAlike(t *testing.T) {
