@@ -81,7 +81,7 @@ func TestTheClockRunsByItself(t *testing.T) {
 
 		// Commands of a script meet a server that their script has locked.
 		script := `redis.call('SET', KEYS[1], 'v', 'PX', 60000); return redis.call('PTTL', KEYS[1])`
-		if got, err := rdb.Eval(ctx, script, []string{s.Prefix()}).Int(); got != 60000 {
+		if got, err := rdb.Eval(ctx, script, []string{s.Prefix()}).Int(); got < 59000 || got > 60000 {
 			t.Errorf("PTTL within a script: %v, %v", got, err)
 		}
 	})
