@@ -1,0 +1,59 @@
+package jsoncodec
+
+import (
+	"encoding/json"
+	"reflect"
+
+	gojson "github.com/goccy/go-json"
+)
+
+// Codec encodes and decodes values of type V. The zero Codec is valid and uses
+// encoding/json alone; For returns the fast one. Safe for concurrent use.
+type Codec[V any] struct {
+	fast bool
+}
+
+// For returns the codec for V. It inspects the type once, so a caller keeps
+// the result rather than asking again for each value.
+func For[V any]() Codec[V] {
+	return Codec[V]{fast: agrees(reflect.TypeFor[V](), map[reflect.Type]bool{})}
+}
+
+// Encode returns exactly what json.Marshal returns for v.
+func (Codec[V]) Encode(v V) ([]byte, error) {
+	return json.Marshal(v)
+}
+
+// Decode returns the value that json.Unmarshal stores for data in a zero V, or
+// the zero V and the error of json.Unmarshal, whose text may quote data.
+//
+// It does not write to data, and nothing in the value refers to data, unless
+// an UnmarshalJSON or UnmarshalText method of V keeps the bytes that it was
+// lent, which their documentation forbids. Such a method runs a second time,
+// on a fresh value, when the first attempt to decode fails; if it panics, so
+// does Decode, as json.Unmarshal would.
+func (c Codec[V]) Decode(data []byte) (V, error) {
+	if c.fast {
+		if v, ok := decodeFast[V](data); ok {
+			return v, nil
+		}
+	}
+	var v V
+	if err := json.Unmarshal(data, &v); err != nil {
+		var zero V
+		return zero, err
+	}
+	return v, nil
+}
+
+func decodeFast[V any](data []byte) (v V, ok bool) {
+	// A panic, of go-json or of a method of V, is a refusal like any other:
+	// encoding/json has the last word.
+	defer func() {
+		if recover() != nil {
+			ok = false
+		}
+	}()
+	err := gojson.Unmarshal(data, &v)
+	return v, err == nil
+}

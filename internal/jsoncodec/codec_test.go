@@ -1,0 +1,303 @@
+package jsoncodec
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"math"
+	"reflect"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// check fails unless the codec and encoding/json make the same of data.
+func check(t *testing.T, s shape, data []byte) {
+	t.Helper()
+	if s.fast && emptiesRepeatedName(data) {
+		return // the exception that the package documents
+	}
+	want, wantErr := s.want(data)
+
+	given := bytes.Clone(data)
+	got, err := s.got(given)
+	if !bytes.Equal(given, data) {
+		t.Fatalf("%v: Decode wrote to its input %q", s.typ, data)
+	}
+	for i := range given {
+		given[i] = '!' // the value must not refer to the input
+	}
+
+	if (err == nil) != (wantErr == nil) || err != nil && err.Error() != wantErr.Error() {
+		t.Fatalf("%v of %q: error %v, want %v", s.typ, data, err, wantErr)
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%v of %q:\n got %+v\nwant %+v", s.typ, data, got, want)
+	}
+	again, err := s.enc(got)
+	wantAgain, wantErr := json.Marshal(reflect.ValueOf(want).Elem().Interface())
+	if (err == nil) != (wantErr == nil) || !bytes.Equal(again, wantAgain) {
+		t.Fatalf("%v of %q encodes as %s, %v; want %s, %v", s.typ, data, again, err, wantAgain, wantErr)
+	}
+}
+
+// emptiesRepeatedName reports whether data has an empty array and an object
+// that repeats a name, in any letter case.
+func emptiesRepeatedName(data []byte) bool {
+	var names []map[string]bool // nil for an array
+	var empty, repeats, isName bool
+	var last json.Token
+	dec := json.NewDecoder(bytes.NewReader(data))
+	dec.UseNumber() // a number out of range must not end the search
+	for {
+		token, err := dec.Token()
+		if err != nil {
+			return empty && repeats
+		}
+		inObject := len(names) > 0 && names[len(names)-1] != nil
+		switch token {
+		case json.Delim('{'):
+			names, isName = append(names, map[string]bool{}), true
+		case json.Delim('['):
+			names, isName = append(names, nil), false
+		case json.Delim('}'), json.Delim(']'):
+			empty = empty || token == json.Delim(']') && last == json.Delim('[')
+			names = names[:len(names)-1]
+			isName = len(names) > 0 && names[len(names)-1] != nil
+		default:
+			if isName {
+				name := fold(token.(string))
+				repeats = repeats || names[len(names)-1][name]
+				names[len(names)-1][name] = true
+			}
+			isName = inObject && !isName
+		}
+		last = token
+	}
+}
+
+func shapeNamed(t *testing.T, typ reflect.Type) shape {
+	t.Helper()
+	for _, s := range shapes {
+		if s.typ == typ {
+			return s
+		}
+	}
+	t.Fatalf("no shape of type %v", typ)
+	return shape{}
+}
+
+// Each of these inputs is decoded otherwise by go-json v0.12.0, or is the kind
+// of input that fast decoders get wrong.
+var divergent = []struct {
+	name string
+	typ  reflect.Type
+	data string
+}{
+	{"float32 rounded twice", reflect.TypeFor[[]float32](), `[7.038531e-26]`},
+	{"float32 rounded twice in a struct", reflect.TypeFor[Singles](), `{"f":1.0000000596047446753906250000000001}`},
+	{"largest float32", reflect.TypeFor[float32](), `3.4028235677973366e38`},
+	{"string option takes a plus sign", reflect.TypeFor[Strs](), `{"L":"+1"}`},
+	{"string option takes a plus sign in a duration", reflect.TypeFor[Strs](), `{"R":"+1"}`},
+	{"empty object for a float key", reflect.TypeFor[Keys](), `{"Float":{}}`},
+	{"empty object for a pointer key", reflect.TypeFor[Keys](), `{"Pointer":{}}`},
+	{"case chooses an embedded field", reflect.TypeFor[CaseBelow](), `{"aB":1}`},
+	{"unexported embedded pointer below a pointer", reflect.TypeFor[PtrBelow](), `{"seen":"x"}`},
+	{"null after bytes", reflect.TypeFor[Bytes](), `{"D":"AQID","D":null}`},
+	{"method of another library", reflect.TypeFor[FromMethod](), `{"S":"x"}`},
+
+	{"skipped escape", reflect.TypeFor[Small](), `{"other":"\0"}`},
+	{"skipped number", reflect.TypeFor[Small](), `{"other":[01]}`},
+	{"skipped control character", reflect.TypeFor[Small](), "{\"other\":\"a\nb\"}"},
+	{"skipped name", reflect.TypeFor[Small](), `{"\a":1}`},
+	{"folded names", reflect.TypeFor[Small](), `{"` + "\u017f" + `":"a","` + "\u212a" + `":"b"}`},
+	{"exact name after folded", reflect.TypeFor[Small](), `{"K":"a","k":"b"}`},
+	{"escaped name", reflect.TypeFor[Small](), `{"\u006b":"b"}`},
+	{"minus zero", reflect.TypeFor[any](), `-0`},
+	{"overflowing integer", reflect.TypeFor[[]int](), `[44073704073709551642]`},
+	{"overflowing float", reflect.TypeFor[any](), `1e309`},
+	{"smallest integer", reflect.TypeFor[int8](), `-128`},
+	{"integer with a fraction", reflect.TypeFor[int](), `1.0`},
+	{"null leaves a map element zero", reflect.TypeFor[map[string]bool](), `{"a":true,"a":null}`},
+	{"repeated name merges", reflect.TypeFor[*Conversation](), `{"last_message":{"id":"1"},"last_message":{"role":"x"}}`},
+	{"repeated name shortens", reflect.TypeFor[Node](), `{"Kids":[{"V":1},{"V":2}],"Kids":[{}]}`},
+	{"lone surrogates", reflect.TypeFor[string](), `"\ud83d\ud83d\ude00\udc00"`},
+	{"invalid UTF-8", reflect.TypeFor[string](), "\"a\xff\xed\xa0\x80\\n\xc3\""},
+	{"invalid UTF-8 in a name", reflect.TypeFor[map[string]int](), "{\"\xff\":1}"},
+	{"byte order mark", reflect.TypeFor[int](), "\ufeff1"},
+	{"trailing data", reflect.TypeFor[int](), `1 2`},
+	{"trailing NUL", reflect.TypeFor[int](), "1\x00"},
+	{"trailing comma", reflect.TypeFor[[3]int](), `[0,0,2,]`},
+	{"empty input", reflect.TypeFor[any](), ``},
+	{"white space alone", reflect.TypeFor[any](), " \n"},
+	{"other white space", reflect.TypeFor[any](), "\v1"},
+	{"top-level null", reflect.TypeFor[[]Conversation](), `null`},
+	{"long array for a short one", reflect.TypeFor[[3]int](), `[1,2,3,[4,"\u0041"]]`},
+	{"null number key", reflect.TypeFor[map[int]string](), `{"null":"x"}`},
+	{"leading zero in a quoted number", reflect.TypeFor[json.Number](), `"07"`},
+	{"lenient time", reflect.TypeFor[time.Time](), `"2026-01-02T03;04:05.8Z"`},
+	{"escaped time", reflect.TypeFor[time.Time](), `"\u0032026-01-02T03:04:05Z"`},
+	{"base64 with line ends", reflect.TypeFor[[]byte](), `"AQ\r\nID"`},
+	{"bytes from an array", reflect.TypeFor[[]byte](), `[1,2,255]`},
+	{"white space around a raw value", reflect.TypeFor[JSONVal](), "\n {\"a\" : 1}\t"},
+	{"nested to the limit", reflect.TypeFor[any](), strings.Repeat("[", 10000) + strings.Repeat("]", 10000)},
+	{"nested beyond the limit", reflect.TypeFor[any](), strings.Repeat("[", 10001) + strings.Repeat("]", 10001)},
+	{"skipped beyond the limit", reflect.TypeFor[Small](), `{"other":` + strings.Repeat("[", 10000) + strings.Repeat("]", 10000) + `}`},
+	{"nested and unfinished", reflect.TypeFor[Node](), strings.Repeat(`{"Left":`, 20000)},
+}
+
+func TestDecodeAgreesWithEncodingJSONWhereFastDecodersDoNot(t *testing.T) {
+	t.Parallel()
+	for _, tt := range divergent {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			check(t, shapeNamed(t, tt.typ), []byte(tt.data))
+		})
+	}
+}
+
+func TestDecodeAgreesWithEncodingJSONOnGeneratedInput(t *testing.T) {
+	t.Parallel()
+	for i, s := range shapes {
+		t.Run(s.typ.String(), func(t *testing.T) {
+			t.Parallel()
+			for seed := range uint64(100) {
+				check(t, s, generate(seed<<8|uint64(i), s.typ))
+			}
+		})
+	}
+}
+
+func TestTypesThatGoJSONDecodesOtherwiseAreNotFast(t *testing.T) {
+	t.Parallel()
+	slow := map[reflect.Type]bool{
+		reflect.TypeFor[Singles]():    true, // float32
+		reflect.TypeFor[float32]():    true,
+		reflect.TypeFor[[]float32]():  true,
+		reflect.TypeFor[Strs]():       true, // string option
+		reflect.TypeFor[Keys]():       true, // map keys
+		reflect.TypeFor[Bytes]():      true, // slices of bytes
+		reflect.TypeFor[[]byte]():     true,
+		reflect.TypeFor[Names]():      true, // names that fold alike
+		reflect.TypeFor[Embedded]():   true, // embedded pointers, shadowed names
+		reflect.TypeFor[EmbBad]():     true,
+		reflect.TypeFor[EmbRec]():     true,
+		reflect.TypeFor[CaseBelow]():  true,
+		reflect.TypeFor[PtrBelow]():   true,
+		reflect.TypeFor[FromMethod](): true, // a method that encoding/json may not know
+		reflect.TypeFor[Unsup]():      true, // kinds that encoding/json refuses
+		reflect.TypeFor[func()]():     true,
+	}
+	for _, s := range shapes {
+		if s.fast == slow[s.typ] {
+			t.Errorf("%v: fast is %v", s.typ, s.fast)
+		}
+	}
+}
+
+// The one exception that the package documents, pinned so that it is noticed
+// when it goes.
+func TestDecodeKeepsWhatAnEmptyArrayBetweenRepeatedNamesForgets(t *testing.T) {
+	t.Parallel()
+	type object struct{ T []Inner }
+	data := []byte(`{"t":[{"a":1}],"t":[],"t":[{}]}`)
+	if !emptiesRepeatedName(data) {
+		t.Fatal("the tests do not recognize the exception")
+	}
+	got, err := For[object]().Decode(data)
+	want, wantErr := Codec[object]{}.Decode(data)
+	if err != nil || wantErr != nil {
+		t.Fatal(err, wantErr)
+	}
+	if got.T[0].A != 1 || want.T[0].A != 0 {
+		t.Errorf("got %+v, encoding/json %+v; is the exception gone?", got, want)
+	}
+}
+
+type panics struct{}
+
+func (*panics) UnmarshalJSON([]byte) error { panic("UnmarshalJSON of the caller") }
+
+func TestDecodePanicsOnlyWhereEncodingJSONDoes(t *testing.T) {
+	t.Parallel()
+	defer func() {
+		if r := recover(); r != "UnmarshalJSON of the caller" {
+			t.Errorf("recovered %v", r)
+		}
+	}()
+	For[[]panics]().Decode([]byte(`[1]`))
+	t.Error("no panic")
+}
+
+type onceWrong struct{ Calls int }
+
+var errWrong = errors.New("wrong")
+
+func (v *onceWrong) UnmarshalJSON([]byte) error { v.Calls++; return errWrong }
+
+func TestDecodeReturnsAZeroValueWithTheErrorOfAMethod(t *testing.T) {
+	t.Parallel()
+	v, err := For[map[string]onceWrong]().Decode([]byte(`{"a":1}`))
+	if !errors.Is(err, errWrong) || v != nil {
+		t.Errorf("Decode = %v, %v", v, err)
+	}
+}
+
+func TestEncodeIsEncodingJSON(t *testing.T) {
+	t.Parallel()
+	got, err := For[map[string]any]().Encode(map[string]any{"b": "<&>\u2028", "a": 1e21, "c": "\xff"})
+	if want := `{"a":1e+21,"b":"\u003c\u0026\u003e\u2028","c":"\ufffd"}`; err != nil || string(got) != want {
+		t.Errorf("Encode = %s, %v, want %s", got, err, want)
+	}
+	var unsupported *json.UnsupportedValueError
+	if _, err := For[float64]().Encode(math.NaN()); !errors.As(err, &unsupported) {
+		t.Errorf("Encode of NaN: %v", err)
+	}
+}
+
+func TestDecodeFromManyGoroutinesSharesNothing(t *testing.T) {
+	t.Parallel()
+	codec := For[[]Conversation]()
+	var wg sync.WaitGroup
+	for g := range 8 {
+		wg.Go(func() {
+			typ := reflect.TypeFor[[]Conversation]()
+			for seed := range uint64(100) {
+				data := generate(seed*8+uint64(g), typ)
+				got, err := codec.Decode(data)
+				want, wantErr := Codec[[]Conversation]{}.Decode(data)
+				if (err == nil) != (wantErr == nil) || !emptiesRepeatedName(data) && !reflect.DeepEqual(got, want) {
+					t.Errorf("%q: got %+v, %v; want %+v, %v", data, got, err, want, wantErr)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, tt := range divergent {
+		for i, s := range shapes {
+			if s.typ == tt.typ && len(tt.data) < 1000 { // mutating the deep ones is slow
+				f.Add(uint8(i), []byte(tt.data))
+			}
+		}
+	}
+	for i, s := range shapes {
+		f.Add(uint8(i), generate(uint64(i), s.typ))
+	}
+	f.Fuzz(func(t *testing.T, i uint8, data []byte) {
+		check(t, shapes[int(i)%len(shapes)], data)
+	})
+}
+
+func FuzzDecodeGenerated(f *testing.F) {
+	for i := range shapes {
+		f.Add(uint8(i), uint64(i))
+	}
+	f.Fuzz(func(t *testing.T, i uint8, seed uint64) {
+		s := shapes[int(i)%len(shapes)]
+		check(t, s, generate(seed, s.typ))
+	})
+}
