@@ -1,11 +1,11 @@
 package cache_test
 
 import (
-	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/convkit/rediskit/internal/jsoncodec"
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
@@ -42,12 +42,11 @@ func TestAHitAllocatesAtMostTwoTimesMoreThanItsParts(t *testing.T) {
 	if err := c.Set(ctx, "1", conversations(2)); err != nil {
 		t.Fatal(err)
 	}
-	key, decode := keyOf(s, "1"), json.Unmarshal
+	key, json := keyOf(s, "1"), jsoncodec.For[[]benchConversation]()
 	parts := testing.AllocsPerRun(200, func() {
-		var list []benchConversation
 		text, err := rdb.Get(ctx, key).Bytes()
 		if err == nil {
-			err = decode(text, &list)
+			_, err = json.Decode(text)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -74,7 +73,7 @@ func BenchmarkHit(b *testing.B) {
 		if err := c.Set(ctx, id, conversations(n)); err != nil {
 			b.Fatal(err)
 		}
-		key, decode := keyOf(s, id), json.Unmarshal
+		key, json := keyOf(s, id), jsoncodec.For[[]benchConversation]()
 		b.Run(fmt.Sprintf("conversations=%d/of=parts", n), func(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
@@ -82,7 +81,7 @@ func BenchmarkHit(b *testing.B) {
 					var list []benchConversation
 					text, err := rdb.Get(ctx, key).Bytes()
 					if err == nil {
-						err = decode(text, &list)
+						list, err = json.Decode(text)
 					}
 					if err != nil || len(list) != n {
 						b.Fatal(err)

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"unsafe"
+
+	"github.com/convkit/rediskit/internal/jsoncodec"
 )
 
 // A Codec turns values into bytes and back. Both may be called from several
@@ -17,27 +19,26 @@ type Codec interface {
 	Unmarshal(data []byte, v any) error
 }
 
-// codecOf returns the two halves of the engine's codec. Their errors tell
-// what kind of failure it was, never the text of a value.
-func codecOf[V any](e *engine) (encode func(V) ([]byte, error), decode func([]byte, *V) error) {
-	codec := e.cfg.Codec
-	if codec == nil {
-		codec = stdJSON{}
+// codecOf returns the two halves of the engine's codec. The error of the
+// first tells what kind of failure it was, never the text of a value.
+func codecOf[V any](e *engine) (func(V) ([]byte, error), func([]byte, *V) error) {
+	json := jsoncodec.For[V]()
+	encode, decode := json.Encode, func(data []byte, v *V) (err error) {
+		*v, err = json.Decode(data)
+		return err
 	}
-	encode = func(v V) ([]byte, error) {
-		data, err := codec.Marshal(v)
+	if custom := e.cfg.Codec; custom != nil {
+		encode = func(v V) ([]byte, error) { return custom.Marshal(v) }
+		decode = func(data []byte, v *V) error { return custom.Unmarshal(data, v) }
+	}
+	return func(v V) ([]byte, error) {
+		data, err := encode(v)
 		if err != nil {
 			return nil, e.fail("encode", fmt.Errorf("%w: %T", ErrCodec, err))
 		}
 		return data, nil
-	}
-	return encode, func(data []byte, v *V) error { return codec.Unmarshal(data, v) }
+	}, decode
 }
-
-type stdJSON struct{}
-
-func (stdJSON) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
-func (stdJSON) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 
 // kindOf describes a decoder's error without the input that it quotes.
 func kindOf(err error) error {
