@@ -1,0 +1,32 @@
+# make alone lists the targets.
+MODULES := . examples internal/bench
+
+.PHONY: help demo test race lint fmt bench fuzz
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: ## start the example service on 127.0.0.1:8080; ARGS="-addr 127.0.0.1:9000" moves it
+	@cd examples && go run ./conversationmanager $(ARGS)
+
+test: ## run all tests; legs that need redis-server are skipped, and counted, where it is missing
+	@scripts/test.sh
+
+race: ## run all tests under the race detector, shuffled, three times
+	@scripts/test.sh -race -shuffle=on -count=3
+
+lint: bin/golangci-lint ## check format, style and module files
+	@for m in $(MODULES); do (cd $$m && go mod tidy -diff && $(CURDIR)/bin/golangci-lint run ./...) || exit 1; done
+
+fmt: bin/golangci-lint ## format the code
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/golangci-lint fmt ./...) || exit 1; done
+
+bench: bin/benchstat ## run the benchmarks and compare them: a cache hit with its parts, the codec with its peers
+	@go test -run '^$$' -bench Hit -count 10 ./cache | tee bin/hit.txt && bin/benchstat -col /of bin/hit.txt
+	@cd internal/bench && go test -run '^$$' -bench . -count 10 ./... | tee ../../bin/codec.txt && ../../bin/benchstat ../../bin/codec.txt
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
+
+bin/golangci-lint bin/benchstat: tools/go.mod tools/go.sum
+	@cd tools && GOBIN=$(CURDIR)/bin go install tool
