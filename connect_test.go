@@ -237,7 +237,7 @@ func TestConnectWaitsWhileTheServerLoads(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--save", "3600 1", "--enable-debug-command", "yes")
 	admin := server.Client()
-	mustDo(t, admin, "debug", "populate", "3000", "k", "100")
+	mustDo(t, admin, "debug", "populate", "500", "k", "100")
 	mustDo(t, admin, "save")
 	server.Kill()
 	loading := redistest.StartLater(t, "--dir", server.Dir(), "--key-load-delay", "1000",
@@ -248,7 +248,7 @@ func TestConnectWaitsWhileTheServerLoads(t *testing.T) {
 	cfg := at(loading.Addr())
 	cfg.OnError = log.onError
 	rdb := connect(t, cfg)
-	if n := rdb.DBSize(t.Context()).Val(); n != 3000 {
+	if n := rdb.DBSize(t.Context()).Val(); n != 500 {
 		t.Errorf("connected before all was loaded: %d keys", n)
 	}
 	seen := false
