@@ -53,7 +53,7 @@ func Start(t testing.TB, args ...string) *Process {
 func StartLater(t testing.TB, args ...string) *Process {
 	t.Helper()
 	requireProgram(t, "redis-server")
-	p, err := prepare(args)
+	p, err := prepare(freePort, settings(args))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,11 +133,22 @@ func (p *Process) Pause() { p.launched().signal(pauseSignal) }
 // Resume ends a Pause.
 func (p *Process) Resume() { p.launched().signal(resumeSignal) }
 
-// launch starts a server on a port that it manages to bind, and waits until
-// it answers. The caller ends it.
-func launch(args ...string) (*Process, error) {
+// launch starts a server and waits until it answers. The caller ends it.
+func launch(args ...string) (*Process, error) { return launchOn(freePort, settings(args)) }
+
+// settings are a server's arguments, those of the test last.
+func settings(args []string) []string {
+	return append([]string{
+		"--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}",
+		"--unixsocket", "{dir}/redis.sock",
+		"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
+	}, args...)
+}
+
+// launchOn tries ports of pick until the server can bind one.
+func launchOn(pick func() (int, error), argv []string) (*Process, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := prepare(args)
+		p, err := prepare(pick, argv)
 		if err != nil {
 			return nil, err
 		}
@@ -155,8 +166,8 @@ func launch(args ...string) (*Process, error) {
 }
 
 // prepare gives a server its port and directory, without starting it.
-func prepare(args []string) (*Process, error) {
-	port, err := freePort()
+func prepare(pick func() (int, error), argv []string) (*Process, error) {
+	port, err := pick()
 	if err != nil {
 		return nil, err
 	}
@@ -170,11 +181,7 @@ func prepare(args []string) (*Process, error) {
 	}
 	p := &Process{port: port, dir: dir, log: &serverLog{}}
 	fill := strings.NewReplacer("{port}", strconv.Itoa(port), "{dir}", dir)
-	for _, arg := range append([]string{
-		"--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}",
-		"--unixsocket", "{dir}/redis.sock",
-		"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
-	}, args...) {
+	for _, arg := range argv {
 		p.argv = append(p.argv, fill.Replace(arg))
 	}
 	return p, nil

@@ -32,6 +32,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9/logging"
 	"go.uber.org/goleak"
 )
 
@@ -44,6 +45,7 @@ func Main(m *testing.M) {
 		endProcesses()
 		os.Exit(code)
 	}
+	logging.Disable() // go-redis reports every connection that a test breaks
 	code := m.Run()
 	endProcesses()
 	if code == 0 {
