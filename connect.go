@@ -199,4 +199,3 @@ func (greetingHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 func (greetingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
-

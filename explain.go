@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 
@@ -42,7 +43,11 @@ func explain(err error, cfg Config) error {
 	if errors.Is(err, redis.Nil) { // the only command that may miss is the Sentinels'
 		return &refusal{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
 	}
-	if errors.Is(err, io.EOF) {
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == opHandshake {
+		return fmt.Errorf("%w; does the server speak TLS on this port?", clean)
+	}
+	if cfg.TLS == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
 		return fmt.Errorf("the server hung up (%w); does it expect TLS?", clean)
 	}
 	return clean

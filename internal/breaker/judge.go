@@ -19,6 +19,10 @@ const (
 	neutral verdict = iota
 	alive
 	dead
+	// hungUp: the connection ended under the command. All connections may end at
+	// once without the server being down, as when an ACL is loaded anew; only new
+	// ones tell.
+	hungUp
 )
 
 func judge(err error, elapsed time.Duration) verdict {
@@ -42,7 +46,9 @@ func judge(err error, elapsed time.Duration) verdict {
 			return neutral
 		}
 		return dead
-	case cut(err), broken(err):
+	case cut(err):
+		return hungUp
+	case broken(err):
 		return dead
 	}
 	return neutral // an argument or a reply that the client could not handle
