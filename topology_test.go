@@ -3,6 +3,7 @@ package rediskit_test
 import (
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -137,4 +138,35 @@ func TestADeadClusterNodeIsRefusedAndTheOthersAnswer(t *testing.T) {
 		}
 		return true
 	}, "every key is answered again")
+}
+
+func TestTheDocumentedGrantsSufficeOnACluster(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3)
+	for _, node := range cluster.Nodes() {
+		mustDo(t, node.Client(), "acl", "setuser", "app", "on", ">"+canary, "~*", "+get",
+			"+@connection", "-@dangerous", "+info", "+cluster|slots", "+command")
+	}
+	rdb := connect(t, rediskit.Config{
+		Addrs: cluster.Addrs(), Username: "app", Password: static(canary), NoEviction: true,
+	})
+	for i := range 100 { // dial every node
+		if err := rdb.Get(t.Context(), fmt.Sprint("k", i)).Err(); err != redis.Nil {
+			t.Fatal(err)
+		}
+	}
+	asked := 0 // how often go-redis asked for the table of commands
+	for _, node := range cluster.Nodes() {
+		stats := node.Client().InfoMap(t.Context(), "commandstats").Item("Commandstats", "cmdstat_command")
+		if calls, _, ok := strings.Cut(strings.TrimPrefix(stats, "calls="), ","); ok {
+			n, err := strconv.Atoi(calls)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked += n
+		}
+	}
+	if asked != 1 {
+		t.Errorf("COMMAND was sent %d times for 100 GETs, want once", asked)
+	}
 }
