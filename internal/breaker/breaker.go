@@ -106,7 +106,7 @@ func (b *Breaker) probe(ctx context.Context) error {
 		b.closedAt.Store(b.now())
 		next = closed
 		return nil
-	case dead:
+	case dead, hungUp:
 		next = b.now() + int64(Pause)
 		b.opened()
 		return ErrOpen
@@ -115,8 +115,12 @@ func (b *Breaker) probe(ctx context.Context) error {
 }
 
 // record takes note of how a call that began at start ended.
-func (b *Breaker) record(ctx context.Context, start int64, err error) {
-	switch judge(err, b.since(start)) {
+func (b *Breaker) record(ctx context.Context, start int64, err error, attempt int) {
+	v := judge(err, b.since(start))
+	if v == hungUp && attempt == resends {
+		v = dead
+	}
+	switch v {
 	case alive:
 		if b.failures.Load() != 0 {
 			b.failures.Store(0)

@@ -51,10 +51,10 @@ func (s *server) get(ctx context.Context) error { return s.process(ctx, redis.Ne
 
 func (s *server) open(t *testing.T) {
 	t.Helper()
-	s.ping = func(context.Context) error { return io.EOF }
-	s.answer(io.EOF)
+	s.ping = func(context.Context) error { return refusedDial }
+	s.answer(refusedDial)
 	for range breaker.Threshold {
-		if err := s.get(t.Context()); err != io.EOF {
+		if err := s.get(t.Context()); err != refusedDial {
 			t.Fatalf("a call before the breaker opened: %v", err)
 		}
 	}
@@ -80,8 +80,9 @@ func TestOnlyFailuresOfTheServerOpen(t *testing.T) {
 	}{
 		{"refused", refusedDial, 0, true},
 		{"no such host", &net.OpError{Op: "dial", Err: &net.DNSError{Name: "redis", IsNotFound: true}}, 0, true},
-		{"end of file", io.EOF, 0, true},
-		{"reset", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, 0, true},
+		{"no route", syscall.EHOSTUNREACH, 0, true},
+		{"end of a connection", io.EOF, 0, false},
+		{"reset of a connection", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, 0, false},
 		{"LOADING", reply("LOADING Redis is loading the dataset in memory"), 0, true},
 		{"pool time-out", redis.ErrPoolTimeout, breaker.Patience, true},
 		{"time-out", os.ErrDeadlineExceeded, breaker.Patience, true},
@@ -119,7 +120,7 @@ func TestASuccessInBetweenStartsTheCountAgain(t *testing.T) {
 	t.Parallel()
 	s := newServer(nil, false)
 	for range 3 {
-		s.answer(io.EOF)
+		s.answer(refusedDial)
 		for range breaker.Threshold - 1 {
 			_ = s.get(t.Context())
 		}
@@ -132,16 +133,16 @@ func TestASuccessInBetweenStartsTheCountAgain(t *testing.T) {
 
 func TestAHandshakeIsNeverCounted(t *testing.T) {
 	t.Parallel()
-	s := newServer(io.EOF, false)
+	s := newServer(refusedDial, false)
 	for range 2 * breaker.Threshold {
 		for _, name := range []string{"hello", "auth", "client", "select", "readonly"} {
-			if err := s.process(t.Context(), redis.NewCmd(t.Context(), name)); err != io.EOF {
+			if err := s.process(t.Context(), redis.NewCmd(t.Context(), name)); err != refusedDial {
 				t.Fatalf("%s: %v", name, err)
 			}
 		}
 	}
 	// nor does one that succeeds hide that commands do not
-	s = newServer(io.EOF, false)
+	s = newServer(refusedDial, false)
 	for range breaker.Threshold {
 		_ = s.b.ProcessHook(func(context.Context, redis.Cmder) error { return nil })(t.Context(), redis.NewCmd(t.Context(), "hello", "2"))
 		_ = s.get(t.Context())
@@ -311,7 +312,7 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 		s := newServer(nil, false)
 		late := s.b.ProcessHook(func(context.Context, redis.Cmder) error {
 			time.Sleep(time.Minute)
-			return io.EOF
+			return os.ErrDeadlineExceeded
 		})
 		var blocked sync.WaitGroup
 		for range 2 * breaker.Threshold {
@@ -332,7 +333,7 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 	})
 }
 
-func TestADeadConnectionIsResentOnceAndNothingElse(t *testing.T) {
+func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	get := func() redis.Cmder { return redis.NewCmd(ctx, "get", "k") }
@@ -343,9 +344,9 @@ func TestADeadConnectionIsResentOnceAndNothingElse(t *testing.T) {
 		cmd    redis.Cmder
 		want   int32
 	}{
-		{"end of file", true, io.EOF, get(), 2},
-		{"broken pipe", true, os.NewSyscallError("write", syscall.EPIPE), get(), 2},
-		{"demoted master", true, reply("READONLY You can't write against a read only replica."), get(), 2},
+		{"end of file", true, io.EOF, get(), 3},
+		{"broken pipe", true, os.NewSyscallError("write", syscall.EPIPE), get(), 3},
+		{"demoted master", true, reply("READONLY You can't write against a read only replica."), get(), 3},
 		{"time-out", true, os.ErrDeadlineExceeded, get(), 1},
 		{"pool time-out", true, redis.ErrPoolTimeout, get(), 1},
 		{"refused", true, refusedDial, get(), 1},
@@ -368,6 +369,34 @@ func TestADeadConnectionIsResentOnceAndNothingElse(t *testing.T) {
 	}
 }
 
+// A server that hangs up on every new connection is as dead as one that refuses.
+func TestHangingUpCountsOnlyWhenNewConnectionsEndToo(t *testing.T) {
+	t.Parallel()
+	s := newServer(io.EOF, true)
+	for range breaker.Threshold {
+		if err := s.get(t.Context()); err != io.EOF {
+			t.Fatal(err)
+		}
+	}
+	if err := s.get(t.Context()); err != breaker.ErrOpen {
+		t.Errorf("the server hung up on every attempt: %v", err)
+	}
+
+	s = newServer(nil, true)
+	ends := 0
+	hook := s.b.ProcessHook(func(context.Context, redis.Cmder) error {
+		if ends++; ends%2 == 1 {
+			return io.EOF
+		}
+		return nil
+	})
+	for range 2 * breaker.Threshold {
+		if err := hook(t.Context(), redis.NewCmd(t.Context(), "get", "k")); err != nil {
+			t.Fatalf("a pool of dead connections must cost no call: %v", err)
+		}
+	}
+}
+
 type once struct{ *redis.Cmd }
 
 func (once) NoRetry() bool { return true }
@@ -381,7 +410,7 @@ func TestAPipelineIsOneCallAndIsResentOnlyWhenNothingWasAnswered(t *testing.T) {
 		cmds     []redis.Cmder
 		want     int
 	}{
-		{"no answer", false, []redis.Cmder{redis.NewCmd(ctx, "get", "a"), redis.NewCmd(ctx, "get", "b")}, 2},
+		{"no answer", false, []redis.Cmder{redis.NewCmd(ctx, "get", "a"), redis.NewCmd(ctx, "get", "b")}, 3},
 		{"half an answer", true, []redis.Cmder{redis.NewCmd(ctx, "incr", "a"), redis.NewCmd(ctx, "get", "b")}, 1},
 		{"one must not run twice", false, []redis.Cmder{redis.NewCmd(ctx, "get", "a"), once{redis.NewCmd(ctx, "incr", "b")}}, 1},
 	} {
@@ -452,8 +481,8 @@ func BenchmarkHook(b *testing.B) {
 			_ = s.process(ctx, cmd)
 		}
 	})
-	s.answer(io.EOF)
-	s.ping = func(context.Context) error { return io.EOF }
+	s.answer(refusedDial)
+	s.ping = func(context.Context) error { return refusedDial }
 	b.Run("open", func(b *testing.B) {
 		for b.Loop() {
 			_ = s.process(ctx, cmd)

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"syscall"
 	"time"
@@ -19,13 +20,14 @@ func (b *Breaker) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
-			return deadConn{&dialError{err}}, nil
+			// go-redis takes one layer off the error of a handshake.
+			return deadConn{fmt.Errorf("%w", &dialError{err})}, nil
 		}
 		return conn, nil
 	}
 }
 
-// dialError marks an error as a dial's, through go-redis's unwrapping of one layer.
+// dialError marks an error as a dial's.
 type dialError struct{ err error }
 
 func (e *dialError) Error() string { return e.err.Error() }

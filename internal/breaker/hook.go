@@ -3,21 +3,29 @@ package breaker
 import (
 	"context"
 	"slices"
+	"time"
 
 	"github.com/redis/go-redis/v9"
+)
+
+// resends is how often a command whose connection had died is sent again: at once,
+// and after resendPause if the next connection was dying too.
+const (
+	resends     = 2
+	resendPause = 10 * time.Millisecond
 )
 
 // ProcessHook guards single commands.
 func (b *Breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		for resent := false; ; resent = true {
+		for attempt := 0; ; attempt++ {
 			if err := b.enter(ctx); err != nil {
 				return err
 			}
 			start := b.now()
 			err := next(ctx, cmd)
-			b.leave(ctx, cmd, start, err)
-			if err == nil || resent || !b.mayResend(ctx, err, cmd) {
+			b.leave(ctx, cmd, start, err, attempt)
+			if err == nil || !b.mayResend(ctx, attempt, err, cmd) {
 				return err
 			}
 		}
@@ -30,7 +38,7 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		if len(cmds) == 0 {
 			return next(ctx, cmds)
 		}
-		for resent := false; ; resent = true {
+		for attempt := 0; ; attempt++ {
 			if err := b.enter(ctx); err != nil {
 				for _, cmd := range cmds {
 					cmd.SetErr(err)
@@ -39,9 +47,9 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			}
 			start := b.now()
 			err := next(ctx, cmds)
-			b.leave(ctx, cmds[0], start, err)
+			b.leave(ctx, cmds[0], start, err, attempt)
 			// A first command without an answer means that no command got one.
-			if err == nil || resent || !cut(cmds[0].Err()) || !b.mayResend(ctx, err, cmds...) {
+			if err == nil || !cut(cmds[0].Err()) || !b.mayResend(ctx, attempt, err, cmds...) {
 				return err
 			}
 		}
@@ -55,20 +63,31 @@ func (b *Breaker) enter(ctx context.Context) error {
 	return b.admit(ctx)
 }
 
-func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err error) {
+func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err error, attempt int) {
 	if err == nil && b.failures.Load() == 0 || handshake(cmd) {
 		return
 	}
-	b.record(ctx, start, err)
+	b.record(ctx, start, err, attempt)
 }
 
 // mayResend reports whether cmds, which failed with err, are worth sending once
 // more: their pooled connection had died, or leads to a master that was demoted.
 // Never after a time-out: waiting twice doubles the outage, and a server that was
 // slow rather than dead would run them twice.
-func (b *Breaker) mayResend(ctx context.Context, err error, cmds ...redis.Cmder) bool {
-	return b.resend && ctx.Err() == nil && (cut(err) || redis.IsReadOnlyError(err)) &&
-		!slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.NoRetry() || handshake(cmd) })
+func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ...redis.Cmder) bool {
+	if !b.resend || attempt == resends || !cut(err) && !redis.IsReadOnlyError(err) ||
+		slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.NoRetry() || handshake(cmd) }) {
+		return false
+	}
+	if attempt > 0 {
+		pause := time.NewTimer(resendPause)
+		defer pause.Stop()
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+		}
+	}
+	return ctx.Err() == nil
 }
 
 // handshake recognises what go-redis sends on a new connection, through these same

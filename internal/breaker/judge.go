@@ -19,14 +19,21 @@ const (
 	neutral verdict = iota
 	alive
 	dead
+	// hungUp: the connection ended under the command. All connections may end at
+	// once without the server being down, as when an ACL is loaded anew; only new
+	// ones tell.
+	hungUp
 )
 
 func judge(err error, elapsed time.Duration) verdict {
 	if err == nil {
 		return alive
 	}
+	var dial *dialError
 	var reply redis.Error
 	switch {
+	case errors.As(err, &dial): // even if for a reply, as of a Sentinel without a master
+		return dead
 	case errors.As(err, &reply): // redis.Nil is one of them
 		if redis.IsLoadingError(reply) {
 			return dead
@@ -39,7 +46,9 @@ func judge(err error, elapsed time.Duration) verdict {
 			return neutral
 		}
 		return dead
-	case cut(err), unreachable(err):
+	case cut(err):
+		return hungUp
+	case broken(err):
 		return dead
 	}
 	return neutral // an argument or a reply that the client could not handle
@@ -62,10 +71,9 @@ func cut(err error) bool {
 		errors.Is(err, syscall.EPIPE)
 }
 
-// unreachable reports whether there was no connection to begin with.
-func unreachable(err error) bool {
-	var dial *dialError
+// broken reports whether the network failed in any other way.
+func broken(err error) bool {
 	var op *net.OpError
 	var errno syscall.Errno
-	return errors.As(err, &dial) || errors.As(err, &op) || errors.As(err, &errno)
+	return errors.As(err, &op) || errors.As(err, &errno)
 }

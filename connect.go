@@ -1,0 +1,201 @@
+package rediskit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/secrets"
+)
+
+// ErrUnavailable is the error of a call that was refused without asking Redis,
+// because five calls in a row had failed. It costs well under a microsecond. Redis is
+// asked again, by one caller, every 250 ms.
+var ErrUnavailable = breaker.ErrOpen
+
+// Connect returns a client of the Redis that cfg describes, once it has answered:
+// dialled, authenticated and pinged; on a Cluster, every master. The client is
+// go-redis's own, *redis.Client or *redis.ClusterClient; the caller closes it.
+//
+// A server that is not there yet is tried again, after 50 ms, 100 ms and so on up to
+// 2 s, until ctx ends: refused connections, unknown hosts, time-outs, LOADING, no
+// free client slot, a master that is down. cfg.OnError is told of each attempt. The
+// error then satisfies errors.Is(err, ctx.Err()) and tells the last cause. Without a
+// deadline on ctx, Connect waits for as long as it takes. ctx bounds Connect only.
+//
+// What waiting does not mend fails at once, with an error that says what to do: a
+// bad cfg, a password source that cannot be read, a wrong or missing password, a
+// missing permission, TLS that does not agree, a database that does not exist, a
+// Cluster or Sentinel taken for a plain server, and NoEviction refused.
+//
+// Each new connection costs two round trips: HELLO, and CLIENT SETNAME together with
+// SELECT. Connect itself adds PING and HELLO, and with NoEviction what [Check] costs.
+func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
+	creds := &credentials{username: cfg.Username, source: cfg.Password, onError: cfg.OnError}
+	if err := creds.first(ctx); err != nil {
+		return nil, err
+	}
+	sentinelPassword, err := cfg.SentinelPassword.Read(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
+	}
+
+	life, abandon := context.WithCancel(context.Background())
+	rdb := newClient(life, cfg, creds, sentinelPassword)
+	connected := false
+	defer func() {
+		if !connected {
+			abandon() // the dials that are under way
+			_ = rdb.Close()
+		}
+	}()
+	if err := await(ctx, rdb, cfg); err != nil {
+		return nil, err
+	}
+	connected = true
+	return rdb, nil
+}
+
+// newClient makes the client without touching the network.
+func newClient(life context.Context, cfg Config, creds *credentials, sentinelPassword secrets.Secret) redis.UniversalClient {
+	opts := cfg.options(sentinelPassword)
+	opts.CredentialsProviderContext = creds.get
+	if cfg.Tune != nil {
+		cfg.Tune(opts)
+	}
+	if opts.Dialer == nil {
+		opts.Dialer = dialer(life, opts.DialTimeout, opts.TLSConfig)
+	}
+	rdb := redis.NewUniversalClient(opts)
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(greetingHook{}) })
+	} else {
+		rdb.AddHook(greetingHook{})
+	}
+	breaker.Guard(rdb)
+	return rdb
+}
+
+// await returns once rdb is ready for use, or trying again has no point.
+func await(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
+	var last error
+	for attempt := 1; ; attempt++ {
+		err := try(ctx, rdb, cfg)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() == nil || last == nil || !isContextError(err) {
+			last = err
+		}
+		var final *refusal
+		if errors.As(err, &final) {
+			return fmt.Errorf("rediskit: connecting to %s: %w", cfg.target(), err)
+		}
+		if ctx.Err() == nil {
+			pause := backoff(attempt)
+			cfg.OnError(ctx, fmt.Errorf("rediskit: connecting to %s: attempt %d failed, the next one in %v: %w", cfg.target(), attempt, pause, err))
+			sleep(ctx, pause)
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("rediskit: connecting to %s: %w during attempt %d; the last failure: %w", cfg.target(), ctx.Err(), attempt, last)
+		}
+	}
+}
+
+func (c Config) target() string { return strings.Join(c.Addrs, ", ") }
+
+func backoff(attempt int) time.Duration {
+	return min(time.Duration(attempt)*50*time.Millisecond, 2*time.Second)
+}
+
+func sleep(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// try makes one attempt. Its error is fit to be told.
+func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
+	var greeting greeting
+	ctx = context.WithValue(breaker.Bypass(ctx), greetingKey{}, &greeting)
+	err := ping(ctx, rdb)
+	if err == nil {
+		err = isWhatWasMeant(ctx, rdb, cfg)
+	}
+	if err == nil && cfg.NoEviction {
+		err = refusesToEvict(ctx, rdb)
+	}
+	return explain(greeting.orElse(err), cfg)
+}
+
+func ping(ctx context.Context, rdb redis.UniversalClient) error {
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
+			return node.Ping(ctx).Err()
+		})
+	}
+	return rdb.Ping(ctx).Err()
+}
+
+// greetingHook notes how the server received a new connection. When it refuses one,
+// it says why and hangs up, and go-redis goes on to the next step of its handshake
+// and reports no more than the hanging up.
+type greetingHook struct{}
+
+type greetingKey struct{}
+
+type greeting struct {
+	mu  sync.Mutex
+	err error
+}
+
+func (g *greeting) orElse(err error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err != nil && g.err != nil && !isReply(err) {
+		return g.err
+	}
+	return err
+}
+
+func isReply(err error) bool {
+	var reply redis.Error
+	return errors.As(err, &reply)
+}
+
+func (greetingHook) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (greetingHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		if err != nil && cmd.Name() == "hello" {
+			if g, ok := ctx.Value(greetingKey{}).(*greeting); ok {
+				g.mu.Lock()
+				g.err = err
+				g.mu.Unlock()
+			}
+		}
+		return err
+	}
+}
+
+func (greetingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}

@@ -1,0 +1,65 @@
+package rediskit
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"net"
+	"os"
+	"syscall"
+	"time"
+)
+
+type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
+
+// dialer returns a dialer that gives up when ctx ends, TLS handshake included
+// (go-redis's own ignores ctx there), or when life does.
+func dialer(life context.Context, timeout time.Duration, config *tls.Config) dialFunc {
+	plain := &net.Dialer{
+		// Less than the idle limits of common load balancers and NATs.
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3},
+	}
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, timeout)
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		conn, err := plain.DialContext(ctx, network, addr)
+		if err != nil || config == nil {
+			return conn, err
+		}
+		return secure(ctx, conn, config, addr)
+	}
+}
+
+func secure(ctx context.Context, conn net.Conn, config *tls.Config, addr string) (net.Conn, error) {
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName, _, _ = net.SplitHostPort(addr)
+	}
+	secured := tls.Client(conn, config)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		_ = conn.Close()
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = &net.OpError{Op: opHandshake, Net: "tcp", Addr: conn.RemoteAddr(), Err: os.ErrDeadlineExceeded}
+		}
+		return nil, err
+	}
+	return tlsConn{secured}, nil
+}
+
+// opHandshake is the Op of the net.OpError of a server that accepts a connection but
+// does not answer in TLS. A plain redis-server does so: it waits for the end of a line.
+const opHandshake = "TLS handshake"
+
+// tlsConn lets go-redis's pool look at the socket below an idle TLS connection, as
+// it does without TLS, and discard one that the server has closed. On RESP2 a
+// server has nothing to send to an idle connection but the end of it.
+type tlsConn struct{ *tls.Conn }
+
+func (c tlsConn) SyscallConn() (syscall.RawConn, error) {
+	conn, ok := c.NetConn().(syscall.Conn)
+	if !ok {
+		return nil, net.ErrClosed
+	}
+	return conn.SyscallConn()
+}

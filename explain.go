@@ -1,0 +1,136 @@
+package rediskit
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"syscall"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redact"
+)
+
+// A refusal is an error that no further attempt mends.
+type refusal struct {
+	cause  error // may be nil
+	advice string
+}
+
+func (r *refusal) Error() string {
+	if r.cause == nil {
+		return r.advice
+	}
+	return r.cause.Error() + ": " + r.advice
+}
+
+func (r *refusal) Unwrap() error { return r.cause }
+
+// explain returns err fit to be told, as a *refusal if waiting does not mend it.
+func explain(err error, cfg Config) error {
+	var final *refusal
+	if err == nil || errors.As(err, &final) {
+		return err
+	}
+	clean := redact.Clean(err)
+	if advice := adviceOn(err, cfg); advice != "" {
+		return &refusal{clean, advice}
+	}
+	if errors.Is(err, redis.Nil) { // the only command that may miss is the Sentinels'
+		return &refusal{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
+	}
+	var op *net.OpError
+	if errors.As(err, &op) && op.Op == opHandshake {
+		return fmt.Errorf("%w; does the server speak TLS on this port?", clean)
+	}
+	if cfg.TLS == nil && (errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET)) {
+		return fmt.Errorf("the server hung up (%w); does it expect TLS?", clean)
+	}
+	return clean
+}
+
+// repliesThatStay are the beginnings of replies that the server will give again.
+var repliesThatStay = []struct{ prefix, advice string }{
+	{"WRONGPASS", "set Config.Username and Config.Password to a user of the server"},
+	{"ERR invalid password", "set Config.Password to the server's"},
+	{"NOAUTH", "the server wants a password: set Config.Password"},
+	{"ERR AUTH", "the server has no password: set Config.Password to secrets.None()"},
+	{"ERR Client sent AUTH", "the server has no password: set Config.Password to secrets.None()"},
+	{"NOPERM", "grant the user +@connection +ping and +select if Config.DB is set; on a Cluster +cluster|slots and +command too"},
+	{"DENIED", "the server is in protected mode: give it a password, or bind it to this network"},
+	{"ERR DB index is out of range", "set Config.DB below the server's number of databases"},
+	{"ERR invalid DB index", "set Config.DB below the server's number of databases"},
+	{"ERR SELECT is not allowed in cluster mode", "the server is a Cluster's: set Config.DB to 0 and Config.Cluster"},
+	{"ERR This instance has cluster support disabled", "the server is no Cluster's: give Config one address and leave Cluster false"},
+	{"ERR unknown command", "the server lacks or has renamed a command that connecting needs: PING, and on a Cluster CLUSTER SLOTS"},
+}
+
+// adviceOn says what to do about err, if waiting does not help.
+func adviceOn(err error, cfg Config) string {
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		for _, stays := range repliesThatStay {
+			if strings.HasPrefix(reply.Error(), stays.prefix) {
+				if cfg.MasterName != "" && strings.Contains(err.Error(), "all sentinels") {
+					return strings.ReplaceAll(stays.advice, "Config.", "Config.Sentinel")
+				}
+				return stays.advice
+			}
+		}
+		return ""
+	}
+	var (
+		notTLS      tls.RecordHeaderError
+		certificate *tls.CertificateVerificationError
+		alert       *net.OpError
+	)
+	switch {
+	case errors.As(err, &notTLS):
+		return "the server does not speak TLS on this port: leave Config.TLS nil, or use its TLS port"
+	case errors.As(err, &certificate):
+		return "check RootCAs and ServerName in Config.TLS against the server's certificate"
+	case errors.As(err, &alert) && alert.Op == "remote error", strings.HasPrefix(err.Error(), "tls: "):
+		return "check Certificates, RootCAs and the versions in Config.TLS against what the server accepts"
+	case strings.HasPrefix(err.Error(), "redis: can't parse"), strings.HasPrefix(err.Error(), "redis: invalid reply"):
+		return "what answers there does not speak Redis's protocol: if it speaks TLS, set Config.TLS"
+	}
+	return ""
+}
+
+// isWhatWasMeant refuses servers that answer a PING but not as what cfg takes them
+// for. What a server does not tell is not held against it.
+func isWhatWasMeant(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
+	client, ok := rdb.(*redis.Client)
+	if !ok {
+		return nil
+	}
+	switch greet(ctx, client)["mode"] {
+	case "cluster":
+		return &refusal{nil, "the server is a Cluster's: set Config.Cluster"}
+	case "sentinel":
+		return &refusal{nil, "the server is a Sentinel: set Config.MasterName"}
+	}
+	return nil
+}
+
+// refusesToEvict refuses nodes that may evict keys.
+func refusesToEvict(ctx context.Context, rdb redis.UniversalClient) error {
+	health, err := Check(ctx, rdb)
+	if err != nil {
+		return err
+	}
+	for _, node := range health.Nodes {
+		policy, known := node.EvictionPolicy.Get()
+		switch {
+		case !known:
+			return &refusal{nil, fmt.Sprintf("Config.NoEviction: %s does not tell its maxmemory-policy: grant the user +info", node.Addr)}
+		case policy != "noeviction":
+			return &refusal{nil, fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", node.Addr, policy)}
+		}
+	}
+	return nil
+}

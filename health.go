@@ -1,0 +1,204 @@
+package rediskit
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redact"
+)
+
+// Health is what the nodes told about themselves: one for a server or the master
+// that Sentinels name, every master and replica of a Cluster, sorted by Addr.
+type Health struct {
+	Nodes []NodeHealth
+}
+
+// NodeHealth is what one node told about itself.
+type NodeHealth struct {
+	// Addr is host:port, the path of a socket, or "FailoverClient" behind Sentinels.
+	Addr string
+	// Latency of the PING.
+	Latency time.Duration
+
+	Role    Reported[string] // "master" or "replica"
+	Mode    Reported[string] // "standalone" or "cluster"
+	Version Reported[string] // "7.0.15"
+
+	MemoryUsed     Reported[int64]  // bytes
+	MemoryMax      Reported[int64]  // bytes; 0 is no limit
+	EvictionPolicy Reported[string] // "noeviction", "allkeys-lru", …
+
+	Clients    Reported[int64] // connections now, ours among them
+	MaxClients Reported[int64]
+
+	LastSave   Reported[time.Time] // the last successful snapshot, or the start of the server
+	LastSaveOK Reported[bool]      // whether the last attempt at one succeeded
+}
+
+// Reported is something that a server may tell, or may not: an older one, a stand-in
+// for tests, or one whose ACL forbids it. It prints as its value or as "unknown", and
+// marshals to JSON as its value or as null. The zero value is unknown.
+type Reported[T any] struct {
+	value T
+	known bool
+}
+
+// Get returns the value and whether it was told.
+func (r Reported[T]) Get() (T, bool) { return r.value, r.known }
+
+// String returns the value as text, or "unknown".
+func (r Reported[T]) String() string {
+	if !r.known {
+		return "unknown"
+	}
+	return fmt.Sprint(r.value)
+}
+
+// MarshalJSON implements [json.Marshaler].
+func (r Reported[T]) MarshalJSON() ([]byte, error) {
+	if !r.known {
+		return []byte("null"), nil
+	}
+	return json.Marshal(r.value)
+}
+
+// Check asks every node how it is: PING, then HELLO and INFO in one pipeline, so two
+// round trips per node, the nodes of a Cluster at once. A node that answers the PING
+// is in Health; what it does not tell otherwise is unknown and no error. Nodes that
+// do not answer are the error, beside the Health of those that do. A client made by
+// Connect whose breaker is open fails at once with [ErrUnavailable].
+//
+// The user needs +ping; +info for all but the role, the mode and the version.
+func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {
+	switch rdb := rdb.(type) {
+	case *redis.Ring:
+		return Health{}, errors.New("rediskit: check: a *redis.Ring is not supported: check its shards one by one")
+	case *redis.ClusterClient:
+		return checkCluster(ctx, rdb)
+	case *redis.Client:
+		return checkOne(ctx, rdb, rdb.Options().Addr)
+	default:
+		return checkOne(ctx, rdb, "")
+	}
+}
+
+func checkOne(ctx context.Context, rdb redis.UniversalClient, addr string) (Health, error) {
+	node, err := checkNode(ctx, rdb, addr)
+	if err != nil {
+		return Health{}, err
+	}
+	return Health{Nodes: []NodeHealth{node}}, nil
+}
+
+func checkCluster(ctx context.Context, rdb *redis.ClusterClient) (Health, error) {
+	var (
+		mu     sync.Mutex
+		health Health
+		errs   []error
+	)
+	err := rdb.ForEachShard(ctx, func(ctx context.Context, node *redis.Client) error {
+		h, err := checkNode(ctx, node, node.Options().Addr)
+		mu.Lock()
+		defer mu.Unlock()
+		if err != nil {
+			errs = append(errs, err)
+		} else {
+			health.Nodes = append(health.Nodes, h)
+		}
+		return nil
+	})
+	if err != nil {
+		errs = append(errs, fmt.Errorf("rediskit: check: asking for the Cluster's nodes: %w", redact.Clean(err)))
+	}
+	slices.SortFunc(health.Nodes, func(a, b NodeHealth) int { return cmp.Compare(a.Addr, b.Addr) })
+	return health, errors.Join(errs...)
+}
+
+func checkNode(ctx context.Context, rdb redis.UniversalClient, addr string) (NodeHealth, error) {
+	start := time.Now()
+	if err := rdb.Ping(ctx).Err(); err != nil {
+		return NodeHealth{}, fmt.Errorf("rediskit: check: %s: %w", addr, redact.Clean(err))
+	}
+	h := NodeHealth{Addr: addr, Latency: time.Since(start)}
+
+	pipe := rdb.Pipeline()
+	hello, info := pipe.Do(ctx, "hello"), pipe.Info(ctx)
+	if _, err := pipe.Exec(ctx); err != nil && !isReply(err) {
+		return NodeHealth{}, fmt.Errorf("rediskit: check: %s: %w", addr, redact.Clean(err))
+	}
+	h.fill(parseHello(hello), parseInfo(info.Val()))
+	return h, nil
+}
+
+func (h *NodeHealth) fill(hello, info map[string]string) {
+	h.Role = text(cmp.Or(hello["role"], strings.Replace(info["role"], "slave", "replica", 1)))
+	h.Mode = text(cmp.Or(hello["mode"], info["redis_mode"]))
+	h.Version = text(cmp.Or(hello["version"], info["redis_version"]))
+	h.MemoryUsed = number(info["used_memory"])
+	h.MemoryMax = number(info["maxmemory"])
+	h.EvictionPolicy = text(info["maxmemory_policy"])
+	h.Clients = number(info["connected_clients"])
+	h.MaxClients = number(info["maxclients"])
+	if sec, ok := number(info["rdb_last_save_time"]).Get(); ok {
+		h.LastSave = Reported[time.Time]{time.Unix(sec, 0), true}
+	}
+	if status, ok := info["rdb_last_bgsave_status"]; ok {
+		h.LastSaveOK = Reported[bool]{status == "ok", true}
+	}
+}
+
+func text(s string) Reported[string] { return Reported[string]{s, s != ""} }
+
+func number(s string) Reported[int64] {
+	n, err := strconv.ParseInt(s, 10, 64)
+	return Reported[int64]{n, err == nil}
+}
+
+// greet asks with HELLO, which changes nothing without arguments and which even
+// -@dangerous leaves allowed. A server that does not answer it tells nothing.
+func greet(ctx context.Context, rdb redis.UniversalClient) map[string]string {
+	return parseHello(rdb.Do(ctx, "hello"))
+}
+
+// parseHello reads RESP2's flat list or RESP3's map.
+func parseHello(cmd *redis.Cmd) map[string]string {
+	told := map[string]string{}
+	keep := func(key, value any) {
+		if key, ok := key.(string); ok {
+			if value, ok := value.(string); ok {
+				told[key] = value
+			}
+		}
+	}
+	switch reply := cmd.Val().(type) {
+	case []any:
+		for pair := range slices.Chunk(reply, 2) {
+			keep(pair[0], pair[len(pair)-1])
+		}
+	case map[any]any:
+		for key, value := range reply {
+			keep(key, value)
+		}
+	}
+	return told
+}
+
+func parseInfo(info string) map[string]string {
+	told := map[string]string{}
+	for line := range strings.Lines(info) {
+		if key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
+			told[key] = value
+		}
+	}
+	return told
+}

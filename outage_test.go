@@ -1,0 +1,198 @@
+package rediskit_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+// An outage is something that happens to a server, and its end.
+type outage struct {
+	name string
+	// start prepares a server and says where clients reach it.
+	start func(b testing.TB) (addr string, breakIt, mendIt func())
+}
+
+const outageLasts = 2 * time.Second
+
+var outages = []outage{
+	{"kill", func(t testing.TB) (string, func(), func()) {
+		server := redistest.Start(t)
+		return server.Addr(), server.Kill, server.RestartNow
+	}},
+	{"pause", func(t testing.TB) (string, func(), func()) {
+		server := redistest.Start(t)
+		return server.Addr(), server.Pause, server.Resume
+	}},
+	{"blackhole", func(t testing.TB) (string, func(), func()) {
+		proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
+		return proxy.Addr(), proxy.BlackHole, proxy.Heal
+	}},
+	{"refused", func(t testing.TB) (string, func(), func()) {
+		proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
+		return proxy.Addr(), proxy.Down, proxy.Up
+	}},
+	{"loading", func(t testing.TB) (string, func(), func()) {
+		server := redistest.Start(t, "--save", "3600 1", "--enable-debug-command", "yes",
+			"--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
+		admin := server.Client()
+		mustDo(t, admin, "debug", "populate", "2000", "k", "100")
+		mustDo(t, admin, "save")
+		awaitLoaded := func() {
+			redistest.Eventually(t, func() bool { return admin.Ping(context.Background()).Err() == nil }, "all is loaded")
+		}
+		return server.Addr(), server.RestartNow, awaitLoaded
+	}},
+}
+
+// caller is what one of many callers in a closed loop saw. One that failed waits a
+// millisecond before it tries again, as if it had answered its own client.
+type caller struct {
+	slow, slowLater []time.Duration // calls of 50 ms or more that began before the breaker opened, and after
+	refused         []time.Duration
+}
+
+// crowd is 64 callers of one client while something happens to its server.
+type crowd struct {
+	broken, mended, opened, recovered atomic.Int64 // times since born
+	born                              time.Time
+	callers                           [64]caller
+}
+
+func (c *crowd) now() int64 { return int64(time.Since(c.born)) }
+
+func (c *crowd) call(ctx context.Context, rdb redis.UniversalClient, me *caller) {
+	for ctx.Err() == nil {
+		start := c.now()
+		err := rdb.Get(context.Background(), "k").Err()
+		end := c.now()
+		took := time.Duration(end - start)
+		switch {
+		case errors.Is(err, rediskit.ErrUnavailable):
+			c.opened.CompareAndSwap(0, end)
+			me.refused = append(me.refused, took)
+		case took < 50*time.Millisecond || c.broken.Load() == 0:
+		case c.opened.Load() == 0 || start < c.opened.Load():
+			me.slow = append(me.slow, took)
+		default:
+			me.slowLater = append(me.slowLater, took)
+		}
+		if err == nil || err == redis.Nil {
+			if mended := c.mended.Load(); mended != 0 && start > mended {
+				c.recovered.CompareAndSwap(0, end)
+			}
+			continue
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// BenchmarkOutage measures what an outage of two seconds costs 64 callers. It is in
+// docs/outages.md:
+//
+//	go test -run '^$' -bench Outage -benchtime 1x .
+func BenchmarkOutage(b *testing.B) {
+	clients := map[string]func(addr string) redis.UniversalClient{
+		"rediskit": func(addr string) redis.UniversalClient {
+			rdb, err := rediskit.Connect(context.Background(), at(addr))
+			if err != nil {
+				b.Fatal(err)
+			}
+			return rdb
+		},
+		"go-redis": func(addr string) redis.UniversalClient {
+			return redis.NewClient(&redis.Options{Addr: addr})
+		},
+	}
+	for _, outage := range outages {
+		for name, client := range clients {
+			b.Run(outage.name+"/"+name, func(b *testing.B) {
+				for b.Loop() {
+					measure(b, outage, client)
+				}
+			})
+		}
+	}
+}
+
+func measure(b *testing.B, outage outage, client func(addr string) redis.UniversalClient) {
+	addr, breakIt, mendIt := outage.start(b)
+	rdb := client(addr)
+	defer rdb.Close()
+	ctx, stop := context.WithCancel(b.Context())
+	c := &crowd{born: time.Now()}
+	var running sync.WaitGroup
+	for i := range c.callers {
+		running.Go(func() { c.call(ctx, rdb, &c.callers[i]) })
+	}
+	time.Sleep(300 * time.Millisecond)
+	c.broken.Store(c.now())
+	breakIt()
+	time.Sleep(outageLasts)
+	if outage.name != "loading" { // its end is not ours to choose
+		c.mended.Store(c.now())
+		mendIt()
+	} else {
+		mendIt()
+		c.mended.Store(c.now())
+	}
+	redistest.Eventually(b, func() bool { return c.recovered.Load() != 0 }, "a call succeeds again")
+	stop()
+	running.Wait()
+
+	var slow, later, refused []time.Duration
+	for _, caller := range c.callers {
+		slow = append(slow, caller.slow...)
+		later = append(later, caller.slowLater...)
+		refused = append(refused, caller.refused...)
+	}
+	b.ReportMetric(0, "ns/op")
+	b.ReportMetric(float64(len(slow)), "slow-before-open")
+	b.ReportMetric(float64(len(later)), "slow-after")
+	b.ReportMetric(float64(max(longest(slow), longest(later)).Milliseconds()), "ms-slowest")
+	b.ReportMetric(float64(c.recovered.Load()-c.mended.Load())/1e6, "ms-recovery")
+	if len(refused) > 0 {
+		slices.Sort(refused)
+		b.ReportMetric(float64(c.opened.Load()-c.broken.Load())/1e6, "ms-to-open")
+		b.ReportMetric(float64(len(refused)), "refused")
+		b.ReportMetric(float64(refused[len(refused)/2])/1e3, "µs-refused-p50")
+		b.ReportMetric(float64(refused[len(refused)*99/100])/1e3, "µs-refused-p99")
+	}
+}
+
+func longest(ds []time.Duration) time.Duration {
+	if len(ds) == 0 {
+		return 0
+	}
+	return slices.Max(ds)
+}
+
+func TestADeadServerIsRefusedAndFoundAgain(t *testing.T) {
+	t.Parallel()
+	for _, outage := range outages {
+		t.Run(outage.name, func(t *testing.T) {
+			t.Parallel()
+			addr, breakIt, mendIt := outage.start(t)
+			rdb := connect(t, at(addr))
+			get := func() error { return rdb.Get(t.Context(), "k").Err() }
+			breakIt()
+			var callers sync.WaitGroup
+			for range 8 { // together, so that each waits no more than one time-out
+				callers.Go(func() { _ = get() })
+			}
+			callers.Wait()
+			redistest.Eventually(t, func() bool { return errors.Is(get(), rediskit.ErrUnavailable) }, "calls are refused")
+			mendIt()
+			redistest.Eventually(t, func() bool { return get() == redis.Nil }, "calls are answered")
+		})
+	}
+}

@@ -1,0 +1,127 @@
+package rediskit_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/secrets"
+)
+
+// secretFile is a secret that a test rewrites in place, as a mounted one is.
+type secretFile struct {
+	t    *testing.T
+	path string
+}
+
+func newSecretFile(t *testing.T, content string) secretFile {
+	f := secretFile{t, filepath.Join(t.TempDir(), "redis_password")}
+	f.write(content)
+	return f
+}
+
+func (f secretFile) write(content string) {
+	f.t.Helper()
+	if err := os.WriteFile(f.path, []byte(content), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+}
+
+func TestAPasswordIsRotatedWithoutAFailedCall(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	admin := server.Client()
+	mustDo(t, admin, "acl", "setuser", "app", "on", ">old-password", "~*", "&*", "+@all")
+	file := newSecretFile(t, "old-password\n")
+	var log told
+	rdb := connect(t, rediskit.Config{
+		Addrs: []string{server.Addr()}, Username: "app", Password: secrets.File(file.path), OnError: log.onError,
+	})
+
+	stop := make(chan struct{})
+	var callers sync.WaitGroup
+	for range 8 {
+		callers.Go(func() {
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := rdb.Incr(t.Context(), "calls").Err(); err != nil {
+					t.Errorf("a call failed: %v", err)
+					return
+				}
+			}
+		})
+	}
+	// cut makes every caller dial anew and waits until they have.
+	cut := func() {
+		before := admin.Get(t.Context(), "calls").Val()
+		mustDo(t, admin, "client", "kill", "user", "app")
+		redistest.Eventually(t, func() bool { return admin.Get(t.Context(), "calls").Val() != before }, "calls go on")
+	}
+	mustDo(t, admin, "acl", "setuser", "app", ">new-password")
+	cut()
+	file.write("") // as an editor or a sync tool leaves it for a moment
+	cut()
+	if err := os.Remove(file.path); err != nil {
+		t.Fatal(err)
+	}
+	cut()
+	file.write("new-password\n")
+	cut()
+	mustDo(t, admin, "acl", "setuser", "app", "<old-password")
+	cut()
+	close(stop)
+	callers.Wait()
+
+	said := ""
+	for _, err := range log.all() {
+		said += err.Error() + "\n"
+	}
+	if !strings.Contains(said, "is empty") || !strings.Contains(said, "does not exist") || strings.Contains(said, "-password") {
+		t.Errorf("OnError was told:\n%s", said)
+	}
+	if n := len(log.all()); n > 4 {
+		t.Errorf("OnError was told %d times of two troubles", n)
+	}
+}
+
+func TestASourceThatYieldsNoPasswordAnyMoreIsNotBelieved(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--requirepass", "password")
+	file := newSecretFile(t, "password")
+	var log told
+	rdb := connect(t, rediskit.Config{
+		Addrs:    []string{server.Addr()},
+		Password: secrets.FirstOf(secrets.File(file.path), secrets.None()),
+		OnError:  log.onError,
+	})
+	if err := os.Remove(file.path); err != nil {
+		t.Fatal(err)
+	}
+	admin := server.Client(func(o *redis.Options) { o.Password = "password" })
+	mustDo(t, admin, "client", "kill", "type", "normal", "skipme", "yes")
+	if err := rdb.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("a new connection without the password: %v", err)
+	}
+	if len(log.all()) != 1 {
+		t.Errorf("OnError was told %v", log.all())
+	}
+}
+
+func TestWithoutASettingThereIsNoPasswordUnlessTheDockerSecretExists(t *testing.T) {
+	t.Parallel()
+	if _, err := os.Stat("/run/secrets/redis_password"); err == nil {
+		t.Skip("this machine has the Docker secret redis_password")
+	}
+	server := redistest.Start(t)
+	connect(t, rediskit.Config{Addrs: []string{server.Addr()}})
+}

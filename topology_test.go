@@ -1,0 +1,172 @@
+package rediskit_test
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestSentinelFailoverIsFollowed(t *testing.T) {
+	t.Parallel()
+	sentinel := redistest.StartSentinel(t, func(o *redistest.SentinelOptions) { o.Password = canary })
+	cfg := rediskit.Config{Addrs: sentinel.Addrs(), MasterName: sentinel.MasterName(), Password: static(canary)}
+	rdb := connect(t, cfg)
+	if err := rdb.Set(t.Context(), "before", "v", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	old := sentinel.Master()
+	replica := sentinel.Client(sentinel.Replicas()[0])
+	redistest.Eventually(t, func() bool { return replica.Get(t.Context(), "before").Val() == "v" }, "the replica has it")
+	old.Kill()
+
+	start, refused := time.Now(), 0
+	redistest.Eventually(t, func() bool {
+		err := rdb.Set(t.Context(), "after", "v", 0).Err()
+		if errors.Is(err, rediskit.ErrUnavailable) {
+			refused++
+		}
+		return err == nil
+	}, "a write succeeds on the new master")
+	t.Logf("written to the new master %v after the old one was killed; %d calls refused meanwhile", time.Since(start).Round(time.Millisecond), refused)
+	if refused == 0 {
+		t.Error("no call was refused while there was no master")
+	}
+	if got := rdb.Get(t.Context(), "before").Val(); got != "v" {
+		t.Errorf("the new master has %q", got)
+	}
+}
+
+func TestConnectSaysWhatIsWrongWithSentinels(t *testing.T) {
+	t.Parallel()
+	sentinel := redistest.StartSentinel(t)
+	for name, test := range map[string]struct {
+		cfg  rediskit.Config
+		want string
+	}{
+		"unknown master": {rediskit.Config{Addrs: sentinel.Addrs(), MasterName: "nobody"}, "no Sentinel knows Config.MasterName"},
+		"as a server":    {rediskit.Config{Addrs: sentinel.Addrs()[:1]}, "set Config.MasterName"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			if _, err := rediskit.Connect(within(t), test.cfg); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("got %v, want %q in it", err, test.want)
+			}
+		})
+	}
+}
+
+func TestConnectToAClusterBySeedAndByList(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3)
+	for name, cfg := range map[string]rediskit.Config{
+		"seed": {Addrs: cluster.Addrs()[:1], Cluster: true},
+		"list": {Addrs: cluster.Addrs()},
+	} {
+		rdb := connect(t, cfg)
+		if _, ok := rdb.(*redis.ClusterClient); !ok {
+			t.Fatalf("%s: a %T", name, rdb)
+		}
+		for i := range 30 {
+			if err := rdb.Set(t.Context(), fmt.Sprint("k", i), "v", 0).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		health, err := rediskit.Check(t.Context(), rdb)
+		if err != nil || len(health.Nodes) != 3 {
+			t.Fatalf("%s: %d nodes, %v", name, len(health.Nodes), err)
+		}
+		for _, node := range health.Nodes {
+			if node.Mode.String() != "cluster" || node.Role.String() != "master" {
+				t.Errorf("%s: %+v", name, node)
+			}
+		}
+	}
+}
+
+func TestADeadClusterNodeIsRefusedAndTheOthersAnswer(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3, "--cluster-require-full-coverage", "no")
+	rdb := connect(t, rediskit.Config{Addrs: cluster.Addrs()})
+	dead := cluster.Nodes()[0]
+	key := func(i int) string { return fmt.Sprint("k", i) }
+	onDead := map[string]bool{}
+	for i := range 60 {
+		node, err := rdb.(*redis.ClusterClient).MasterForKey(t.Context(), key(i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		onDead[key(i)] = node.Options().Addr == dead.Addr()
+	}
+	dead.Kill()
+
+	refused, answered := 0, 0
+	for round := range 5 {
+		for k, isDead := range onDead {
+			err := rdb.Get(t.Context(), k).Err()
+			switch {
+			case errors.Is(err, rediskit.ErrUnavailable) && isDead:
+				refused++
+			case err == redis.Nil && !isDead:
+				answered++
+			case err == nil, !isDead, round == 4:
+				t.Errorf("round %d, key on the dead node %v: %v", round, isDead, err)
+			}
+		}
+	}
+	if refused == 0 || answered == 0 {
+		t.Errorf("%d refused, %d answered", refused, answered)
+	}
+	health, err := rediskit.Check(t.Context(), rdb)
+	if err == nil || len(health.Nodes) != 2 {
+		t.Errorf("Check: %d nodes, %v", len(health.Nodes), err)
+	}
+
+	dead.Restart()
+	redistest.Eventually(t, func() bool {
+		for k := range onDead {
+			if rdb.Get(t.Context(), k).Err() != redis.Nil {
+				return false
+			}
+		}
+		return true
+	}, "every key is answered again")
+}
+
+func TestTheDocumentedGrantsSufficeOnACluster(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3)
+	for _, node := range cluster.Nodes() {
+		mustDo(t, node.Client(), "acl", "setuser", "app", "on", ">"+canary, "~*", "+get",
+			"+@connection", "-@dangerous", "+info", "+cluster|slots", "+command")
+	}
+	rdb := connect(t, rediskit.Config{
+		Addrs: cluster.Addrs(), Username: "app", Password: static(canary), NoEviction: true,
+	})
+	for i := range 100 { // dial every node
+		if err := rdb.Get(t.Context(), fmt.Sprint("k", i)).Err(); err != redis.Nil {
+			t.Fatal(err)
+		}
+	}
+	asked := 0 // how often go-redis asked for the table of commands
+	for _, node := range cluster.Nodes() {
+		stats := node.Client().InfoMap(t.Context(), "commandstats").Item("Commandstats", "cmdstat_command")
+		if calls, _, ok := strings.Cut(strings.TrimPrefix(stats, "calls="), ","); ok {
+			n, err := strconv.Atoi(calls)
+			if err != nil {
+				t.Fatal(err)
+			}
+			asked += n
+		}
+	}
+	if asked != 1 {
+		t.Errorf("COMMAND was sent %d times for 100 GETs, want once", asked)
+	}
+}
