@@ -1,0 +1,65 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/convkit/rediskit/cache"
+)
+
+// welcome tells where everything is and what to try.
+func welcome(ctx context.Context, out io.Writer, db *store, addr net.Addr, path, redis string) error {
+	const speaker = "user_1"
+	list, err := db.Conversations(ctx, speaker)
+	if err != nil {
+		return err
+	}
+	if len(list) == 0 {
+		return fmt.Errorf("database %s has no conversations of %s; remove the file to seed it again", path, speaker)
+	}
+	_, err = fmt.Fprintf(out, `Listening on http://%[1]s
+Database     %[2]s
+Redis        %[3]s
+
+A list. X-Cache is a miss, and a hit the second time:
+
+curl -i http://%[1]s/speakers/%[4]s/conversations
+
+A message. The list after it is a miss again:
+
+curl -i http://%[1]s/conversations/%[5]s/messages \
+  -H 'Content-Type: application/json' -d '{"role": "user", "text": "E amanhã?"}'
+
+What the cache has counted, and how Redis and the database are:
+
+curl http://%[1]s/stats
+curl http://%[1]s/healthz
+
+Ctrl-C ends.
+
+`, addr, path, redis, speaker, list[0].ID)
+	return err
+}
+
+// watch prints the cache's numbers whenever they have changed, at most once a
+// second, until ctx ends.
+func watch(ctx context.Context, out io.Writer, stats func() cache.Stats) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	var before cache.Stats
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		if now := stats(); now != before {
+			before = now
+			fmt.Fprintf(out, "%s  hits %d  misses %d  loads %d  hit rate %.1f%%\n",
+				time.Now().Format(time.TimeOnly), now.Hits, now.Misses, now.Loads, 100*hitRate(now))
+		}
+	}
+}
