@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -28,6 +29,7 @@ var (
 			return
 		}
 		fmt.Println(p.current().cmd.Process.Pid)
+		fmt.Println(filepath.Dir(p.Dir()))
 		time.Sleep(time.Hour)
 	})
 	racer = Child("racer", func([]string) {
@@ -71,16 +73,6 @@ func TestDataRaceInAChildFailsTheTest(t *testing.T) {
 	}
 }
 
-// recorder stands in for the test whose failure is expected.
-type recorder struct {
-	testing.TB
-	cleanup func()
-	errors  int
-}
-
-func (r *recorder) Cleanup(f func())      { r.cleanup = f }
-func (r *recorder) Errorf(string, ...any) { r.errors++ }
-
 func TestKilledChildIsReaped(t *testing.T) {
 	t.Parallel()
 	p := Spawn(t, echo)
@@ -102,6 +94,7 @@ func TestKilledTestBinaryLeavesNoServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer os.RemoveAll(p.Line()) // what a killed binary cannot remove
 	if !alive(pid) {
 		t.Fatal("the server is not there")
 	}

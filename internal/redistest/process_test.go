@@ -5,7 +5,6 @@ import (
 	"errors"
 	"net"
 	"os"
-	"os/exec"
 	"strings"
 	"syscall"
 	"testing"
@@ -170,25 +169,6 @@ func TestServersEndWithTheTestThatStartedThem(t *testing.T) {
 	}
 	if _, err := os.Stat(p.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its directory is still there: %v", err)
-	}
-}
-
-func TestMissingServerIsASkipUnlessRequired(t *testing.T) {
-	t.Parallel()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for require, want := range map[string]string{
-		"0": "--- SKIP: TestServersEndWithTheTestThatStartedThem",
-		"1": "--- FAIL: TestServersEndWithTheTestThatStartedThem",
-	} {
-		cmd := exec.Command(self, "-test.run=^TestServersEndWith", "-test.v")
-		cmd.Env = append(os.Environ(), "PATH=", "REDISTEST_REQUIRE="+require)
-		out, _ := cmd.CombinedOutput()
-		if !strings.Contains(string(out), want) {
-			t.Errorf("REDISTEST_REQUIRE=%s: no %q in\n%s", require, want, out)
-		}
 	}
 }
 

@@ -38,7 +38,8 @@ const (
 
 // StartSentinel starts servers and Sentinels that end with the test, and waits
 // until all Sentinels know each other and every replica. They call a master
-// down after 500 ms and promote a replica a second or two later.
+// down after 500 ms and promote a replica a second later, or five seconds
+// later if their first vote had no winner.
 func StartSentinel(t testing.TB, opts ...func(*SentinelOptions)) *Sentinel {
 	t.Helper()
 	requireProgram(t, "redis-server")
@@ -131,7 +132,7 @@ func (s *Sentinel) startWatcher(master *Process) *Process {
 	file := filepath.Join(s.t.TempDir(), "sentinel.conf")
 	conf := fmt.Sprintf(`sentinel monitor %[1]s 127.0.0.1 %[2]d %[3]d
 sentinel down-after-milliseconds %[1]s 500
-sentinel failover-timeout %[1]s 3000
+sentinel failover-timeout %[1]s 2000
 `, masterName, master.Port(), quorum)
 	if p := s.options.Password; p != "" {
 		conf += fmt.Sprintf("sentinel auth-pass %s %s\n", masterName, p)
@@ -151,8 +152,10 @@ sentinel failover-timeout %[1]s 3000
 		DialTimeout: time.Second, ReadTimeout: time.Second,
 	})
 	s.t.Cleanup(func() { s.askers[p].Close() })
-	// Ask, look and tell each other more often than the usual 1, 10 and 2 s.
-	for _, period := range []string{"ping-period", "ask-period", "info-period", "publish-period"} {
+	// Ask, look and tell each other more often than the usual 1, 10 and 2 s. Not
+	// so ping-period: INFO of a replica older than five of those, and INFO comes
+	// once a second during a failover, makes it unfit for promotion.
+	for _, period := range []string{"ask-period", "info-period", "publish-period"} {
 		if err := p.Client().Do(context.Background(), "sentinel", "debug", period, 100).Err(); err != nil {
 			s.t.Logf("this Sentinel cannot be hastened: %v", err)
 			break
