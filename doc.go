@@ -47,7 +47,7 @@
 //
 // +@connection -@dangerous beside the commands of its job; +info for [Check] to tell
 // more than the role and the version; +cluster|slots and +command on a Cluster, where
-// go-redis would otherwise ask again before every command.
+// go-redis would otherwise ask three nodes for COMMAND before every command.
 //
 // # Logs
 //

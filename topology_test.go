@@ -12,6 +12,7 @@ import (
 
 	"github.com/convkit/rediskit"
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/secrets"
 )
 
 func TestSentinelFailoverIsFollowed(t *testing.T) {
@@ -60,6 +61,24 @@ func TestConnectSaysWhatIsWrongWithSentinels(t *testing.T) {
 				t.Errorf("got %v, want %q in it", err, test.want)
 			}
 		})
+	}
+}
+
+func TestSentinelsHaveAPasswordOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	sentinel := redistest.StartSentinel(t)
+	for _, watcher := range sentinel.Watchers() {
+		mustDo(t, watcher.Client(), "acl", "setuser", "default", ">"+canary)
+	}
+	cfg := rediskit.Config{Addrs: sentinel.Addrs(), MasterName: sentinel.MasterName(), SentinelPassword: static(canary)}
+	connect(t, cfg)
+
+	for _, wrong := range []secrets.Source{nil, static("wrong")} {
+		cfg.SentinelPassword = wrong
+		_, err := rediskit.Connect(within(t), cfg)
+		if !redis.IsAuthError(err) || !strings.Contains(err.Error(), "set Config.SentinelPassword") && !strings.Contains(err.Error(), "and Config.SentinelPassword") {
+			t.Errorf("got %v", err)
+		}
 	}
 }
 

@@ -30,7 +30,7 @@ func (reply) RedisError()     {}
 func TestCleanNeverTellsACanary(t *testing.T) {
 	t.Parallel()
 	_, numErr := strconv.ParseInt(canary, 10, 64)
-	_, urlErr := url.Parse("redis://user:" + canary + "@host:port")
+	_, urlErr := url.Parse(fmt.Sprintf("redis://user:%s@host:port", canary))
 	jsonErr := json.Unmarshal([]byte(`{"a":"`+canary+`"}`), &struct{ A int }{})
 	for name, err := range map[string]error{
 		"unknown command": reply("ERR unknown command 'GETT', with args beginning with: '" + canary + "' "),
