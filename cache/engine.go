@@ -122,6 +122,7 @@ func (e *engine) acquire(ctx context.Context, fls []*flight) (ready, held []*fli
 		case "owned":
 			fl.lease = leaseOwned
 			fl.saw(reply[1].(int64))
+			fl.token = reply[2].(string)
 			ready = append(ready, fl)
 		}
 	}

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/internal/redistest"
 )
@@ -130,6 +132,38 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 		close(answer)
 		want(t, <-early, "old")
 		want(t, <-late, "new")
+	})
+}
+
+// The first copy of an acquire is stuck in the network, the client sends it
+// again, and the stuck one reaches Redis after a Delete.
+func TestAnAcquireThatArrivesAgainDoesNotUndoADelete(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		warm(t, newCache[string](t, s))
+		rdb := s.Client()
+		sent := make(chan []any, 10)
+		rdb.AddHook(spy(func(cmd redis.Cmder) {
+			if cmd.Name() == "evalsha" {
+				sent <- cmd.Args()
+			}
+		}))
+		c, src := newCacheOn[string](t, s, rdb), newSource("old")
+		slow := src.holdNext()
+		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		src.set("new")
+		if err := c.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Client().Do(t.Context(), <-sent...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		close(slow.open)
+		want(t, <-first, "old")
+		if got := stored(t, s, "1"); got != "" {
+			t.Errorf("Redis holds %s", got)
+		}
 	})
 }
 
