@@ -241,7 +241,7 @@ func (e *engine) coverWithStale(ctx context.Context, fls []*flight, answers []an
 	var failed []int
 	var keyList []string
 	for i, a := range answers {
-		if a.err != nil && !a.absent {
+		if a.err != nil && !a.absent && fls[i].in == &e.misses { // nobody waits for a renewal
 			failed = append(failed, i)
 			keyList = append(keyList, fls[i].key)
 		}

@@ -302,6 +302,38 @@ func TestARenewalGivesWayToWhateverHappenedMeanwhile(t *testing.T) {
 	}
 }
 
+func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the database is down")
+	for name, stale := range map[string]time.Duration{"without stale copies": 0, "with stale copies": time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				var told recorder
+				c := newCache[string](t, s, told.onError, func(cfg *cache.Config) {
+					cfg.TTL, cfg.RefreshAhead, cfg.StaleFor = time.Minute, 59999*time.Millisecond, stale
+				})
+				if err := c.Set(t.Context(), "1", "old"); err != nil {
+					t.Fatal(err)
+				}
+				s.Advance(2 * time.Millisecond)
+				v, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", broken })
+				want(t, result[string]{v, err}, "old")
+				redistest.Eventually(t, func() bool { return len(told.all()) > 0 }, "OnError is told")
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if got := told.all(); len(got) != 1 || got[0] != broken { //nolint:errorlint // the loader's own
+					t.Errorf("told %v, want the loader's error once", got)
+				}
+				if got := c.Stats(); got.StaleHits != 0 || got.LoadFailures != 1 || stored(t, s, "1") != `"old"` {
+					t.Errorf("Redis holds %s, stats = %+v; want the old value and no stale hit", stored(t, s, "1"), got)
+				}
+			})
+		})
+	}
+}
+
 func TestARenewalThatFindsNothingRemovesTheValue(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
