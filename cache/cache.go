@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -209,13 +208,5 @@ func (c *Cache[V]) open(data []byte, v *V) error {
 	return nil
 }
 
-// check says why data is no value of the cache. It runs in a goroutine of
-// the engine, where a decoder's panic would end the process.
-func (c *Cache[V]) check(data string) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &PanicError{value, debug.Stack()}
-		}
-	}()
-	return c.decode(bytesOf(data), new(V))
-}
+// check says why data is no value of the cache.
+func (c *Cache[V]) check(data string) error { return c.decode(bytesOf(data), new(V)) }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"unsafe"
 )
 
@@ -24,14 +25,29 @@ func codecOf[V any](e *engine) (encode func(V) ([]byte, error), decode func([]by
 	if codec == nil {
 		codec = stdJSON{}
 	}
+	marshal := func(v V) (data []byte, err error) {
+		defer recovered(&err)
+		return codec.Marshal(v)
+	}
 	encode = func(v V) ([]byte, error) {
-		data, err := codec.Marshal(v)
+		data, err := marshal(v)
 		if err != nil {
-			return nil, e.fail("encode", fmt.Errorf("%w: %T", ErrCodec, err))
+			return nil, e.fail("encode", kindOf(err))
 		}
 		return data, nil
 	}
-	return encode, func(data []byte, v *V) error { return codec.Unmarshal(data, v) }
+	return encode, func(data []byte, v *V) (err error) {
+		defer recovered(&err)
+		return codec.Unmarshal(data, v)
+	}
+}
+
+// recovered makes a codec's panic an error: one bad value in Redis must not
+// fail every request that reads it.
+func recovered(err *error) {
+	if value := recover(); value != nil {
+		*err = &PanicError{value, debug.Stack()}
+	}
 }
 
 type stdJSON struct{}
@@ -39,11 +55,14 @@ type stdJSON struct{}
 func (stdJSON) Marshal(v any) ([]byte, error)      { return json.Marshal(v) }
 func (stdJSON) Unmarshal(data []byte, v any) error { return json.Unmarshal(data, v) }
 
-// kindOf describes a decoder's error without the input that it quotes.
+// kindOf describes a codec's error without the data that it quotes.
 func kindOf(err error) error {
 	var syntax *json.SyntaxError
 	var mismatch *json.UnmarshalTypeError
+	var panicked *PanicError
 	switch {
+	case errors.As(err, &panicked):
+		return fmt.Errorf("%w: %w", ErrCodec, panicked)
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%w: a syntax error at byte %d", ErrCodec, syntax.Offset)
 	case errors.As(err, &mismatch):
