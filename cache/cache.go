@@ -153,8 +153,8 @@ func (c *Cache[V]) Name() string { return c.cfg.Name }
 
 // Close ends the cache's loads and waits for them. Callers that still wait
 // get ErrClosed, as does every later call. It leaves the client open. If a
-// loader goes on although its context has ended, Close stops waiting after
-// Config.LoadTimeout and says so. It may be called more than once.
+// loader goes on although its context has ended, Close stops waiting 2 s
+// after Config.LoadTimeout and says so. It may be called more than once.
 func (c *Cache[V]) Close() error {
 	c.closing.Lock()
 	c.end(ErrClosed)
@@ -165,13 +165,14 @@ func (c *Cache[V]) Close() error {
 		c.running.Wait()
 		close(done)
 	}()
-	patience := time.NewTimer(c.cfg.LoadTimeout)
+	limit := c.cfg.LoadTimeout + detachedTimeout // for a loader, and to end its lease
+	patience := time.NewTimer(limit)
 	defer patience.Stop()
 	select {
 	case <-done:
 		return nil
 	case <-patience.C:
-		return fmt.Errorf("cache: close %s: a loader still runs after %v; let loaders end when their context does", c.cfg.Name, c.cfg.LoadTimeout)
+		return fmt.Errorf("cache: close %s: a loader still runs after %v; let loaders end when their context does", c.cfg.Name, limit)
 	}
 }
 
