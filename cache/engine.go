@@ -225,12 +225,15 @@ func (e *engine) settle(ctx context.Context, fls []*flight, answers []answer) {
 		case err != nil:
 			e.redisFailed(ctx, "fill", err)
 			answers[i].before = fls[i].steps
-		case done == 1 && calls[n].Script == fillScript:
-			e.stats.fills.Add(1)
+			fls[i].lease = leaseUnknown
 		case done == 0:
-			e.stats.refusedFills.Add(1)
-			e.told(ctx, e.fail("fill", errRefused))
 			answers[i].before = fls[i].steps
+			if calls[n].Script != releaseScript {
+				e.stats.refusedFills.Add(1)
+				e.told(ctx, e.fail("fill", errRefused))
+			}
+		case calls[n].Script == fillScript:
+			e.stats.fills.Add(1)
 		}
 	}
 }
@@ -255,7 +258,7 @@ func (e *engine) coverWithStale(ctx context.Context, fls []*flight, answers []an
 	}
 }
 
-// release gives leases back that a failed acquire may have taken.
+// release gives leases back that a failed acquire or fill may have left.
 func (e *engine) release(ctx context.Context, fls []*flight) {
 	calls := make([]script.Call, len(fls))
 	for i, fl := range fls {

@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -248,6 +249,46 @@ func TestDeleteOutlivesItsCaller(t *testing.T) {
 		left, err := c.GetMany(t.Context(), []string{"1", "2", "3"})
 		if err != nil || len(left) != 1 || left["3"] != "c" {
 			t.Errorf("left %v, %v; want only 3", left, err)
+		}
+	})
+}
+
+// A load that failed had nothing to store, but what it knows may be too old
+// for a caller that came after a Delete.
+func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		for name, fails := range map[string]error{"error": errors.New("the row is locked"), "absence": cache.ErrNotFound} {
+			var told recorder
+			here := newCache[string](t, s, told.onError, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
+			there, src := newCache[string](t, s), newSource("old")
+			slow := src.holdNext()
+			load := func(ctx context.Context, id string) (string, error) {
+				v, _ := src.load(ctx, id)
+				if v == "old" {
+					return "", fails
+				}
+				return v, nil
+			}
+			early := async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
+			<-slow.entered
+			src.set("new")
+			if err := there.Delete(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			late := async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
+			redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
+			close(slow.open)
+			if r := <-early; r.err != fails { //nolint:errorlint // the loader's own
+				t.Errorf("%s: the early caller got %v", name, r.err)
+			}
+			want(t, <-late, "new")
+			if stored(t, s, name) != `"new"` {
+				t.Errorf("%s: Redis holds %s, want the new value", name, stored(t, s, name))
+			}
+			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.has("not stored") {
+				t.Errorf("%s: %d refused fills, told %v", name, here.Stats().RefusedFills, told.all())
+			}
 		}
 	})
 }

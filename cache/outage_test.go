@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -248,6 +249,48 @@ func TestAnUnknownAcquireLeavesNoLease(t *testing.T) {
 		redistest.Eventually(t, func() bool {
 			return s.Client().Exists(t.Context(), leaseOf(s, "1")).Val() == 0
 		}, "the lease is given back")
+	})
+}
+
+// The others must not wait for a lease that nobody uses any more.
+func TestAFillThatFailsGivesItsLeaseBack(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		warm(t, newCache[string](t, s))
+		var scripts atomic.Int32
+		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+			if names[0] == "evalsha" && scripts.Add(1) == 2 {
+				return redis.ErrPoolTimeout
+			}
+			return next()
+		}))
+		src := newSource("v")
+		want(t, get(t, c, src, "1"), "v")
+		redistest.Eventually(t, func() bool {
+			return s.Client().Exists(t.Context(), leaseOf(s, "1")).Val() == 0
+		}, "the lease is given back")
+		want(t, get(t, newCache[string](t, s), src, "1"), "v")
+	})
+}
+
+func TestARenewalWhoseAcquireIsLostLeavesNoLease(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })
+		c := newCacheOn[string](t, s, rdb, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })
+		warm(t, c)
+		s.Client().Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
+		lost := proxy.DropReply(leaseOf(s, "1"))
+		src := newSource("renewed")
+		want(t, get(t, c, src, "1"), "old")
+		<-lost
+		redistest.Eventually(t, func() bool {
+			return s.Client().Exists(t.Context(), leaseOf(s, "1")).Val() == 0
+		}, "the lease is given back")
+		if got := stored(t, s, "1"); got != `"old"` || src.count() != 0 {
+			t.Errorf("Redis holds %s after %d loads, want the old value and none", got, src.count())
+		}
 	})
 }
 
