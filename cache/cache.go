@@ -140,7 +140,7 @@ func (c *Cache[V]) Delete(ctx context.Context, ids ...string) error {
 	c.misses.forget(ids...)
 	c.stats.deletes.Add(uint64(len(ids)))
 	if err != nil {
-		return c.failed(ctx, "delete", err)
+		return c.failed(context.WithoutCancel(ctx), "delete", err) // the caller's end is not why
 	}
 	return nil
 }

@@ -253,6 +253,23 @@ func TestDeleteOutlivesItsCaller(t *testing.T) {
 	})
 }
 
+// Who ignores the errors of a client that hung up must not miss this one.
+func TestADeleteThatFailsIsNotBlamedOnItsCaller(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCacheOn[string](t, s, hooked(s, func(func() error, ...string) error { return redis.ErrPoolTimeout }))
+		hungUp, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := c.Delete(hungUp, "1")
+		if !errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, context.Canceled) {
+			t.Errorf("Delete = %v, want the failure alone", err)
+		}
+		if got := c.Stats().RedisErrors; got != 1 {
+			t.Errorf("%d errors of Redis were counted, want 1", got)
+		}
+	})
+}
+
 // A load that failed had nothing to store, but what it knows may be too old
 // for a caller that came after a Delete.
 func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
