@@ -1,10 +1,11 @@
 -- Ends a load that found nothing: no value, no stale copy, and for a while the memory of that.
 --
 -- KEYS 1 value, 2 lease, 3 stale copy
--- ARGV 1 token of this load
+-- ARGV 1 lease of this load
 --      2 how long to remember, in milliseconds, or '0' for not at all
 --      3 SHA-1 of the value that this load replaces, or '' if there was none
--- returns 1 done, 0 refused: the lease was lost or somebody wrote a value meanwhile
+--      4 PTTL of that value when the lease was taken: the same bytes written since have more, or none
+-- returns 1 done, 0 refused: the lease was lost or somebody wrote or deleted the value meanwhile
 --
 -- One transition: '-' takes the place of the token only while the token is there.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
@@ -12,11 +13,14 @@ if redis.call('GET', KEYS[2]) ~= ARGV[1] then
 end
 redis.call('DEL', KEYS[2])
 local value = redis.call('GET', KEYS[1])
-if value then
-  if ARGV[3] == '' or redis.sha1hex(value) ~= ARGV[3] then return 0 end
-  redis.call('DEL', KEYS[1])
+if ARGV[3] == '' then
+  if value then return 0 end
+else
+  if not value or redis.sha1hex(value) ~= ARGV[3] then return 0 end
+  local left, before = redis.call('PTTL', KEYS[1]), tonumber(ARGV[4])
+  if left > before or (left < 0) ~= (before < 0) then return 0 end
 end
-redis.call('DEL', KEYS[3])
+redis.call('DEL', KEYS[1], KEYS[3])
 if ARGV[2] ~= '0' then
   redis.call('SET', KEYS[2], '-', 'PX', ARGV[2])
 end

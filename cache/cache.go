@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -141,7 +140,7 @@ func (c *Cache[V]) Delete(ctx context.Context, ids ...string) error {
 	c.misses.forget(ids...)
 	c.stats.deletes.Add(uint64(len(ids)))
 	if err != nil {
-		return c.failed(ctx, "delete", err)
+		return c.failed(context.WithoutCancel(ctx), "delete", err) // the caller's end is not why
 	}
 	return nil
 }
@@ -154,8 +153,8 @@ func (c *Cache[V]) Name() string { return c.cfg.Name }
 
 // Close ends the cache's loads and waits for them. Callers that still wait
 // get ErrClosed, as does every later call. It leaves the client open. If a
-// loader goes on although its context has ended, Close stops waiting after
-// Config.LoadTimeout and says so. It may be called more than once.
+// loader goes on although its context has ended, Close stops waiting 2 s
+// after Config.LoadTimeout and says so. It may be called more than once.
 func (c *Cache[V]) Close() error {
 	c.closing.Lock()
 	c.end(ErrClosed)
@@ -166,13 +165,14 @@ func (c *Cache[V]) Close() error {
 		c.running.Wait()
 		close(done)
 	}()
-	patience := time.NewTimer(c.cfg.LoadTimeout)
+	limit := c.cfg.LoadTimeout + detachedTimeout // for a loader, and to end its lease
+	patience := time.NewTimer(limit)
 	defer patience.Stop()
 	select {
 	case <-done:
 		return nil
 	case <-patience.C:
-		return fmt.Errorf("cache: close %s: a loader still runs after %v; let loaders end when their context does", c.cfg.Name, c.cfg.LoadTimeout)
+		return fmt.Errorf("cache: close %s: a loader still runs after %v; let loaders end when their context does", c.cfg.Name, limit)
 	}
 }
 
@@ -209,13 +209,5 @@ func (c *Cache[V]) open(data []byte, v *V) error {
 	return nil
 }
 
-// check says why data is no value of the cache. It runs in a goroutine of
-// the engine, where a decoder's panic would end the process.
-func (c *Cache[V]) check(data string) (err error) {
-	defer func() {
-		if value := recover(); value != nil {
-			err = &PanicError{value, debug.Stack()}
-		}
-	}()
-	return c.decode(bytesOf(data), new(V))
-}
+// check says why data is no value of the cache.
+func (c *Cache[V]) check(data string) error { return c.decode(bytesOf(data), new(V)) }

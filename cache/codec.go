@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime/debug"
 	"unsafe"
 
 	"github.com/convkit/rediskit/internal/jsoncodec"
@@ -23,28 +24,46 @@ type Codec interface {
 // first tells what kind of failure it was, never the text of a value.
 func codecOf[V any](e *engine) (func(V) ([]byte, error), func([]byte, *V) error) {
 	json := jsoncodec.For[V]()
-	encode, decode := json.Encode, func(data []byte, v *V) (err error) {
+	marshal, unmarshal := json.Encode, func(data []byte, v *V) (err error) {
 		*v, err = json.Decode(data)
 		return err
 	}
 	if custom := e.cfg.Codec; custom != nil {
-		encode = func(v V) ([]byte, error) { return custom.Marshal(v) }
-		decode = func(data []byte, v *V) error { return custom.Unmarshal(data, v) }
+		marshal = func(v V) ([]byte, error) { return custom.Marshal(v) }
+		unmarshal = func(data []byte, v *V) error { return custom.Unmarshal(data, v) }
 	}
-	return func(v V) ([]byte, error) {
-		data, err := encode(v)
-		if err != nil {
-			return nil, e.fail("encode", fmt.Errorf("%w: %T", ErrCodec, err))
-		}
-		return data, nil
-	}, decode
+	encode := func(v V) (data []byte, err error) {
+		defer func() {
+			if err != nil {
+				err = e.fail("encode", kindOf(err))
+			}
+		}()
+		defer recovered(&err)
+		return marshal(v)
+	}
+	decode := func(data []byte, v *V) (err error) {
+		defer recovered(&err)
+		return unmarshal(data, v)
+	}
+	return encode, decode
 }
 
-// kindOf describes a decoder's error without the input that it quotes.
+// recovered makes a codec's panic an error: one bad value in Redis must not
+// fail every request that reads it.
+func recovered(err *error) {
+	if value := recover(); value != nil {
+		*err = &PanicError{value, debug.Stack()}
+	}
+}
+
+// kindOf describes a codec's error without the data that it quotes.
 func kindOf(err error) error {
 	var syntax *json.SyntaxError
 	var mismatch *json.UnmarshalTypeError
+	var panicked *PanicError
 	switch {
+	case errors.As(err, &panicked):
+		return fmt.Errorf("%w: %w", ErrCodec, panicked)
 	case errors.As(err, &syntax):
 		return fmt.Errorf("%w: a syntax error at byte %d", ErrCodec, syntax.Offset)
 	case errors.As(err, &mismatch):

@@ -1,6 +1,8 @@
 package cache_test
 
 import (
+	"context"
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -41,6 +43,60 @@ func TestACodecOfTheCallersOwn(t *testing.T) {
 		}
 		if n := s.Client().Exists(t.Context(), keyOf(s, "2"), leaseOf(s, "2")).Val(); n != 0 {
 			t.Error("a value that cannot be encoded left something behind")
+		}
+	})
+}
+
+// fragile is a type whose own decoder and encoder panic on some values.
+type fragile struct{ Text string }
+
+func (f fragile) MarshalJSON() ([]byte, error) {
+	if f.Text == "unwritable" {
+		panic("CANARY")
+	}
+	return json.Marshal(f.Text)
+}
+
+func (f *fragile) UnmarshalJSON(data []byte) error {
+	if strings.Contains(string(data), "unreadable") {
+		panic("CANARY")
+	}
+	return json.Unmarshal(data, &f.Text)
+}
+
+func TestAValueWhoseDecoderPanicsIsAMissThatHeals(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		var told recorder
+		c := newCache[fragile](t, s, told.onError)
+		s.Client().Set(t.Context(), keyOf(s, "1"), `"unreadable"`, time.Minute)
+		if _, err := c.Get(t.Context(), "1"); !errors.Is(err, cache.ErrMiss) {
+			t.Errorf("Get = %v, want a miss", err)
+		}
+		for range 2 {
+			v, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (fragile, error) { return fragile{"v"}, nil })
+			want(t, result[string]{v.Text, err}, "v")
+		}
+		var panicked *cache.PanicError
+		if got := c.Stats(); got.Undecodable != 2 || len(told.all()) != 2 || !errors.As(told.all()[0], &panicked) {
+			t.Errorf("stats = %+v, told %v; want the panic twice", got, told.all())
+		} else if !strings.Contains(string(panicked.Stack), "codec_test.go") || told.has("CANARY") {
+			t.Errorf("told %v with the stack %s", told.all(), panicked.Stack)
+		}
+	})
+}
+
+func TestAValueWhoseEncoderPanicsIsAnError(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[fragile](t, s)
+		bad := fragile{"unwritable"}
+		_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (fragile, error) { return bad, nil })
+		for name, err := range map[string]error{"GetOrLoad": err, "Set": c.Set(t.Context(), "1", bad)} {
+			var panicked *cache.PanicError
+			if !errors.Is(err, cache.ErrCodec) || !errors.As(err, &panicked) || panicked.Value != "CANARY" || strings.Contains(err.Error(), "CANARY") {
+				t.Errorf("%s = %v, want ErrCodec and a PanicError", name, err)
+			}
 		}
 	})
 }

@@ -122,6 +122,7 @@ func (e *engine) acquire(ctx context.Context, fls []*flight) (ready, held []*fli
 		case "owned":
 			fl.lease = leaseOwned
 			fl.saw(reply[1].(int64))
+			fl.token = reply[2].(string)
 			ready = append(ready, fl)
 		}
 	}
@@ -224,12 +225,15 @@ func (e *engine) settle(ctx context.Context, fls []*flight, answers []answer) {
 		case err != nil:
 			e.redisFailed(ctx, "fill", err)
 			answers[i].before = fls[i].steps
-		case done == 1 && calls[n].Script == fillScript:
-			e.stats.fills.Add(1)
+			fls[i].lease = leaseUnknown
 		case done == 0:
-			e.stats.refusedFills.Add(1)
-			e.told(ctx, e.fail("fill", errRefused))
 			answers[i].before = fls[i].steps
+			if calls[n].Script != releaseScript {
+				e.stats.refusedFills.Add(1)
+				e.told(ctx, e.fail("fill", errRefused))
+			}
+		case calls[n].Script == fillScript:
+			e.stats.fills.Add(1)
 		}
 	}
 }
@@ -240,7 +244,7 @@ func (e *engine) coverWithStale(ctx context.Context, fls []*flight, answers []an
 	var failed []int
 	var keyList []string
 	for i, a := range answers {
-		if a.err != nil && !a.absent {
+		if a.err != nil && !a.absent && fls[i].in == &e.misses { // nobody waits for a renewal
 			failed = append(failed, i)
 			keyList = append(keyList, fls[i].key)
 		}
@@ -254,7 +258,7 @@ func (e *engine) coverWithStale(ctx context.Context, fls []*flight, answers []an
 	}
 }
 
-// release gives leases back that a failed acquire may have taken.
+// release gives leases back that a failed acquire or fill may have left.
 func (e *engine) release(ctx context.Context, fls []*flight) {
 	calls := make([]script.Call, len(fls))
 	for i, fl := range fls {

@@ -41,7 +41,7 @@ var errRefused = errors.New("a loaded value was not stored, because it was delet
 
 // A PanicError is returned when a loader or a codec panicked: to every
 // caller that waited for it, instead of a crash in a goroutine that none of
-// them owns.
+// them owns. A value whose decoding panics is a miss; Config.OnError is told.
 type PanicError struct {
 	// Value is what was passed to panic. It may hold anything, so it is not
 	// part of the error's text.
@@ -51,5 +51,5 @@ type PanicError struct {
 }
 
 func (e *PanicError) Error() string {
-	return "cache: loader panicked; PanicError.Value and PanicError.Stack say where"
+	return "a loader or codec panicked; PanicError.Value and PanicError.Stack say where"
 }

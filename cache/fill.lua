@@ -1,12 +1,12 @@
 -- Stores what a load brought, unless anybody deleted or wrote the value meanwhile.
 --
 -- KEYS 1 value, 2 lease, 3 stale copy
--- ARGV 1 token of this load
+-- ARGV 1 lease of this load
 --      2 the loaded value
 --      3 TTL in milliseconds
 --      4 TTL of the stale copy in milliseconds, or '0' to keep none
 --      5 SHA-1 of the value that this load replaces, or '' if there was none
---      6 highest PTTL that the replaced value can still have, or '' for any
+--      6 PTTL of that value when the lease was taken: the same bytes written since have more, or none
 -- returns 1 stored, 0 refused
 --
 -- One transition: the lease is the proof that nothing was deleted, so the proof and the write are one.
@@ -18,10 +18,10 @@ end
 redis.call('DEL', KEYS[2])
 if ARGV[5] == '' then
   if value then return 0 end
-elseif not value or redis.sha1hex(value) ~= ARGV[5] then
-  return 0
-elseif ARGV[6] ~= '' and redis.call('PTTL', KEYS[1]) > tonumber(ARGV[6]) then
-  return 0
+else
+  if not value or redis.sha1hex(value) ~= ARGV[5] then return 0 end
+  local left, before = redis.call('PTTL', KEYS[1]), tonumber(ARGV[6])
+  if left > before or (left < 0) ~= (before < 0) then return 0 end
 end
 redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
 if ARGV[4] ~= '0' then

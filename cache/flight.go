@@ -14,14 +14,13 @@ type flight struct {
 	in      *flights // where callers may join it
 
 	lease lease
-	token string // of the lease
+	token string // of the lease; once owned, the whole text of the lease
 
 	// replaces is the SHA-1 of the value that this flight may overwrite:
 	// one that does not decode, or one that is renewed. Without it, only
-	// absence may be filled. maxPTTL is the highest PTTL, in milliseconds,
-	// that the value has if nobody wrote it since: the same bytes written
-	// again have more.
-	replaces, maxPTTL string
+	// absence may be filled. pttl is that value's PTTL when the lease was
+	// taken, in milliseconds: the same bytes written since have more, or none.
+	replaces, pttl string
 
 	steps int // what the flight has begun so far; changed under in.mu
 
@@ -96,7 +95,7 @@ func (fl *flight) saw(pttl int64) {
 		fl.replaces = ""
 	}
 	if fl.replaces != "" {
-		fl.maxPTTL = strconv.FormatInt(pttl, 10)
+		fl.pttl = strconv.FormatInt(pttl, 10)
 	}
 }
 

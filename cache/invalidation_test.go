@@ -2,10 +2,13 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/internal/redistest"
@@ -133,6 +136,38 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 	})
 }
 
+// The first copy of an acquire is stuck in the network, the client sends it
+// again, and the stuck one reaches Redis after a Delete.
+func TestAnAcquireThatArrivesAgainDoesNotUndoADelete(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		warm(t, newCache[string](t, s))
+		rdb := s.Client()
+		sent := make(chan []any, 10)
+		rdb.AddHook(spy(func(cmd redis.Cmder) {
+			if cmd.Name() == "evalsha" {
+				sent <- cmd.Args()
+			}
+		}))
+		c, src := newCacheOn[string](t, s, rdb), newSource("old")
+		slow := src.holdNext()
+		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		src.set("new")
+		if err := c.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Client().Do(t.Context(), <-sent...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		close(slow.open)
+		want(t, <-first, "old")
+		if got := stored(t, s, "1"); got != "" {
+			t.Errorf("Redis holds %s", got)
+		}
+	})
+}
+
 // warm makes the server know the cache's scripts.
 func warm(t testing.TB, c *cache.Cache[string]) {
 	t.Helper()
@@ -214,6 +249,63 @@ func TestDeleteOutlivesItsCaller(t *testing.T) {
 		left, err := c.GetMany(t.Context(), []string{"1", "2", "3"})
 		if err != nil || len(left) != 1 || left["3"] != "c" {
 			t.Errorf("left %v, %v; want only 3", left, err)
+		}
+	})
+}
+
+// Who ignores the errors of a client that hung up must not miss this one.
+func TestADeleteThatFailsIsNotBlamedOnItsCaller(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCacheOn[string](t, s, hooked(s, func(func() error, ...string) error { return redis.ErrPoolTimeout }))
+		hungUp, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := c.Delete(hungUp, "1")
+		if !errors.Is(err, redis.ErrPoolTimeout) || errors.Is(err, context.Canceled) {
+			t.Errorf("Delete = %v, want the failure alone", err)
+		}
+		if got := c.Stats().RedisErrors; got != 1 {
+			t.Errorf("%d errors of Redis were counted, want 1", got)
+		}
+	})
+}
+
+// A load that failed had nothing to store, but what it knows may be too old
+// for a caller that came after a Delete.
+func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		for name, fails := range map[string]error{"error": errors.New("the row is locked"), "absence": cache.ErrNotFound} {
+			var told recorder
+			here := newCache[string](t, s, told.onError, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
+			there, src := newCache[string](t, s), newSource("old")
+			slow := src.holdNext()
+			load := func(ctx context.Context, id string) (string, error) {
+				v, _ := src.load(ctx, id)
+				if v == "old" {
+					return "", fails
+				}
+				return v, nil
+			}
+			early := async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
+			<-slow.entered
+			src.set("new")
+			if err := there.Delete(t.Context(), name); err != nil {
+				t.Fatal(err)
+			}
+			late := async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
+			redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
+			close(slow.open)
+			if r := <-early; r.err != fails { //nolint:errorlint // the loader's own
+				t.Errorf("%s: the early caller got %v", name, r.err)
+			}
+			want(t, <-late, "new")
+			if stored(t, s, name) != `"new"` {
+				t.Errorf("%s: Redis holds %s, want the new value", name, stored(t, s, name))
+			}
+			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.has("not stored") {
+				t.Errorf("%s: %d refused fills, told %v", name, here.Stats().RefusedFills, told.all())
+			}
 		}
 	})
 }

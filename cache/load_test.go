@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -247,12 +248,39 @@ func TestCloseEndsLoadsAndAnswersTheirCallers(t *testing.T) {
 			"GetOrLoad": func() error { _, err := c.GetOrLoad(t.Context(), "1", src.load); return err },
 			"GetMany":   func() error { _, err := c.GetMany(t.Context(), []string{"1"}); return err },
 			"Set":       func() error { return c.Set(t.Context(), "1", "v") },
+			"SetMany":   func() error { return c.SetMany(t.Context(), nil) },
 			"Delete":    func() error { return c.Delete(t.Context(), "1") },
 			"Clear":     func() error { _, err := c.Clear(t.Context(), nil); return err },
 		} {
 			if err := call(); !errors.Is(err, cache.ErrClosed) {
 				t.Errorf("%s after Close: %v, want ErrClosed", name, err)
 			}
+		}
+	})
+}
+
+func TestCloseWaitsForASlowFill(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		filling := make(chan struct{})
+		var scripts atomic.Int32
+		rdb := hooked(s, func(next func() error, names ...string) error {
+			if names[0] == "evalsha" && scripts.Add(1) == 2 {
+				close(filling)
+				time.Sleep(time.Second)
+			}
+			return next()
+		})
+		c := newCacheOn[string](t, s, rdb, func(cfg *cache.Config) { cfg.LoadTimeout = 10 * time.Millisecond })
+		warm(t, newCache[string](t, s))
+		caller := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", newSource("v").load) })
+		<-filling
+		if err := c.Close(); err != nil {
+			t.Errorf("Close = %v, want it to wait", err)
+		}
+		want(t, <-caller, "v")
+		if got := stored(t, s, "1"); got != `"v"` {
+			t.Errorf("Redis holds %s", got)
 		}
 	})
 }

@@ -224,3 +224,24 @@ func hooked(s *redistest.Server, h commands) *redis.Client {
 	rdb.AddHook(h)
 	return rdb
 }
+
+// spy is a hook that sees each command before it is sent.
+type spy func(redis.Cmder)
+
+func (h spy) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (h spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		h(cmd)
+		return next(ctx, cmd)
+	}
+}
+
+func (h spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			h(cmd)
+		}
+		return next(ctx, cmds)
+	}
+}

@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"maps"
+	"slices"
 
 	"github.com/convkit/rediskit/internal/script"
 )
@@ -72,13 +74,13 @@ func (c *Cache[V]) GetOrLoadMany(ctx context.Context, ids []string, load func(ct
 //
 // One round trip, on a Cluster one to each master, never sent twice.
 func (c *Cache[V]) SetMany(ctx context.Context, values map[string]V) error {
-	ids := make([]string, 0, len(values))
+	ids := slices.Collect(maps.Keys(values))
+	if err := c.ready("set", ids...); err != nil {
+		return err
+	}
 	calls := make([]script.Call, 0, len(values))
-	for id, v := range values {
-		if err := c.ready("set", id); err != nil {
-			return err
-		}
-		data, err := c.encode(v)
+	for _, id := range ids {
+		data, err := c.encode(values[id])
 		if err != nil {
 			return err
 		}
@@ -86,7 +88,6 @@ func (c *Cache[V]) SetMany(ctx context.Context, values map[string]V) error {
 			c.stats.tooLarge.Add(1)
 			return c.fail("set", ErrTooLarge)
 		}
-		ids = append(ids, id)
 		calls = append(calls, c.setCall(c.pattern.Key(id), data))
 	}
 	var first error

@@ -252,6 +252,12 @@ func TestARenewalGivesWayToWhateverHappenedMeanwhile(t *testing.T) {
 		"a foreign SETEX": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().SetEx(ctx, keyOf(s, "1"), `"newer"`, time.Minute).Err()
 		}, `"newer"`},
+		"a foreign SETEX with less to live": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+			return s.Client().SetEx(ctx, keyOf(s, "1"), `"newer"`, 10*time.Second).Err()
+		}, `"newer"`},
+		"a foreign SET of the same bytes": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+			return s.Client().Set(ctx, keyOf(s, "1"), `"old"`, 0).Err()
+		}, `"old"`},
 		"a foreign SETEX of the same bytes": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().SetEx(ctx, keyOf(s, "1"), `"old"`, time.Minute).Err()
 		}, `"old"`},
@@ -265,22 +271,63 @@ func TestARenewalGivesWayToWhateverHappenedMeanwhile(t *testing.T) {
 			return c.Delete(ctx, "1")
 		}, ""},
 	} {
+		for brought, answer := range map[string]error{"a value": nil, "nothing": cache.ErrNotFound} {
+			t.Run(name+" against "+brought, func(t *testing.T) {
+				t.Parallel()
+				redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+					c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.RefreshAhead = time.Minute, 30*time.Second })
+					src := newSource("renewed")
+					load := func(ctx context.Context, id string) (string, error) {
+						v, err := src.load(ctx, id)
+						return v, errors.Join(err, answer)
+					}
+					s.Client().Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
+					slow := src.holdNext()
+					if v, err := c.GetOrLoad(t.Context(), "1", load); err != nil || v != "old" {
+						t.Errorf("got %q, %v; want the value that is there", v, err)
+					}
+					<-slow.entered
+					if err := tc.meanwhile(t.Context(), c, s); err != nil {
+						t.Fatal(err)
+					}
+					close(slow.open)
+					redistest.Eventually(t, func() bool { return c.Stats().RefusedFills == 1 }, "the renewal is refused")
+					if got := stored(t, s, "1"); got != tc.left {
+						t.Errorf("Redis holds %s, want %s", got, tc.left)
+					}
+					s.Client().Expire(t.Context(), keyOf(s, "1"), time.Minute)
+				})
+			})
+		}
+	}
+}
+
+func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
+	t.Parallel()
+	broken := errors.New("the database is down")
+	for name, stale := range map[string]time.Duration{"without stale copies": 0, "with stale copies": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-				c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.RefreshAhead = time.Minute, 30*time.Second })
-				src := newSource("renewed")
-				s.Client().Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
-				slow := src.holdNext()
-				want(t, get(t, c, src, "1"), "old")
-				<-slow.entered
-				if err := tc.meanwhile(t.Context(), c, s); err != nil {
+				var told recorder
+				c := newCache[string](t, s, told.onError, func(cfg *cache.Config) {
+					cfg.TTL, cfg.RefreshAhead, cfg.StaleFor = time.Minute, 59999*time.Millisecond, stale
+				})
+				if err := c.Set(t.Context(), "1", "old"); err != nil {
 					t.Fatal(err)
 				}
-				close(slow.open)
-				redistest.Eventually(t, func() bool { return c.Stats().RefusedFills == 1 }, "the renewal is refused")
-				if got := stored(t, s, "1"); got != tc.left {
-					t.Errorf("Redis holds %s, want %s", got, tc.left)
+				s.Advance(2 * time.Millisecond)
+				v, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", broken })
+				want(t, result[string]{v, err}, "old")
+				redistest.Eventually(t, func() bool { return len(told.all()) > 0 }, "OnError is told")
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if got := told.all(); len(got) != 1 || got[0] != broken { //nolint:errorlint // the loader's own
+					t.Errorf("told %v, want the loader's error once", got)
+				}
+				if got := c.Stats(); got.StaleHits != 0 || got.LoadFailures != 1 || stored(t, s, "1") != `"old"` {
+					t.Errorf("Redis holds %s, stats = %+v; want the old value and no stale hit", stored(t, s, "1"), got)
 				}
 			})
 		})

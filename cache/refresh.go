@@ -41,14 +41,22 @@ func (e *engine) renewAhead(ctx context.Context, values []renewal, load loader) 
 // renew asks for the leases once and loads what it got. Nobody waits for it.
 func (e *engine) renew(ctx context.Context, fls []*flight, load loader) {
 	ready, _ := e.acquire(ctx, fls)
-	var owned []*flight
+	var owned, unsure []*flight
 	for _, fl := range ready {
 		if fl.lease == leaseOwned {
 			owned = append(owned, fl)
+		} else {
+			unsure = append(unsure, fl)
 		}
 	}
 	e.stats.refreshes.Add(uint64(len(owned)))
 	e.load(ctx, owned, load)
+	e.release(ctx, unsure)
+	for _, fl := range owned {
+		if a := fl.answer; a.err != nil && !a.absent && ctx.Err() == nil {
+			e.told(ctx, a.err)
+		}
+	}
 	for _, fl := range fls {
 		fl.seal()
 	}

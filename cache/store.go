@@ -156,7 +156,7 @@ func (s *store) fillCall(fl *flight, data []byte) script.Call {
 	return script.Call{
 		Script: fillScript,
 		Keys:   family(fl.key),
-		Args:   []any{fl.token, data, ttl.Milliseconds(), s.staleMillis(ttl), fl.replaces, fl.maxPTTL},
+		Args:   []any{fl.token, data, ttl.Milliseconds(), s.staleMillis(ttl), fl.replaces, fl.pttl},
 	}
 }
 
@@ -164,7 +164,7 @@ func (s *store) absentCall(fl *flight) script.Call {
 	return script.Call{
 		Script: absentScript,
 		Keys:   family(fl.key),
-		Args:   []any{fl.token, s.cfg.NegativeTTL.Milliseconds(), fl.replaces},
+		Args:   []any{fl.token, s.cfg.NegativeTTL.Milliseconds(), fl.replaces, fl.pttl},
 	}
 }
 
