@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# Starts the demo as a new user would, pastes the lines that it prints, and
+# ends it as Ctrl-C does.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+dir=$(mktemp -d)
+# In a process group of its own, so that nothing of it outlives this script.
+setsid make demo ARGS="-addr 127.0.0.1:0 -db $dir/demo.db" >"$dir/out" 2>&1 &
+demo=$!
+end() { kill -KILL -- "-$demo" 2>/dev/null || true; rm -rf "$dir"; }
+trap end EXIT
+fail() {
+	echo "smoke: $*"
+	cat "$dir/out"
+	exit 1
+}
+
+for _ in $(seq 600); do
+	grep -q '^Ctrl-C' "$dir/out" && break
+	kill -0 "$demo" 2>/dev/null || fail "the demo ended"
+	sleep 0.2
+done
+grep -q '^Ctrl-C' "$dir/out" || fail "the demo did not start within two minutes"
+
+# The printed commands, with continued lines joined.
+mapfile -t lines < <(sed -e ':a' -e '/\\$/N; s/\\\n//; ta' "$dir/out" | grep '^curl')
+((${#lines[@]} == 4)) || fail "${#lines[@]} curl lines were printed, want 4"
+paste() { bash -c "${1/curl/curl -sS --max-time 10}" >"$dir/answer" || fail "$1"; }
+expect() { grep -q "$1" "$dir/answer" || { cat "$dir/answer"; fail "no $1 in the answer"; }; }
+
+paste "${lines[0]}" && expect '^X-Cache: miss' && expect '^HTTP/1.1 200'
+paste "${lines[0]}" && expect '^X-Cache: hit'
+paste "${lines[1]}" && expect '^HTTP/1.1 201'
+paste "${lines[0]}" && expect '^X-Cache: miss' && expect 'E amanhã?'
+paste "${lines[2]}" && expect '"hits":1'
+paste "${lines[3]}" && expect '"redis":"ok"'
+sleep 1.2
+grep -q 'hits 1  misses 2' "$dir/out" || fail "hits and misses were not shown"
+
+pkill -INT -g "$demo" -f '^bin/conversationmanager'
+wait "$demo" || fail "the demo did not end well"
+echo "smoke: the demo answers, counts and ends"
