@@ -188,8 +188,10 @@ func (c Config) check() error {
 		field string
 		value time.Duration
 	}{
-		{"DialTimeout", c.DialTimeout}, {"ReadTimeout", c.ReadTimeout},
-		{"WriteTimeout", c.WriteTimeout}, {"PoolTimeout", c.PoolTimeout},
+		{"DialTimeout", c.DialTimeout},
+		{"ReadTimeout", c.ReadTimeout},
+		{"WriteTimeout", c.WriteTimeout},
+		{"PoolTimeout", c.PoolTimeout},
 	} {
 		if timeout.value < time.Millisecond {
 			wrong(timeout.field, "is %v: it must be 1 ms or more, or 0 for the default; a deadline on the context shortens single calls", timeout.value)

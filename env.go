@@ -1,15 +1,14 @@
 package rediskit
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"strconv"
 	"strings"
-
-	"crypto/tls"
-	"crypto/x509"
 
 	"github.com/convkit/rediskit/secrets"
 )

@@ -296,7 +296,7 @@ func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 			late := async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
 			redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
 			close(slow.open)
-			if r := <-early; r.err != fails { //nolint:errorlint // the loader's own
+			if r := <-early; r.err != fails {
 				t.Errorf("%s: the early caller got %v", name, r.err)
 			}
 			want(t, <-late, "new")

@@ -109,7 +109,7 @@ func TestAFailedLoadReachesEveryWaiterAndTheNextCallLoadsAtOnce(t *testing.T) {
 		check func(error) error
 	}{
 		"error": {nil, func(err error) error {
-			if err != broken { //nolint:errorlint // it must be the loader's own, unwrapped
+			if err != broken {
 				return fmt.Errorf("got %w, want the loader's own error", err)
 			}
 			return nil

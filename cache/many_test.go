@@ -119,7 +119,7 @@ func TestAFailedBatchReturnsWhatItHasAndRemembersNoAbsence(t *testing.T) {
 			got, err := c.GetOrLoadMany(t.Context(), []string{"1", "2", "3"}, func(context.Context, []string) (map[string]string, error) {
 				return map[string]string{"2": "b"}, broken
 			})
-			if err != broken || len(got) != 2 || got["1"] != "a" || got["2"] != "b" { //nolint:errorlint // the loader's own
+			if err != broken || len(got) != 2 || got["1"] != "a" || got["2"] != "b" {
 				t.Errorf("got %v, %v; want 1, 2 and the loader's error", got, err)
 			}
 		}

@@ -70,7 +70,7 @@ func TestAbsenceIsRememberedAndNothingElseIs(t *testing.T) {
 			return func(context.Context, string) (*string, error) { loads++; return v, err }
 		}
 		gone := fmt.Errorf("no such speaker: %w", cache.ErrNotFound)
-		if _, err := c.GetOrLoad(t.Context(), "1", answer(nil, gone)); err != gone { //nolint:errorlint // the loader's own
+		if _, err := c.GetOrLoad(t.Context(), "1", answer(nil, gone)); err != gone {
 			t.Errorf("got %v, want the loader's own error", err)
 		}
 		if _, err := c.GetOrLoad(t.Context(), "1", answer(nil, gone)); !errors.Is(err, cache.ErrNotFound) || loads != 1 {
@@ -167,7 +167,7 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 		if got := c.Stats(); got.StaleHits != 3 || len(told.all()) != 3 {
 			t.Errorf("%d stale hits, told %v; want 3 of each", got.StaleHits, told.all())
 		}
-		if _, err := c.GetOrLoad(t.Context(), "unknown", fails); err != broken { //nolint:errorlint // the loader's own
+		if _, err := c.GetOrLoad(t.Context(), "unknown", fails); err != broken {
 			t.Errorf("without a copy: %v, want the loader's error", err)
 		}
 
@@ -176,14 +176,14 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 		if _, err := c.GetOrLoad(t.Context(), "gone", absent); !errors.Is(err, cache.ErrNotFound) {
 			t.Errorf("got %v, want ErrNotFound", err)
 		}
-		if _, err := c.GetOrLoad(t.Context(), "gone", fails); err != broken { //nolint:errorlint // the loader's own
+		if _, err := c.GetOrLoad(t.Context(), "gone", fails); err != broken {
 			t.Errorf("a value that no longer exists was resurrected: %v", err)
 		}
 
 		if err := c.Delete(t.Context(), "1"); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.GetOrLoad(t.Context(), "1", fails); err != broken { //nolint:errorlint // the loader's own
+		if _, err := c.GetOrLoad(t.Context(), "1", fails); err != broken {
 			t.Errorf("a deleted value was resurrected: %v", err)
 		}
 	})
@@ -323,7 +323,7 @@ func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if got := told.all(); len(got) != 1 || got[0] != broken { //nolint:errorlint // the loader's own
+				if got := told.all(); len(got) != 1 || got[0] != broken {
 					t.Errorf("told %v, want the loader's error once", got)
 				}
 				if got := c.Stats(); got.StaleHits != 0 || got.LoadFailures != 1 || stored(t, s, "1") != `"old"` {

@@ -106,14 +106,11 @@ func (s *store) readPiped(ctx context.Context, keys []string) []entry {
 }
 
 func entryOf(get *redis.StringCmd) entry {
-	switch data, err := get.Result(); err {
-	case nil:
-		return entry{data: data, found: true}
-	case redis.Nil:
+	data, err := get.Result()
+	if err == redis.Nil { //nolint:errorlint // go-redis returns it as it is, and every hit passes here
 		return entry{}
-	default:
-		return entry{err: err}
 	}
+	return entry{data: data, found: err == nil, err: err}
 }
 
 // stale reads the stale copies of keys.

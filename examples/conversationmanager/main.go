@@ -50,7 +50,7 @@ func defaultDatabase() string {
 func run(ctx context.Context, addr, path string, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 
-	listener, err := net.Listen("tcp", addr)
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("%s is taken by another process; choose another address, such as -addr 127.0.0.1:0", addr)
 	}

@@ -69,7 +69,8 @@ type sower struct {
 	*rand.Rand
 	entropy                           *rand.ChaCha8
 	speakers, conversations, messages *sql.Stmt // they end with their transaction
-	err                               error
+	insert                            func(into *sql.Stmt, row ...any)
+	err                               error // the first one; nothing is inserted after it
 }
 
 func newSower(ctx context.Context, tx *sql.Tx) *sower {
@@ -82,16 +83,15 @@ func newSower(ctx context.Context, tx *sql.Tx) *sower {
 		}
 		return stmt
 	}
+	s.insert = func(into *sql.Stmt, row ...any) {
+		if s.err == nil {
+			_, s.err = into.ExecContext(ctx, row...)
+		}
+	}
 	s.speakers = prepare(`INSERT INTO speakers (id, name) VALUES (?, ?)`)
 	s.conversations = prepare(`INSERT INTO conversations (id, speaker_id, title, created_at, updated_at) VALUES (?, ?, ?, ?, ?)`)
 	s.messages = prepare(`INSERT INTO messages (id, conversation_id, role, text, created_at) VALUES (?, ?, ?, ?, ?)`)
 	return s
-}
-
-func (s *sower) insert(into *sql.Stmt, row ...any) {
-	if s.err == nil {
-		_, s.err = into.Exec(row...)
-	}
 }
 
 func (s *sower) id() string {

@@ -218,7 +218,7 @@ func TestAMessageThatMayHaveBeenStoredIsInvalidatedToo(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
 		s.conversations(t)
-		s.server.db = unsure{s.store}
+		s.db = unsure{s.store}
 		if a := s.say(t, "Talvez."); a.status != http.StatusInternalServerError {
 			t.Errorf("status %d, want 500", a.status)
 		}

@@ -21,7 +21,7 @@ func (b *Breaker) DialHook(next redis.DialHook) redis.DialHook {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
 			// go-redis takes one layer off the error of a handshake.
-			return deadConn{fmt.Errorf("%w", &dialError{err})}, nil
+			return deadConn{fmt.Errorf("%w", &dialError{err})}, nil //nolint:nilerr // the connection tells it
 		}
 		return conn, nil
 	}

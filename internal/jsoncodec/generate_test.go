@@ -234,8 +234,10 @@ func (g *generator) value(t reflect.Type, depth int) {
 		g.value(t.Elem(), depth)
 	case reflect.Slice, reflect.Array:
 		if t.Elem().Kind() == reflect.Uint8 && g.chance(0.6) {
-			g.quoted(g.oneOf([]string{"", "AQID", "AQ==", "AQ", "A", "!!!!", `AQ\nID`, `AQ\u0049D`, "AQ=", "_-8=",
-				`AQID\r\n`, "A Q I D", "AQIDBAUGBwgJ", "AQ==AQ=="}))
+			g.quoted(g.oneOf([]string{
+				"", "AQID", "AQ==", "AQ", "A", "!!!!", `AQ\nID`, `AQ\u0049D`, "AQ=", "_-8=",
+				`AQID\r\n`, "A Q I D", "AQIDBAUGBwgJ", "AQ==AQ==",
+			}))
 			return
 		}
 		g.list("[]", g.IntN(4), func() { g.value(t.Elem(), depth-1) })

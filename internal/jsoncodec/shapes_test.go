@@ -45,8 +45,10 @@ type Inner struct {
 	C *Inner  `json:"c"`
 	D []Inner `json:"d"`
 }
-type State string
-type Level int
+type (
+	State string
+	Level int
+)
 
 func (l *Level) UnmarshalText(b []byte) error {
 	switch string(b) {
@@ -215,10 +217,12 @@ type CaseBelow struct {
 	Deeper
 	Ab int `json:"ab"`
 }
-type Deeper struct{ AB int }
-type PtrBelow struct{ *PtrMid }
-type PtrMid struct{ *hidden }
-type FromMethod struct{ S string }
+type (
+	Deeper     struct{ AB int }
+	PtrBelow   struct{ *PtrMid }
+	PtrMid     struct{ *hidden }
+	FromMethod struct{ S string }
+)
 
 func (v *FromMethod) UnmarshalJSONFrom(*jsontext.Decoder) error { v.S = "called"; return nil }
 
@@ -356,30 +360,35 @@ type Strs struct {
 	Q Level         `json:",string"`
 	R time.Duration `json:",string"`
 }
-type MyByte byte
-type TByte byte
+type (
+	MyByte byte
+	TByte  byte
+)
 
 func (v *TByte) UnmarshalText(b []byte) error { *v = TByte(len(b)); return nil }
 
-type MyBytes []byte
-type Arrays struct {
-	A [3]int
-	B [0]int
-	C [2]string
-	F [4]byte
-	J [2]*Inner
-	K [2][2]float64
-	L []bool
-	M []any
-	N []map[string]int
-	O [][][]string
-	P []Inner
-	Q [1]any
-	R []struct{}
-	S *[2]int
-	T []float64
-	U []*string
-}
+type (
+	MyBytes []byte
+	Arrays  struct {
+		A [3]int
+		B [0]int
+		C [2]string
+		F [4]byte
+		J [2]*Inner
+		K [2][2]float64
+		L []bool
+		M []any
+		N []map[string]int
+		O [][][]string
+		P []Inner
+		Q [1]any
+		R []struct{}
+		S *[2]int
+		T []float64
+		U []*string
+	}
+)
+
 type Bytes struct {
 	D []byte
 	E [][]byte
@@ -406,29 +415,34 @@ type Unsup struct {
 	E map[string]func()
 	F []chan int
 }
-type Empty struct{}
-type Node struct {
-	Left, Right *Node
-	Kids        []Node
-	M           map[string]Node
-	V           int
-}
-type NamedSlice []Inner
-type NamedMap map[string]NamedSlice
-type Anon struct {
-	S struct {
-		X, Y int
-		Z    struct {
-			W []string `json:"w"`
-		} `json:"z"`
-	} `json:"s"`
-	T []struct {
-		K string `json:"k"`
-		V any    `json:"v"`
-	} `json:"t"`
-	E Empty
-	_ int
-}
+type (
+	Empty struct{}
+	Node  struct {
+		Left, Right *Node
+		Kids        []Node
+		M           map[string]Node
+		V           int
+	}
+)
+
+type (
+	NamedSlice []Inner
+	NamedMap   map[string]NamedSlice
+	Anon       struct {
+		S struct {
+			X, Y int
+			Z    struct {
+				W []string `json:"w"`
+			} `json:"z"`
+		} `json:"s"`
+		T []struct {
+			K string `json:"k"`
+			V any    `json:"v"`
+		} `json:"t"`
+		E Empty
+		_ int
+	}
+)
 
 // A shape is a type to decode into, with its three decoders.
 type shape struct {
