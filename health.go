@@ -20,29 +20,29 @@ import (
 // Health is what the nodes told about themselves: one for a server or the master
 // that Sentinels name, every master and replica of a Cluster, sorted by Addr.
 type Health struct {
-	Nodes []NodeHealth
+	Nodes []NodeHealth `json:"nodes"`
 }
 
 // NodeHealth is what one node told about itself.
 type NodeHealth struct {
 	// Addr is host:port, the path of a socket, or "FailoverClient" behind Sentinels.
-	Addr string
+	Addr string `json:"addr"`
 	// Latency of the PING.
-	Latency time.Duration
+	Latency time.Duration `json:"latency_ns"`
 
-	Role    Reported[string] // "master" or "replica"
-	Mode    Reported[string] // "standalone" or "cluster"
-	Version Reported[string] // "7.0.15"
+	Role    Reported[string] `json:"role"`    // "master" or "replica"
+	Mode    Reported[string] `json:"mode"`    // "standalone" or "cluster"
+	Version Reported[string] `json:"version"` // "7.0.15"
 
-	MemoryUsed     Reported[int64]  // bytes
-	MemoryMax      Reported[int64]  // bytes; 0 is no limit
-	EvictionPolicy Reported[string] // "noeviction", "allkeys-lru", …
+	MemoryUsed     Reported[int64]  `json:"memory_used_bytes"` // bytes
+	MemoryMax      Reported[int64]  `json:"memory_max_bytes"`  // bytes; 0 is no limit
+	EvictionPolicy Reported[string] `json:"eviction_policy"`   // "noeviction", "allkeys-lru", …
 
-	Clients    Reported[int64] // connections now, ours among them
-	MaxClients Reported[int64]
+	Clients    Reported[int64] `json:"clients"` // connections now, ours among them
+	MaxClients Reported[int64] `json:"max_clients"`
 
-	LastSave   Reported[time.Time] // the last successful snapshot, or the start of the server
-	LastSaveOK Reported[bool]      // whether the last attempt at one succeeded
+	LastSave   Reported[time.Time] `json:"last_save"`    // the last successful snapshot, or the start of the server
+	LastSaveOK Reported[bool]      `json:"last_save_ok"` // whether the last attempt at one succeeded
 }
 
 // Reported is something that a server may tell, or may not: an older one, a stand-in

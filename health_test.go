@@ -66,7 +66,7 @@ func TestCheckSaysUnknownWhereTheServerDoesNotTell(t *testing.T) {
 			t.Errorf("%s: %+v", name, node)
 		}
 		encoded, err := json.Marshal(node)
-		if err != nil || !strings.Contains(string(encoded), `"EvictionPolicy":null`) {
+		if err != nil || !strings.Contains(string(encoded), `"eviction_policy":null`) {
 			t.Errorf("%s: %s, %v", name, encoded, err)
 		}
 	}

@@ -230,7 +230,7 @@ func (e *engine) settle(ctx context.Context, fls []*flight, answers []answer) {
 			answers[i].before = fls[i].steps
 			if calls[n].Script != releaseScript {
 				e.stats.refusedFills.Add(1)
-				e.told(ctx, e.fail("fill", errRefused))
+				e.told(ctx, e.fail("fill", ErrRefused))
 			}
 		case calls[n].Script == fillScript:
 			e.stats.fills.Add(1)

@@ -30,14 +30,16 @@ var (
 	// runtime.Goexit, as t.FailNow does.
 	ErrLoaderExited = errors.New("cache: loader called runtime.Goexit")
 
+	// ErrRefused is told to Config.OnError, never returned: a loaded value
+	// was not stored, because it was deleted, written or its lease expired
+	// meanwhile. The fill was right to give way; who only wants failures
+	// leaves it out.
+	ErrRefused = errors.New("cache: a newer Delete or write kept a loaded value out")
+
 	// ErrClosed is returned after Close, and to callers that Close found
 	// waiting.
 	ErrClosed = errors.New("cache: closed")
 )
-
-// errRefused is told to OnError. It is no failure: the fill was right to
-// give way.
-var errRefused = errors.New("a loaded value was not stored, because it was deleted, written or its lease expired meanwhile")
 
 // A PanicError is returned when a loader or a codec panicked: to every
 // caller that waited for it, instead of a crash in a goroutine that none of

@@ -17,7 +17,8 @@ import (
 func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		c, src := newCache[string](t, s), newSource("old")
+		var told recorder
+		c, src := newCache[string](t, s, told.onError), newSource("old")
 		slow := src.holdNext()
 		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
 		<-slow.entered
@@ -27,6 +28,9 @@ func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 		}
 		close(slow.open)
 		want(t, <-first, "old") // it began before the Delete
+		if got := told.all(); len(got) != 1 || !errors.Is(got[0], cache.ErrRefused) {
+			t.Errorf("OnError was told %v, want ErrRefused", got)
+		}
 		if got := stored(t, s, "1"); got != "" {
 			t.Errorf("Redis holds %s", got)
 		}
@@ -303,7 +307,7 @@ func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 			if stored(t, s, name) != `"new"` {
 				t.Errorf("%s: Redis holds %s, want the new value", name, stored(t, s, name))
 			}
-			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.has("not stored") {
+			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.has("kept a loaded value out") {
 				t.Errorf("%s: %d refused fills, told %v", name, here.Stats().RefusedFills, told.all())
 			}
 		}

@@ -42,9 +42,9 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 
 	status := http.StatusOK
 	var report struct {
-		Database string      `json:"database"`
-		Redis    string      `json:"redis"`
-		Nodes    []redisNode `json:"redis_nodes,omitempty"`
+		Database string                `json:"database"`
+		Redis    string                `json:"redis"`
+		Nodes    []rediskit.NodeHealth `json:"redis_nodes,omitempty"`
 	}
 	report.Database, report.Redis = "ok", "ok"
 	if err := s.db.Ping(ctx); err != nil {
@@ -54,25 +54,6 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		status, report.Redis = http.StatusServiceUnavailable, err.Error()
 	}
-	for _, n := range health.Nodes {
-		report.Nodes = append(report.Nodes, redisNode{
-			n.Addr, n.Role, n.Version, float64(n.Latency) / 1e6,
-			n.MemoryUsed, n.MemoryMax, n.EvictionPolicy, n.Clients, n.MaxClients,
-		})
-	}
+	report.Nodes = health.Nodes
 	return writeJSON(w, status, report)
-}
-
-// A redisNode is what one Redis server says of itself: null is what it does
-// not say.
-type redisNode struct {
-	Addr           string                    `json:"addr"`
-	Role           rediskit.Reported[string] `json:"role"`
-	Version        rediskit.Reported[string] `json:"version"`
-	LatencyMillis  float64                   `json:"latency_ms"`
-	MemoryUsed     rediskit.Reported[int64]  `json:"memory_used_bytes"`
-	MemoryMax      rediskit.Reported[int64]  `json:"memory_max_bytes"`
-	EvictionPolicy rediskit.Reported[string] `json:"eviction_policy"`
-	Clients        rediskit.Reported[int64]  `json:"clients"`
-	MaxClients     rediskit.Reported[int64]  `json:"max_clients"`
 }
