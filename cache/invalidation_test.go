@@ -79,65 +79,210 @@ func TestASecondLoadDoesNotVouchForTheFirst(t *testing.T) {
 	}
 }
 
+func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s), newSource("new")
+		entered, open := make(chan struct{}), make(chan struct{})
+		broken := errors.New("the database is down")
+		old := async(func() (string, error) {
+			return c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) {
+				close(entered)
+				<-open
+				return "", broken
+			})
+		})
+		<-entered
+		if err := c.Delete(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		next := src.holdNext()
+		fresh := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-next.entered
+		close(open)
+		if r := <-old; r.err != broken { //nolint:errorlint // the loader's own
+			t.Errorf("got %v", r.err)
+		}
+		if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 1 {
+			t.Error("the second load lost its lease")
+		}
+		close(next.open)
+		want(t, <-fresh, "new")
+		if got := stored(t, s, "1"); got != `"new"` {
+			t.Errorf("Redis holds %s", got)
+		}
+	})
+}
+
+// This process knows of its own invalidations and need not wait for a load
+// that they made worthless.
+func TestACallerAfterAnInvalidationInItsProcessStartsAnew(t *testing.T) {
+	t.Parallel()
+	for name, invalidate := range map[string]func(context.Context, *cache.Cache[string], *redistest.Server) error{
+		"Delete": func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
+			return c.Delete(ctx, "1")
+		},
+		"Set": func(ctx context.Context, c *cache.Cache[string], s *redistest.Server) error {
+			return errors.Join(c.Set(ctx, "1", "evicted"), s.Client().Del(ctx, keyOf(s, "1")).Err())
+		},
+		"Clear": func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
+			_, err := c.Clear(ctx, nil)
+			return err
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				c, src := newCache[string](t, s), newSource("old")
+				slow := src.holdNext()
+				early := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+				<-slow.entered
+				if err := invalidate(t.Context(), c, s); err != nil {
+					t.Fatal(err)
+				}
+				want(t, get(t, c, newSource("new"), "1"), "new")
+				if got := c.Stats().Shared; got != 0 {
+					t.Errorf("%d callers joined the older load", got)
+				}
+				close(slow.open)
+				want(t, <-early, "old")
+			})
+		})
+	}
+}
+
 // The Delete happens in another process: this one cannot know of it, and its
 // load is still under way when the new caller comes.
 func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 	t.Parallel()
+	for name, tc := range map[string]struct {
+		held  bool // by another process, longer than this one waits
+		fails int  // the number of the script that fails
+	}{"with the lease": {}, "without the lease": {held: true}, "with a fill that fails": {fails: 2}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				there, src := newCache[string](t, s), newSource("old")
+				warm(t, there)
+				var scripts atomic.Int32
+				here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+					if names[0] == "evalsha" && int(scripts.Add(1)) == tc.fails {
+						return redis.ErrPoolTimeout
+					}
+					return next()
+				}), func(cfg *cache.Config) { cfg.WaitTimeout = 30 * time.Millisecond })
+				if tc.held {
+					s.Client().Set(t.Context(), leaseOf(s, "1"), "somebody", time.Minute)
+				}
+				slow := src.holdNext()
+				early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+				<-slow.entered
+				src.set("new")
+				if err := there.Delete(t.Context(), "1"); err != nil {
+					t.Fatal(err)
+				}
+				late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+				redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
+				close(slow.open)
+				want(t, <-early, "old")
+				want(t, <-late, "new")
+			})
+		})
+	}
+}
+
+// The fill has passed, its reply is on its way, and another process deletes
+// what it stored.
+func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderFill(t *testing.T) {
+	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		here, there, src := newCache[string](t, s), newCache[string](t, s), newSource("old")
-		slow := src.holdNext()
+		there, src := newCache[string](t, s), newSource("old")
+		warm(t, there)
+		var scripts atomic.Int32
+		filled, goOn := make(chan struct{}), make(chan struct{})
+		here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+			err := next()
+			if names[0] == "evalsha" && scripts.Add(1) == 2 {
+				close(filled)
+				<-goOn
+			}
+			return err
+		}))
 		early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		<-filled
 		src.set("new")
 		if err := there.Delete(t.Context(), "1"); err != nil {
 			t.Fatal(err)
 		}
-		late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
-		redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
-		close(slow.open)
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		v, err := here.GetOrLoad(ctx, "1", src.load) // does not wait for the reply
+		want(t, result[string]{v, err}, "new")
+		close(goOn)
 		want(t, <-early, "old")
-		want(t, <-late, "new")
 	})
 }
 
-// The answer to an acquire is on its way, with a value that another process
-// deletes meanwhile.
+// The answer to an acquire is on its way, with what another process deletes
+// meanwhile.
 func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		there, src := newCache[string](t, s), newSource("new")
-		var acquires atomic.Int32
-		asks, answered := make(chan struct{}), make(chan struct{})
-		ask, answer := make(chan struct{}), make(chan struct{})
-		here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
-			if names[0] != "evalsha" && names[0] != "eval" || acquires.Add(1) > 1 {
-				return next()
+	for name, tc := range map[string]struct {
+		store func(context.Context, *cache.Cache[string]) error
+		early result[string]
+	}{
+		"value": {func(ctx context.Context, c *cache.Cache[string]) error {
+			return c.Set(ctx, "1", "old")
+		}, result[string]{"old", nil}},
+		"absence": {func(ctx context.Context, c *cache.Cache[string]) error {
+			_, err := c.GetOrLoad(ctx, "1", func(context.Context, string) (string, error) { return "", cache.ErrNotFound })
+			if errors.Is(err, cache.ErrNotFound) {
+				return nil
 			}
-			close(asks)
-			<-ask
-			err := next()
-			close(answered)
-			<-answer
 			return err
-		}))
-		warm(t, there) // so that the script is known and its first run answers
+		}, result[string]{"", cache.ErrNotFound}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				remember := func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute }
+				there, src := newCache[string](t, s, remember), newSource("new")
+				var acquires atomic.Int32
+				asks, answered := make(chan struct{}), make(chan struct{})
+				ask, answer := make(chan struct{}), make(chan struct{})
+				here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+					if names[0] != "evalsha" && names[0] != "eval" || acquires.Add(1) > 1 {
+						return next()
+					}
+					close(asks)
+					<-ask
+					err := next()
+					close(answered)
+					<-answer
+					return err
+				}), remember)
+				warm(t, there) // so that the script is known and its first run answers
 
-		early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
-		<-asks // the read has missed
-		if err := there.Set(t.Context(), "1", "old"); err != nil {
-			t.Fatal(err)
-		}
-		close(ask)
-		<-answered // with the old value
-		if err := there.Delete(t.Context(), "1"); err != nil {
-			t.Fatal(err)
-		}
-		late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
-		redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
-		close(answer)
-		want(t, <-early, "old")
-		want(t, <-late, "new")
-	})
+				early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+				<-asks // the read has missed
+				if err := tc.store(t.Context(), there); err != nil {
+					t.Fatal(err)
+				}
+				close(ask)
+				<-answered // with what is old
+				if err := there.Delete(t.Context(), "1"); err != nil {
+					t.Fatal(err)
+				}
+				late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+				redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
+				close(answer)
+				if r := <-early; r.value != tc.early.value || !errors.Is(r.err, tc.early.err) {
+					t.Errorf("the early caller got %q, %v", r.value, r.err)
+				}
+				want(t, <-late, "new")
+			})
+		})
+	}
 }
 
 // The first copy of an acquire is stuck in the network, the client sends it
@@ -195,26 +340,35 @@ func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
 		},
 	}
 	for name, write := range writers {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-				c, src := newCache[string](t, s), newSource("old")
-				slow := src.holdNext()
-				first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-				<-slow.entered
-				if err := write(t.Context(), c, s); err != nil {
-					t.Fatal(err)
-				}
-				close(slow.open)
-				want(t, <-first, "old")
-				if got := stored(t, s, "1"); got != `"new"` {
-					t.Errorf("Redis holds %s, want the newer value", got)
-				}
-				if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 0 {
-					t.Error("a lease is left over")
-				}
+		for brought, answer := range map[string]error{"a value": nil, "nothing": cache.ErrNotFound} {
+			t.Run(name+" against "+brought, func(t *testing.T) {
+				t.Parallel()
+				redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+					c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute }), newSource("old")
+					slow := src.holdNext()
+					first := async(func() (string, error) {
+						return c.GetOrLoad(t.Context(), "1", func(ctx context.Context, id string) (string, error) {
+							v, err := src.load(ctx, id)
+							return v, errors.Join(err, answer)
+						})
+					})
+					<-slow.entered
+					if err := write(t.Context(), c, s); err != nil {
+						t.Fatal(err)
+					}
+					close(slow.open)
+					if r := <-first; !errors.Is(r.err, answer) {
+						t.Errorf("the load's own caller got %q, %v", r.value, r.err)
+					}
+					if got := stored(t, s, "1"); got != `"new"` {
+						t.Errorf("Redis holds %s, want the newer value", got)
+					}
+					if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 0 {
+						t.Error("a lease is left over")
+					}
+				})
 			})
-		})
+		}
 	}
 }
 

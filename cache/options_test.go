@@ -189,6 +189,21 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 	})
 }
 
+// Another version of the service runs without stale copies.
+func TestASetLeavesNoOlderStaleCopy(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		with := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
+		without := newCache[string](t, s)
+		if err := errors.Join(with.Set(t.Context(), "1", "old"), without.Set(t.Context(), "1", "new")); err != nil {
+			t.Fatal(err)
+		}
+		if n := s.Client().Exists(t.Context(), keys.Sibling("stale", keyOf(s, "1"))).Val(); n != 0 {
+			t.Error("the stale copy is older than the value")
+		}
+	})
+}
+
 // A load that is refused must not leave its value as the stale copy.
 func TestADeleteDuringALoadKeepsItsStaleCopyOutToo(t *testing.T) {
 	t.Parallel()

@@ -105,6 +105,43 @@ func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
 	})
 }
 
+func TestACorruptValueOutweighsAMemoryOfAbsence(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
+		_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", cache.ErrNotFound })
+		if !errors.Is(err, cache.ErrNotFound) {
+			t.Fatal(err)
+		}
+		s.Client().Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute) // so there is something
+		want(t, get(t, c, newSource("v"), "1"), "v")
+		if got := stored(t, s, "1"); got != `"v"` {
+			t.Errorf("Redis holds %s, want it healed", got)
+		}
+	})
+}
+
+func TestAFreshValueInPlaceOfACorruptOneNeedsNoLoad(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		warm(t, newCache[string](t, s))
+		rdb := s.Client()
+		rdb.Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute)
+		var scripts atomic.Int32
+		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+			if names[0] == "evalsha" && scripts.Add(1) == 2 { // the acquire that means to replace
+				rdb.Set(t.Context(), keyOf(s, "1"), `"fresh"`, time.Minute)
+			}
+			return next()
+		}))
+		src := newSource("loaded")
+		want(t, get(t, c, src, "1"), "fresh")
+		if src.count() != 0 {
+			t.Errorf("%d loads, want none", src.count())
+		}
+	})
+}
+
 func TestACorruptValueThatCannotBeReplacedCostsOneLoad(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
