@@ -6,7 +6,7 @@
 // With the zero [Config] this is redis:6379 and the password in the Docker secret
 // redis_password; [ConfigFromEnv] reads REDIS_URL, REDIS_ADDR and their like. The
 // result is go-redis's own client, for one server, for Sentinels or for a Cluster.
-// The packages beside this one, cache, session, ratelimit, lock and pubsub, take it.
+// The packages beside this one, such as cache, take it.
 //
 // # What is guaranteed
 //
