@@ -1,7 +1,7 @@
 -- Ends a load that found nothing: no value, no stale copy, and for a while the memory of that.
 --
 -- KEYS 1 value, 2 lease, 3 stale copy
--- ARGV 1 lease of this load
+-- ARGV 1 token of this load
 --      2 how long to remember, in milliseconds, or '0' for not at all
 --      3 SHA-1 of the value that this load replaces, or '' if there was none
 --      4 PTTL of that value when the lease was taken: the same bytes written since have more, or none

@@ -4,15 +4,13 @@
 -- ARGV 1 token of this load
 --      2 lease TTL in milliseconds
 --      3 SHA-1 of the value that this load means to replace, or '' for none
--- returns {'value', value}         somebody stored one
---         {'absent'}               it is remembered that there is none
---         {'held'}                 another load holds the lease
---         {'owned', pttl, lease}   the lease is this load's; pttl of the value that it replaces, or -2
+-- returns {'value', value}   somebody stored one
+--         {'absent'}         it is remembered that there is none
+--         {'held'}           a load holds the lease
+--         {'owned', pttl}    the lease is this load's; pttl of the value that it replaces, or -2
 --
 -- One transition: between "no value" and "the lease is mine" no other load may store.
--- A client re-sends after a lost reply: a load that already holds the lease gets the same again.
--- A copy of the request that was stuck until a Delete took the lease away must not bring it back:
--- the lease that it takes differs by its time, and no fill answers to it.
+-- To be sent once: a copy that was stuck until a Delete took the lease away would bring it back.
 local value = redis.call('GET', KEYS[1])
 if value and (ARGV[3] == '' or redis.sha1hex(value) ~= ARGV[3]) then
   return {'value', value}
@@ -21,11 +19,8 @@ local lease = redis.call('GET', KEYS[2])
 if lease == '-' and not value then
   return {'absent'}
 end
-if not lease or lease == '-' then
-  local now = redis.call('TIME')
-  lease = ARGV[1] .. ':' .. now[1] .. '.' .. now[2]
-elseif string.sub(lease, 1, #ARGV[1]) ~= ARGV[1] then
+if lease and lease ~= '-' then
   return {'held'}
 end
-redis.call('SET', KEYS[2], lease, 'PX', ARGV[2])
-return {'owned', redis.call('PTTL', KEYS[1]), lease}
+redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])
+return {'owned', redis.call('PTTL', KEYS[1])}

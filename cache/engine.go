@@ -92,7 +92,7 @@ func (e *engine) acquire(ctx context.Context, fls []*flight) (ready, held []*fli
 		calls[i] = e.acquireCall(fl)
 	}
 	var again []*flight
-	for i, cmd := range script.Run(ctx, e.rdb, script.Retried, calls...) {
+	for i, cmd := range script.Run(ctx, e.rdb, script.Once, calls...) {
 		fl := fls[i]
 		reply, err := cmd.Slice()
 		if err != nil {
@@ -122,7 +122,6 @@ func (e *engine) acquire(ctx context.Context, fls []*flight) (ready, held []*fli
 		case "owned":
 			fl.lease = leaseOwned
 			fl.saw(reply[1].(int64))
-			fl.token = reply[2].(string)
 			ready = append(ready, fl)
 		}
 	}

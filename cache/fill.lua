@@ -1,7 +1,7 @@
 -- Stores what a load brought, unless anybody deleted or wrote the value meanwhile.
 --
 -- KEYS 1 value, 2 lease, 3 stale copy
--- ARGV 1 lease of this load
+-- ARGV 1 token of this load
 --      2 the loaded value
 --      3 TTL in milliseconds
 --      4 TTL of the stale copy in milliseconds, or '0' to keep none

@@ -14,7 +14,7 @@ type flight struct {
 	in      *flights // where callers may join it
 
 	lease lease
-	token string // of the lease; once owned, the whole text of the lease
+	token string // of the lease
 
 	// replaces is the SHA-1 of the value that this flight may overwrite:
 	// one that does not decode, or one that is renewed. Without it, only

@@ -3,7 +3,9 @@ package cache_test
 import (
 	"context"
 	"errors"
+	"net"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -285,17 +287,28 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 	}
 }
 
-// The first copy of an acquire is stuck in the network, the client sends it
-// again, and the stuck one reaches Redis after a Delete.
-func TestAnAcquireThatArrivesAgainDoesNotUndoADelete(t *testing.T) {
+// An acquire is stuck in the network and reaches Redis after a Delete, which
+// must not let the load that began before it store its value.
+func TestAnAcquireThatArrivesLateDoesNotUndoADelete(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		warm(t, newCache[string](t, s))
-		rdb := s.Client()
-		sent := make(chan []any, 10)
+		proxy := redistest.StartProxy(t, s.Addr())
+		var dials atomic.Int32
+		rdb := s.Client(func(o *redis.Options) {
+			o.MaxRetries, o.ReadTimeout = 3, 500*time.Millisecond
+			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials.Add(1) == 1 {
+					addr = proxy.Addr()
+				}
+				return new(net.Dialer).DialContext(ctx, network, addr)
+			}
+		})
+		_ = rdb.Ping(t.Context()).Err() // by the connection that will be stuck
+		var stuck sync.Once
 		rdb.AddHook(spy(func(cmd redis.Cmder) {
 			if cmd.Name() == "evalsha" {
-				sent <- cmd.Args()
+				stuck.Do(proxy.BlackHole)
 			}
 		}))
 		c, src := newCacheOn[string](t, s, rdb), newSource("old")
@@ -306,14 +319,19 @@ func TestAnAcquireThatArrivesAgainDoesNotUndoADelete(t *testing.T) {
 		if err := c.Delete(t.Context(), "1"); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Client().Do(t.Context(), <-sent...).Err(); err != nil {
-			t.Fatal(err)
-		}
+		proxy.Heal()
+		redistest.Eventually(t, func() bool { return proxy.Open() == 0 }, "the stuck connection ends")
+		redistest.Eventually(t, func() bool {
+			return s.Client().Exists(t.Context(), leaseOf(s, "1")).Val() == 1
+		}, "the acquire takes the lease after all")
 		close(slow.open)
 		want(t, <-first, "old")
 		if got := stored(t, s, "1"); got != "" {
 			t.Errorf("Redis holds %s", got)
 		}
+		redistest.Eventually(t, func() bool {
+			return s.Client().Exists(t.Context(), leaseOf(s, "1")).Val() == 0
+		}, "the lease is given back")
 	})
 }
 
