@@ -26,6 +26,7 @@ type Conversation struct {
 	Messages    int       `json:"messages"`
 	Unread      int       `json:"unread"`
 	Pinned      bool      `json:"pinned"`
+	Tags        []string  `json:"tags"`
 	CreatedAt   time.Time `json:"created_at"`
 	LastMessage *Message  `json:"last_message,omitempty"`
 }
@@ -45,6 +46,7 @@ func conversations(n int) []Conversation {
 			Messages:  3 * i,
 			Unread:    i % 4,
 			Pinned:    i%7 == 0,
+			Tags:      make([]string, i%2), // an empty array makes the decoder look for repeated names
 			CreatedAt: at,
 			LastMessage: &Message{
 				ID:        fmt.Sprintf("msg_%06d", 37*i),

@@ -34,7 +34,7 @@ func (Codec[V]) Encode(v V) ([]byte, error) {
 // does Decode, as json.Unmarshal would.
 func (c Codec[V]) Decode(data []byte) (V, error) {
 	if c.fast {
-		if v, ok := decodeFast[V](data); ok {
+		if v, ok := decodeFast[V](data); ok && !forgets(data) {
 			return v, nil
 		}
 	}
