@@ -165,6 +165,13 @@ func TestOnACluster(t *testing.T) {
 				}
 			}
 		}
+		fills := c.Stats().Fills
+		if all, err := c.GetOrLoadMany(ctx, ids[300:600], l.load); err != nil || len(all) != 300 {
+			t.Errorf("GetOrLoadMany: %d of 300, %v", len(all), err)
+		}
+		if got := c.Stats().Fills - fills; got < 100 || got > 250 {
+			t.Errorf("%d of 300 were stored, want those whose master lives", got)
+		}
 		if !slices.ContainsFunc(ids[:300], func(id string) bool { _, hit := got[id]; return hit }) {
 			t.Error("nothing was read")
 		}
