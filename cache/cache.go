@@ -109,7 +109,8 @@ func (c *Cache[V]) GetOrLoad(ctx context.Context, id string, load func(ctx conte
 
 // Set stores v under id for Config.TTL. A load that is under way keeps its
 // hands off it. When ctx ends or the connection breaks meanwhile, the error
-// leaves open whether v was stored; it is never stored later than that.
+// leaves open whether v was stored, or will be: what is on its way to Redis
+// may arrive late, even after a Delete.
 //
 // One round trip, never sent twice: a script of SET PX and DEL.
 func (c *Cache[V]) Set(ctx context.Context, id string, v V) error {
@@ -125,7 +126,8 @@ func (c *Cache[V]) Set(ctx context.Context, id string, v V) error {
 // old value in the cache: it is bounded by 2 s of its own. On an error the
 // old values may live until their TTL; deleting again is harmless.
 //
-// One round trip, on a Cluster one to each master: a pipeline of UNLINK.
+// One round trip, on a Cluster one to each master: a pipeline of UNLINK. Ids
+// whose slot is just moving to another master cost two more.
 func (c *Cache[V]) Delete(ctx context.Context, ids ...string) error {
 	if err := c.ready("delete", ids...); err != nil || len(ids) == 0 {
 		return err

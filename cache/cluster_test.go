@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
@@ -104,6 +105,39 @@ func TestOnACluster(t *testing.T) {
 		}
 	})
 
+	t.Run("a value whose slot is moving can be deleted", func(t *testing.T) {
+		c := newOn(t, cluster.Client(), "m", func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
+		values := map[string]string{"here": "v", "elsewhere": "v"}
+		if err := c.SetMany(ctx, values); err != nil {
+			t.Fatal(err)
+		}
+		rdb := cluster.Client()
+		key, slot := "m:here:list", keys.Slot("m:here:list")
+		rdb.Unlink(ctx, keys.Sibling("stale", key)) // so that not all of its keys are in one place
+		from, err := rdb.MasterForKey(ctx, key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := 0
+		if cluster.Addrs()[0] == from.Options().Addr {
+			other = 1
+		}
+		to := cluster.Nodes()[other].Client()
+		myID := func(rdb *redis.Client) string { return fmt.Sprint(rdb.Do(ctx, "CLUSTER", "MYID").Val()) }
+		for rdb, args := range map[*redis.Client][]any{to: {"IMPORTING", myID(from)}, from: {"MIGRATING", myID(to)}} {
+			if err := rdb.Do(ctx, append([]any{"CLUSTER", "SETSLOT", slot}, args...)...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			defer rdb.Do(ctx, "CLUSTER", "SETSLOT", slot, "STABLE")
+		}
+		if err := c.Delete(ctx, "here", "elsewhere"); err != nil {
+			t.Errorf("Delete: %v", err)
+		}
+		if left, err := c.GetMany(ctx, slices.Collect(maps.Keys(values))); err != nil || len(left) != 0 {
+			t.Errorf("left %v, %v", left, err)
+		}
+	})
+
 	t.Run("a write is sent once", func(t *testing.T) {
 		proxy := redistest.StartProxy(t, cluster.Addrs()[0])
 		rdb := cluster.Client(func(o *redis.ClusterOptions) {
@@ -164,6 +198,13 @@ func TestOnACluster(t *testing.T) {
 					t.Errorf("%q was loaded although its master lives", id)
 				}
 			}
+		}
+		fills := c.Stats().Fills
+		if all, err := c.GetOrLoadMany(ctx, ids[300:600], l.load); err != nil || len(all) != 300 {
+			t.Errorf("GetOrLoadMany: %d of 300, %v", len(all), err)
+		}
+		if got := c.Stats().Fills - fills; got < 100 || got > 250 {
+			t.Errorf("%d of 300 were stored, want those whose master lives", got)
 		}
 		if !slices.ContainsFunc(ids[:300], func(id string) bool { _, hit := got[id]; return hit }) {
 			t.Error("nothing was read")

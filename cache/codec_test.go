@@ -47,6 +47,22 @@ func TestACodecOfTheCallersOwn(t *testing.T) {
 	})
 }
 
+func TestADecoderThatFailsHalfwayLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		type pair struct{ A, B string }
+		c := newCache[pair](t, s)
+		s.Client().Set(t.Context(), keyOf(s, "1"), `{"A":"a part","B":7}`, time.Minute)
+		if v, err := c.Get(t.Context(), "1"); !errors.Is(err, cache.ErrMiss) || v != (pair{}) {
+			t.Errorf("Get = %+v, %v; want a zero value", v, err)
+		}
+		v, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (pair, error) { return pair{}, errors.New("x") })
+		if err == nil || v != (pair{}) {
+			t.Errorf("GetOrLoad = %+v, %v; want a zero value", v, err)
+		}
+	})
+}
+
 // fragile is a type whose own decoder and encoder panic on some values.
 type fragile struct{ Text string }
 

@@ -46,6 +46,10 @@
 // still for longer than its lease finds another one loading. Its own fill is
 // refused then.
 //
+// While Redis does not answer a process, or refuses its writes, nothing tells
+// its loads of a Delete elsewhere: a caller that joins such a load after that
+// Delete gets what the load read before it. Nothing of it is stored.
+//
 // A foreign DEL of a key that is being loaded cannot be seen: the key was not
 // there. A service in another language that invalidates must therefore delete
 // two keys, the value and the lease beside it:

@@ -108,8 +108,11 @@ func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
 		if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 1 {
 			t.Error("the second load lost its lease")
 		}
+		third := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		redistest.Eventually(t, func() bool { return c.Stats().Shared == 1 }, "a third caller joins the second")
 		close(next.open)
 		want(t, <-fresh, "new")
+		want(t, <-third, "new")
 		if got := stored(t, s, "1"); got != `"new"` {
 			t.Errorf("Redis holds %s", got)
 		}
@@ -311,7 +314,7 @@ func TestAnAcquireThatArrivesLateDoesNotUndoADelete(t *testing.T) {
 				stuck.Do(proxy.BlackHole)
 			}
 		}))
-		c, src := newCacheOn[string](t, s, rdb), newSource("old")
+		c, src := newCacheOn[string](t, s, rdb, patientLease), newSource("old")
 		slow := src.holdNext()
 		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
 		<-slow.entered

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -174,6 +175,31 @@ func TestBatchesThatOverlapShareTheirLoads(t *testing.T) {
 			if n != 1 {
 				t.Errorf("%s was loaded %d times", id, n)
 			}
+		}
+	})
+}
+
+func TestWhatAnotherProcessLoadsDoesNotWaitForTheRestOfItsBatch(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, rdb := newCache[string](t, s), s.Client()
+		rdb.Set(t.Context(), leaseOf(s, "held"), "somebody", time.Minute)
+		entered, open := make(chan struct{}), make(chan struct{})
+		batch := async(func() (map[string]string, error) {
+			return c.GetOrLoadMany(t.Context(), []string{"held", "slow"}, func(_ context.Context, ids []string) (map[string]string, error) {
+				if ids[0] == "slow" {
+					close(entered)
+					<-open
+				}
+				return map[string]string{ids[0]: "v"}, nil
+			})
+		})
+		<-entered
+		rdb.Del(t.Context(), leaseOf(s, "held"))
+		redistest.Eventually(t, func() bool { return stored(t, s, "held") == `"v"` }, "it is loaded")
+		close(open)
+		if r := <-batch; r.err != nil || len(r.value) != 2 {
+			t.Errorf("got %v, %v", r.value, r.err)
 		}
 	})
 }

@@ -4,10 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/internal/keys"
@@ -55,6 +59,10 @@ func TestJitterOnlyShortens(t *testing.T) {
 			shortest, longest = min(shortest, left), max(longest, left)
 		}
 		const slack = 10 * time.Second // between the writes and the reads
+		tiny := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.Jitter = time.Millisecond, 0.9 })
+		if err := tiny.SetMany(t.Context(), values); err != nil {
+			t.Errorf("the shortest TTL: %v", err)
+		}
 		if longest > ttl || shortest < ttl/2-slack || longest-shortest < ttl/4 {
 			t.Errorf("TTLs from %v to %v; want them spread over 5 to 10 minutes", shortest, longest)
 		}
@@ -185,6 +193,36 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 		}
 		if _, err := c.GetOrLoad(t.Context(), "1", fails); err != broken {
 			t.Errorf("a deleted value was resurrected: %v", err)
+		}
+	})
+}
+
+func TestAStaleCopyThatDoesNotDecodeCoversNothing(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
+		s.Client().Set(t.Context(), keys.Sibling("stale", keyOf(s, "1")), "{corrupt", time.Minute)
+		broken := errors.New("the database is down")
+		_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", broken })
+		if err != broken { //nolint:errorlint // the loader's own
+			t.Errorf("got %v, want the loader's error", err)
+		}
+	})
+}
+
+func TestAStaleCopyOutlivesItsValueByStaleFor(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.StaleFor = 10*time.Minute, time.Minute })
+		want(t, get(t, c, newSource("v"), "loaded"), "v")
+		if err := c.Set(t.Context(), "set", "v"); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range []string{"loaded", "set"} {
+			left := s.Client().PTTL(t.Context(), keys.Sibling("stale", keyOf(s, id))).Val()
+			if left <= 10*time.Minute || left > 11*time.Minute {
+				t.Errorf("%s: the copy has %v to live, want 11m", id, left)
+			}
 		}
 	})
 }
@@ -349,6 +387,73 @@ func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
 	}
 }
 
+func TestARenewalOfAValueThatIsGoneStoresAnew(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		warm(t, newCache[string](t, s))
+		rdb := s.Client()
+		rdb.Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
+		var gone sync.Once
+		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+			if names[0] == "evalsha" {
+				gone.Do(func() { rdb.Del(t.Context(), keyOf(s, "1")) })
+			}
+			return next()
+		}), func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })
+		want(t, get(t, c, newSource("renewed"), "1"), "old")
+		redistest.Eventually(t, func() bool { return stored(t, s, "1") == `"renewed"` }, "the renewal stores its value")
+	})
+}
+
+func TestARenewalIsTriedAgainWhenTheLeaseIsFree(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second }), newSource("renewed")
+		rdb := s.Client()
+		rdb.Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
+		rdb.Set(t.Context(), leaseOf(s, "1"), "somebody", time.Minute)
+		want(t, get(t, c, src, "1"), "old")
+		rdb.Del(t.Context(), leaseOf(s, "1"))
+		redistest.Eventually(t, func() bool { return get(t, c, src, "1").value == "renewed" }, "a later hit renews")
+	})
+}
+
+func TestAValueWithoutATTLIsNotRenewed(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second }), newSource("renewed")
+		s.Client().Set(t.Context(), keyOf(s, "1"), `"foreign"`, 0)
+		want(t, get(t, c, src, "1"), "foreign")
+		if err := c.Close(); err != nil { // a renewal would have ended
+			t.Fatal(err)
+		}
+		if src.count() != 0 || c.Stats().Refreshes != 0 {
+			t.Errorf("%d loads, %+v", src.count(), c.Stats())
+		}
+		s.Client().Del(t.Context(), keyOf(s, "1"))
+	})
+}
+
+// In the other order a value could be read with the TTL of the next one.
+func TestTheTTLIsReadBeforeTheValue(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		var sent []string
+		rdb := s.Client()
+		rdb.AddHook(spy(func(cmd redis.Cmder) {
+			if cmd.Name() == "get" || cmd.Name() == "pttl" {
+				sent = append(sent, cmd.Name())
+			}
+		}))
+		c := newCacheOn[string](t, s, rdb, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })
+		s.Client().Set(t.Context(), keyOf(s, "1"), `"v"`, time.Minute)
+		want(t, get(t, c, newSource("x"), "1"), "v")
+		if !slices.Equal(sent, []string{"pttl", "get"}) {
+			t.Errorf("sent %v", sent)
+		}
+	})
+}
+
 func TestARenewalThatFindsNothingRemovesTheValue(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
@@ -382,6 +487,9 @@ func TestMaxValueBytesKeepsLargeValuesOut(t *testing.T) {
 		want(t, get(t, c, src, "1"), large)
 		if src.count() != 2 || stored(t, s, "1") != "" || !told.has("too large") {
 			t.Errorf("%d loads, told %v", src.count(), told.all())
+		}
+		if got := c.Stats().LeaseWaits; got != 0 {
+			t.Errorf("the second load waited %d times for the lease of the first", got)
 		}
 		if err := c.Set(t.Context(), "3", large[:98]); err != nil {
 			t.Errorf("a value of exactly 100 bytes: %v", err)

@@ -70,6 +70,24 @@ func TestWithoutRedisLoadsAnswerAndStillCollapse(t *testing.T) {
 	}
 }
 
+func TestARedisThatFailedAReadIsAskedForNothingElse(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		var sent atomic.Int32
+		c := newCacheOn[string](t, s, hooked(s, func(func() error, ...string) error {
+			sent.Add(1)
+			return redis.ErrPoolTimeout
+		}))
+		want(t, get(t, c, newSource("v"), "1"), "v")
+		if err := c.Close(); err != nil { // nothing is under way any more
+			t.Fatal(err)
+		}
+		if got := sent.Load(); got != 1 {
+			t.Errorf("%d commands, want just the GET", got)
+		}
+	})
+}
+
 // readOnly lets reads through and fails everything that writes.
 func readOnly(s *redistest.Server) *redis.Client {
 	return hooked(s, func(next func() error, names ...string) error {
@@ -263,6 +281,10 @@ func TestSetIsSentOnceEvenIfItsReplyIsLost(t *testing.T) {
 	})
 }
 
+// patientLease makes a lease outlive the test's patience: one that is gone was
+// given back.
+func patientLease(cfg *cache.Config) { cfg.LoadTimeout = time.Minute }
+
 // The acquire took the lease and its reply never came: the load must not be
 // stored, and the lease must not linger.
 func TestAnUnknownAcquireLeavesNoLease(t *testing.T) {
@@ -270,7 +292,7 @@ func TestAnUnknownAcquireLeavesNoLease(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 3 })
-		c, src := newCacheOn[string](t, s, rdb), newSource("v")
+		c, src := newCacheOn[string](t, s, rdb, patientLease), newSource("v")
 		warm(t, c)
 		lost := proxy.DropReply(leaseOf(s, "1"))
 		want(t, get(t, c, src, "1"), "v")
@@ -295,7 +317,7 @@ func TestAFillThatFailsGivesItsLeaseBack(t *testing.T) {
 				return redis.ErrPoolTimeout
 			}
 			return next()
-		}))
+		}), patientLease)
 		src := newSource("v")
 		want(t, get(t, c, src, "1"), "v")
 		redistest.Eventually(t, func() bool {
@@ -310,7 +332,7 @@ func TestARenewalWhoseAcquireIsLostLeavesNoLease(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })
-		c := newCacheOn[string](t, s, rdb, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })
+		c := newCacheOn[string](t, s, rdb, patientLease, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })
 		warm(t, c)
 		s.Client().Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
 		lost := proxy.DropReply(leaseOf(s, "1"))

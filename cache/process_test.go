@@ -114,6 +114,22 @@ func TestAKilledLoaderIsReplacedWhenItsLeaseEnds(t *testing.T) {
 	})
 }
 
+func TestALeaseOutlivesItsLoadByTimeForTheFill(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.LoadTimeout = time.Minute }), newSource("v")
+		want(t, get(t, c, src, "warm"), "v")
+		slow := src.holdNext()
+		call := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		<-slow.entered
+		if left := s.Client().PTTL(t.Context(), leaseOf(s, "1")).Val(); left <= time.Minute || left > 61*time.Second {
+			t.Errorf("the lease has %v left, want up to 61s", left)
+		}
+		close(slow.open)
+		want(t, <-call, "v")
+	})
+}
+
 func TestAMissWaitsNoLongerThanWaitTimeout(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {

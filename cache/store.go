@@ -5,6 +5,7 @@ import (
 	"crypto/sha1"
 	_ "embed"
 	"encoding/hex"
+	"errors"
 	"math/rand/v2"
 	"time"
 
@@ -132,10 +133,38 @@ func (s *store) stale(ctx context.Context, keyList []string) []entry {
 // began before it.
 func (s *store) delete(ctx context.Context, keyList []string) error {
 	pipe := s.rdb.Pipeline()
-	for _, key := range keyList {
-		pipe.Unlink(ctx, key, keys.Sibling(kindLease, key), keys.Sibling(kindStale, key))
+	unlinks := make([]*redis.IntCmd, len(keyList))
+	for i, key := range keyList {
+		unlinks[i] = pipe.Unlink(ctx, key, keys.Sibling(kindLease, key), keys.Sibling(kindStale, key))
 	}
-	_, err := pipe.Exec(ctx)
+	_, _ = pipe.Exec(ctx) // each command has its own error
+	var first error
+	var moving []string
+	for i, unlink := range unlinks {
+		switch err := unlink.Err(); {
+		case redis.HasErrorPrefix(err, "TRYAGAIN"):
+			moving = append(moving, keyList[i])
+		case err != nil && first == nil:
+			first = err
+		}
+	}
+	return errors.Join(first, s.deleteMoving(ctx, moving))
+}
+
+// deleteMoving is delete for keys whose slot is moving to another master:
+// those of one slot are in two places then, and only single keys can be
+// reached. Leases go first: a fill after that would be too late to remove.
+func (s *store) deleteMoving(ctx context.Context, keyList []string) error {
+	leases, values := s.rdb.Pipeline(), s.rdb.Pipeline()
+	for _, key := range keyList {
+		leases.Unlink(ctx, keys.Sibling(kindLease, key))
+		values.Unlink(ctx, key)
+		values.Unlink(ctx, keys.Sibling(kindStale, key))
+	}
+	if _, err := leases.Exec(ctx); err != nil {
+		return err
+	}
+	_, err := values.Exec(ctx)
 	return err
 }
 

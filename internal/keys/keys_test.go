@@ -90,6 +90,20 @@ func TestEverySlotHasATagThatHashesToIt(t *testing.T) {
 	}
 }
 
+// Services in other languages write these names by hand.
+func TestSiblingsAreNamedAsDocumented(t *testing.T) {
+	t.Parallel()
+	for key, want := range map[string]string{
+		"conversations:user_1:list": "rediskit:lease:{conversations:user_1:list}",
+		"conversations:{x}:list":    "rediskit:lease:{5300}:conversations:{x}:list",
+		"conversations:{:list":      "rediskit:lease:{68507}:conversations:{:list",
+	} {
+		if got := Sibling("lease", key); got != want {
+			t.Errorf("Sibling(%q) = %q, want %q", key, got, want)
+		}
+	}
+}
+
 func TestSiblingsOfDifferentKeysNeverMeet(t *testing.T) {
 	t.Parallel()
 	p, _ := Parse("conversations:*:list")

@@ -69,9 +69,7 @@ func (c Call) command(ctx context.Context, name, script string) *redis.Cmd {
 	for _, key := range c.Keys {
 		args = append(args, key)
 	}
-	cmd := redis.NewCmd(ctx, append(args, c.Args...)...)
-	cmd.SetFirstKeyPos(3)
-	return cmd
+	return redis.NewCmd(ctx, append(args, c.Args...)...)
 }
 
 // send leaves each command's outcome in the command.
