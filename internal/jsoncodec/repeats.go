@@ -17,13 +17,13 @@ const mostNames = 64
 func forgets(data []byte) bool { return hasEmptyArray(data) && repeatsName(data) }
 
 func hasEmptyArray(data []byte) bool {
-	for {
-		at := bytes.IndexByte(data, '[')
-		if at < 0 {
+	for i := 0; ; i++ {
+		next := bytes.IndexByte(data[i:], '[')
+		if next < 0 {
 			return false
 		}
-		data = bytes.TrimLeft(data[at+1:], " \t\r\n")
-		if len(data) > 0 && data[0] == ']' {
+		i += next
+		if after := skipSpace(data, i+1); after < len(data) && data[after] == ']' {
 			return true
 		}
 	}
@@ -36,10 +36,8 @@ func repeatsName(data []byte) bool {
 		names [][]byte // of all objects that are open, the innermost last
 		open  []int    // where the names of each open object or array begin
 	)
-	for len(data) > 0 {
-		c := data[0]
-		data = data[1:]
-		switch c {
+	for i := 0; i < len(data); i++ {
+		switch data[i] {
 		case '{', '[':
 			open = append(open, len(names))
 		case '}', ']':
@@ -48,43 +46,64 @@ func repeatsName(data []byte) bool {
 			}
 			names, open = names[:open[len(open)-1]], open[:len(open)-1]
 		case '"':
-			text, rest := cutString(data)
-			data = bytes.TrimLeft(rest, " \t\r\n")
-			if len(data) == 0 || data[0] != ':' {
-				continue // a value
-			}
-			if len(open) == 0 || bytes.IndexByte(text, '\\') >= 0 {
+			begin := i + 1
+			if i = endOfString(data, begin); i < 0 {
 				return true
 			}
-			siblings := names[open[len(open)-1]:]
-			if len(siblings) == mostNames {
+			if colon := skipSpace(data, i+1); colon == len(data) || data[colon] != ':' {
+				continue // a value
+			}
+			if len(open) == 0 {
+				return true
+			}
+			name, siblings := data[begin:i], names[open[len(open)-1]:]
+			if !plain(name) || len(siblings) == mostNames {
 				return true
 			}
 			for _, other := range siblings {
-				if bytes.EqualFold(other, text) {
+				if len(other) == len(name) && bytes.EqualFold(other, name) {
 					return true
 				}
 			}
-			names = append(names, text)
+			names = append(names, name)
 		}
 	}
 	return false
 }
 
-// cutString cuts data after the quote that ends the string it begins in.
-func cutString(data []byte) (text, rest []byte) {
-	for end := 0; ; end++ {
+// endOfString is the index of the quote that ends the string whose text begins
+// at begin, or -1.
+func endOfString(data []byte, begin int) int {
+	for end := begin; ; end++ {
 		quote := bytes.IndexByte(data[end:], '"')
 		if quote < 0 {
-			return data, nil
+			return -1
 		}
 		end += quote
 		escapes := 0
-		for escapes < end && data[end-1-escapes] == '\\' {
+		for end-escapes > begin && data[end-1-escapes] == '\\' {
 			escapes++
 		}
 		if escapes%2 == 0 {
-			return data[:end], data[end+1:]
+			return end
 		}
 	}
+}
+
+// plain reports whether name is ASCII without escapes: of such names only
+// those of one length fold alike.
+func plain(name []byte) bool {
+	for _, c := range name {
+		if c == '\\' || c >= 0x80 {
+			return false
+		}
+	}
+	return true
+}
+
+func skipSpace(data []byte, i int) int {
+	for i < len(data) && (data[i] == ' ' || data[i] == '\n' || data[i] == '\r' || data[i] == '\t') {
+		i++
+	}
+	return i
 }
