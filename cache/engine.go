@@ -177,8 +177,8 @@ func (e *engine) load(ctx context.Context, fls []*flight, load loader) {
 // answerOf is what the loader said of one flight.
 func (e *engine) answerOf(fl *flight, values map[string]loaded, err error) answer {
 	a := answer{before: forAll}
-	if fl.lease == leaseHeld {
-		a.before = fl.steps // no lease vouches for it
+	if fl.lease != leaseOwned { // nothing vouches for it
+		a.before, a.blind = fl.steps, fl.lease == leaseUnknown
 	}
 	value, ok := values[fl.id]
 	switch {

@@ -46,6 +46,9 @@ type answer struct {
 	// already: callers that joined later must not take it, since they may
 	// have come after a Delete that the answer does not know of.
 	before int
+	// blind answers come from a flight that Redis told nothing. Callers that
+	// it told nothing either take them all the same, or each would load.
+	blind bool
 }
 
 // forAll marks an answer that is good for every caller of its flight.

@@ -163,7 +163,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 	for name, tc := range map[string]struct {
 		held  bool // by another process, longer than this one waits
 		fails int  // the number of the script that fails
-	}{"with the lease": {}, "without the lease": {held: true}, "with a fill that fails": {fails: 2}} {
+	}{"with the lease": {}, "without the lease": {held: true}, "with an acquire that fails": {fails: 1}, "with a fill that fails": {fails: 2}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			redistest.Run(t, func(t *testing.T, s *redistest.Server) {

@@ -27,7 +27,7 @@ func (e *engine) answers(ctx context.Context, m missing, take func(id string, a 
 			if err != nil {
 				return e.fail("get or load", err)
 			}
-			if steps[i] >= a.before {
+			if steps[i] >= a.before && !(m.down && a.blind) {
 				again = append(again, fl.id)
 				continue
 			}
