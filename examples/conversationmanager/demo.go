@@ -49,17 +49,20 @@ Ctrl-C ends.
 func watch(ctx context.Context, out io.Writer, stats func() cache.Stats) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var before cache.Stats
+	before := line(cache.Stats{})
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
 		}
-		if now := stats(); now != before {
+		if now := line(stats()); now != before {
 			before = now
-			fmt.Fprintf(out, "%s  hits %d  misses %d  loads %d  hit rate %.1f%%\n",
-				time.Now().Format(time.TimeOnly), now.Hits, now.Misses, now.Loads, 100*hitRate(now))
+			fmt.Fprintf(out, "%s  %s\n", time.Now().Format(time.TimeOnly), now)
 		}
 	}
+}
+
+func line(s cache.Stats) string {
+	return fmt.Sprintf("hits %d  misses %d  loads %d  hit rate %.1f%%", s.Hits, s.Misses, s.Loads, 100*hitRate(s))
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -102,7 +103,14 @@ func readMessage(w http.ResponseWriter, r *http.Request) (saying, error) {
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return m, refuse(http.StatusUnsupportedMediaType, "send the message as application/json")
 	}
-	body := json.NewDecoder(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if err != nil {
+		return m, refuseBody(err)
+	}
+	if !utf8.Valid(text) { // the decoder would replace what is not
+		return m, refuse(http.StatusBadRequest, "the body must be UTF-8")
+	}
+	body := json.NewDecoder(bytes.NewReader(text))
 	body.DisallowUnknownFields()
 	if err := body.Decode(&m); err != nil {
 		return m, refuseBody(err)
@@ -115,6 +123,8 @@ func readMessage(w http.ResponseWriter, r *http.Request) (saying, error) {
 		return m, refuse(http.StatusBadRequest, `role must be "user" or "assistant"`)
 	case strings.TrimSpace(m.Text) == "":
 		return m, refuse(http.StatusBadRequest, "text must not be empty")
+	case strings.ContainsRune(m.Text, 0):
+		return m, refuse(http.StatusBadRequest, "text must not have a NUL character")
 	case utf8.RuneCountInString(m.Text) > maxTextRunes:
 		return m, refuse(http.StatusBadRequest, "text must have at most %d characters", maxTextRunes)
 	}

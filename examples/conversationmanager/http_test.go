@@ -27,6 +27,9 @@ func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
 	}{
 		"unknown path":         {"GET", "/", "", "", 404, "no such path"},
 		"unknown conversation": {"POST", "/conversations/none/messages", js, message("Oi"), 404, "no such conversation"},
+		"two slashes":          {"GET", "/speakers//conversations", "", "", 404, "no such path"},
+		"not UTF-8":            {"POST", talk, js, "{\"role\": \"user\", \"text\": \"\xff\"}", 400, "must be UTF-8"},
+		"NUL":                  {"POST", talk, js, `{"role": "user", "text": "a\u0000"}`, 400, "NUL"},
 		"wrong method":         {"DELETE", talk, "", "", 405, "takes POST"},
 		"wrong method of GET":  {"POST", "/stats", "", "", 405, "takes GET"},
 		"no content type":      {"POST", talk, "", message("Oi"), 415, "application/json"},

@@ -52,7 +52,7 @@ func run(ctx context.Context, addr, path string, out io.Writer) (err error) {
 
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is taken by another process; choose another address, such as -addr 127.0.0.1:0", addr)
+		return fmt.Errorf("%s is taken by another process; choose another address, such as -addr 127.0.0.1:0 (make demo ARGS=\"-addr 127.0.0.1:0\")", addr)
 	}
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/secrets"
 )
 
@@ -76,9 +78,12 @@ func (b *backend) Close() error {
 	return err
 }
 
-// logRedis logs what the service copes with.
+// logRedis logs what the service copes with. That a newer message kept a list
+// out of the cache is no failure.
 func logRedis(ctx context.Context, err error) {
-	slog.WarnContext(ctx, "redis", "err", err)
+	if !errors.Is(err, cache.ErrRefused) {
+		slog.WarnContext(ctx, "redis", "err", err)
+	}
 }
 
 // sparingly passes on at most one error a second: while Redis is down each

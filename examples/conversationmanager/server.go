@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"path"
 	"sync/atomic"
 	"time"
 
@@ -59,7 +60,13 @@ func (s *server) routes() http.Handler {
 		mux.Handle(route.path, otherMethod(route.method))
 	}
 	mux.Handle("/", handler(unknownPath))
-	return mux
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p, clean := r.URL.EscapedPath(), path.Clean(r.URL.EscapedPath()); p != clean && p != clean+"/" {
+			handler(unknownPath).ServeHTTP(w, r) // ServeMux would redirect, in HTML
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
 }
 
 // list answers with a speaker's conversations. Its X-Cache header is "miss"
@@ -73,7 +80,11 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 	var asked atomic.Bool // the loader may outlive this request
 	list, err := s.lists.GetOrLoad(r.Context(), id, func(ctx context.Context, id string) ([]Conversation, error) {
 		asked.Store(true)
-		return s.db.Conversations(ctx, id)
+		list, err := s.db.Conversations(ctx, id)
+		if errors.Is(err, errNoSpeaker) {
+			err = cache.ErrNotFound // to be remembered
+		}
+		return list, err
 	})
 	w.Header().Set("X-Cache", "hit")
 	if asked.Load() {

@@ -34,25 +34,29 @@ func hitRate(c cache.Stats) float64 {
 	return float64(c.Hits) / float64(max(c.Hits+c.Misses, 1))
 }
 
-// health answers 200 if Redis and the database are well, else 503 with what
-// is wrong. The service answers even without Redis, at the database's speed.
+// health answers with how Redis and the database are: 200 as long as the
+// service can do its work, which it can without Redis, at the database's
+// speed. A probe that took a missing cache for a dead service would make an
+// outage of it.
 func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 
 	status := http.StatusOK
 	var report struct {
+		Status   string                `json:"status"` // "ok", "degraded" or "down"
 		Database string                `json:"database"`
 		Redis    string                `json:"redis"`
 		Nodes    []rediskit.NodeHealth `json:"redis_nodes,omitempty"`
 	}
-	report.Database, report.Redis = "ok", "ok"
-	if err := s.db.Ping(ctx); err != nil {
-		status, report.Database = http.StatusServiceUnavailable, err.Error()
-	}
+	report.Status, report.Database, report.Redis = "ok", "ok", "ok"
 	health, err := rediskit.Check(ctx, s.rdb)
 	if err != nil {
-		status, report.Redis = http.StatusServiceUnavailable, err.Error()
+		report.Status, report.Redis = "degraded", err.Error()
+	}
+	if err := s.db.Ping(ctx); err != nil {
+		status = http.StatusServiceUnavailable
+		report.Status, report.Database = "down", err.Error()
 	}
 	report.Nodes = health.Nodes
 	return writeJSON(w, status, report)

@@ -10,8 +10,6 @@ import (
 	"time"
 
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
-
-	"github.com/convkit/rediskit/cache"
 )
 
 // A Conversation is an element of a speaker's list. Its JSON is what the
@@ -44,8 +42,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 }
 
 var (
-	// errNoSpeaker wraps cache.ErrNotFound, so that the cache remembers it.
-	errNoSpeaker      = fmt.Errorf("no such speaker: %w", cache.ErrNotFound)
+	errNoSpeaker      = errors.New("no such speaker")
 	errNoConversation = errors.New("no such conversation")
 )
 
