@@ -369,6 +369,35 @@ func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {
 	}
 }
 
+func TestACommandThatWasSentIsNeverReportedAsRefused(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for name, send := range map[string]func(b *breaker.Breaker, cut func() error) error{
+		"command": func(b *breaker.Breaker, cut func() error) error {
+			return b.ProcessHook(func(context.Context, redis.Cmder) error { return cut() })(ctx, redis.NewCmd(ctx, "incr", "k"))
+		},
+		"pipeline": func(b *breaker.Breaker, cut func() error) error {
+			cmd := redis.NewCmd(ctx, "incr", "k")
+			err := b.ProcessPipelineHook(func(_ context.Context, cmds []redis.Cmder) error {
+				cmds[0].SetErr(cut())
+				return cmds[0].Err()
+			})(ctx, []redis.Cmder{cmd})
+			return errors.Join(err, cmd.Err())
+		},
+	} {
+		s := newServer(nil, true)
+		sent := 0
+		err := send(s.b, func() error {
+			sent++
+			s.open(t) // by others, while this one is on its way
+			return io.EOF
+		})
+		if !errors.Is(err, io.EOF) || errors.Is(err, breaker.ErrOpen) || sent != 1 {
+			t.Errorf("%s: %v after it was sent %d times, want EOF after one", name, err, sent)
+		}
+	}
+}
+
 // A server that hangs up on every new connection is as dead as one that refuses.
 func TestHangingUpCountsOnlyWhenNewConnectionsEndToo(t *testing.T) {
 	t.Parallel()

@@ -18,10 +18,10 @@ const (
 // ProcessHook guards single commands.
 func (b *Breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
+		if err := b.enter(ctx); err != nil {
+			return err
+		}
 		for attempt := 0; ; attempt++ {
-			if err := b.enter(ctx); err != nil {
-				return err
-			}
 			start := b.now()
 			err := next(ctx, cmd)
 			b.leave(ctx, cmd, start, err, attempt)
@@ -38,13 +38,13 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		if len(cmds) == 0 {
 			return next(ctx, cmds)
 		}
-		for attempt := 0; ; attempt++ {
-			if err := b.enter(ctx); err != nil {
-				for _, cmd := range cmds {
-					cmd.SetErr(err)
-				}
-				return err
+		if err := b.enter(ctx); err != nil {
+			for _, cmd := range cmds {
+				cmd.SetErr(err)
 			}
+			return err
+		}
+		for attempt := 0; ; attempt++ {
 			start := b.now()
 			err := next(ctx, cmds)
 			b.leave(ctx, cmds[0], start, err, attempt)
@@ -87,7 +87,9 @@ func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ..
 		case <-ctx.Done():
 		}
 	}
-	return ctx.Err() == nil
+	// A breaker that opened meanwhile ends the attempts, but what was sent has the
+	// error of its sending: ErrOpen would claim that it never was.
+	return ctx.Err() == nil && b.enter(ctx) == nil
 }
 
 // handshake recognises what go-redis sends on a new connection, through these same
