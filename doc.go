@@ -28,7 +28,8 @@
 // # What is not
 //
 //   - A command whose connection dies is sent again, up to twice, unless its NoRetry
-//     reports true; a server that ran it before the connection died runs it again.
+//     reports true; a server that ran it before the connection died runs it again. So
+//     is a pipeline of which nothing was answered; a transaction never is.
 //     After a time-out nothing is sent again, except by go-redis's Cluster client,
 //     which repeats up to three times what it may repeat.
 //   - A call that is on the wire when its context is cancelled ends by ReadTimeout; a

@@ -196,3 +196,24 @@ func TestADeadServerIsRefusedAndFoundAgain(t *testing.T) {
 		})
 	}
 }
+
+// go-redis gives every command of a broken transaction the error of its end, MULTI
+// too, which was answered.
+func TestATransactionWhoseReplyIsLostIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server.Addr())
+	rdb := connect(t, at(proxy.Addr()))
+	proxy.DropReply("exec")
+	_, err := rdb.TxPipelined(t.Context(), func(tx redis.Pipeliner) error {
+		tx.Incr(t.Context(), "charged")
+		tx.Incr(t.Context(), "charged")
+		return nil
+	})
+	if err == nil {
+		t.Error("the reply was lost, and no error")
+	}
+	if got, err := server.Client().Get(t.Context(), "charged").Int(); err != nil || got != 2 {
+		t.Errorf("the transaction of two INCR left %d, %v", got, err)
+	}
+}

@@ -48,12 +48,18 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			start := b.now()
 			err := next(ctx, cmds)
 			b.leave(ctx, cmds[0], start, err, attempt)
-			// A first command without an answer means that no command got one.
-			if err == nil || !cut(cmds[0].Err()) || !b.mayResend(ctx, attempt, err, cmds...) {
+			if err == nil || !unanswered(cmds) || !b.mayResend(ctx, attempt, err, cmds...) {
 				return err
 			}
 		}
 	}
+}
+
+// unanswered reports whether the connection ended before any of cmds was answered.
+// The first one tells, but for a transaction's MULTI: go-redis gives it the error of
+// whatever came later, though it was answered and EXEC may have run.
+func unanswered(cmds []redis.Cmder) bool {
+	return cut(cmds[0].Err()) && cmds[0].Name() != "multi"
 }
 
 func (b *Breaker) enter(ctx context.Context) error {
