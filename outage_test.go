@@ -217,3 +217,31 @@ func TestATransactionWhoseReplyIsLostIsNotSentAgain(t *testing.T) {
 		t.Errorf("the transaction of two INCR left %d, %v", got, err)
 	}
 }
+
+// A Conn and a Watch keep to one connection: when it is gone, so are they, and that
+// says nothing about the server.
+func TestConnectionsOfTheirOwnThatEndDoNotOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb := connect(t, at(server.Addr()))
+	var conns []*redis.Conn
+	for range 8 {
+		conn := rdb.(*redis.Client).Conn()
+		defer conn.Close()
+		if err := conn.Ping(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	mustDo(t, server.Client(), "client", "kill", "type", "normal", "skipme", "yes")
+	for _, conn := range conns {
+		for range 2 {
+			if err := conn.Ping(t.Context()).Err(); err == nil || errors.Is(err, rediskit.ErrUnavailable) {
+				t.Fatalf("a connection that the server has closed: %v", err)
+			}
+		}
+	}
+	if err := rdb.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the server was up all the time: %v", err)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -39,7 +40,7 @@ func judge(err error, elapsed time.Duration) verdict {
 			return dead
 		}
 		return alive
-	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
+	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed), spent(err):
 		return neutral
 	case timedOut(err):
 		if elapsed < Patience {
@@ -64,11 +65,18 @@ func timedOut(err error) bool {
 
 // cut reports whether the connection ended under the command.
 func cut(err error) bool {
-	return errors.Is(err, io.EOF) ||
+	return !spent(err) && (errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE)
+		errors.Is(err, syscall.EPIPE))
+}
+
+// spent reports whether err is what a redis.Conn or redis.Tx answers with once its
+// one connection has ended: it was not used again, nor ever will be. go-redis keeps
+// the error's type to itself.
+func spent(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "redis: Conn is in a bad state")
 }
 
 // broken reports whether the network failed in any other way.
