@@ -17,7 +17,8 @@
 //     until one ping, 250 ms later and again every 250 ms, is answered. On a Cluster
 //     this goes by node. docs/outages.md has the figures.
 //   - A reply, whatever it says, counts as life, except LOADING. A caller's own short
-//     deadline (less than 50 ms) or cancellation never counts against Redis, nor do
+//     deadline (less than 50 ms) or cancellation never counts against Redis, nor does
+//     any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), nor do
 //     connections that end all at once while new ones can be had.
 //   - A rotated password needs no restart and fails no call. It is read for every new
 //     connection; one that cannot be read is replaced by the last good one.

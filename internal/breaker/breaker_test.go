@@ -314,9 +314,9 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 			time.Sleep(time.Minute)
 			return os.ErrDeadlineExceeded
 		})
-		var blocked sync.WaitGroup
+		var stuck sync.WaitGroup
 		for range 2 * breaker.Threshold {
-			blocked.Go(func() { _ = late(t.Context(), redis.NewCmd(t.Context(), "blpop", "k", 0)) })
+			stuck.Go(func() { _ = late(t.Context(), redis.NewCmd(t.Context(), "get", "k")) })
 		}
 		synctest.Wait()
 		s.open(t)
@@ -326,11 +326,44 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 		if err := s.get(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		blocked.Wait()
+		stuck.Wait()
 		if err := s.get(t.Context()); err != nil {
-			t.Errorf("blocked commands of the outage opened it again: %v", err)
+			t.Errorf("stuck commands of the outage opened it again: %v", err)
 		}
 	})
+}
+
+func TestACommandThatBlocksMayOutlastItsCaller(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, test := range []struct {
+		args  []any
+		err   error
+		opens bool
+	}{
+		{[]any{"BLPOP", "k", 0}, context.DeadlineExceeded, false},
+		{[]any{"bzpopmin", "k", 0}, os.ErrDeadlineExceeded, false},
+		{[]any{"wait", 1, 0}, context.DeadlineExceeded, false},
+		{[]any{"xreadgroup", "group", "g", "c", "block", 0, "streams", "s", ">"}, context.DeadlineExceeded, false},
+		{[]any{"xreadgroup", "group", "g", "c", "streams", "s", ">"}, context.DeadlineExceeded, true},
+		{[]any{"lpop", "k"}, context.DeadlineExceeded, true},
+		{[]any{"blpop", "k", 0}, refusedDial, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(nil, true)
+			hook := s.b.ProcessHook(func(context.Context, redis.Cmder) error {
+				time.Sleep(time.Minute)
+				return test.err
+			})
+			for range breaker.Threshold {
+				_ = hook(ctx, redis.NewCmd(ctx, test.args...))
+			}
+			err := hook(ctx, redis.NewCmd(ctx, test.args...))
+			if opened := err == breaker.ErrOpen; opened != test.opens {
+				t.Errorf("%v, %v: opened %v, want %v", test.args, test.err, opened, test.opens)
+			}
+		})
+	}
 }
 
 func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {

@@ -3,6 +3,7 @@ package breaker
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -70,7 +71,7 @@ func (b *Breaker) enter(ctx context.Context) error {
 }
 
 func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err error, attempt int) {
-	if err == nil && b.failures.Load() == 0 || handshake(cmd) {
+	if err == nil && b.failures.Load() == 0 || handshake(cmd) || blocks(cmd) && timedOut(err) && !dialed(err) {
 		return
 	}
 	b.record(ctx, start, err, attempt)
@@ -106,6 +107,21 @@ func handshake(cmd redis.Cmder) bool {
 	switch cmd.Name() {
 	case "hello", "auth", "client", "select", "readonly":
 		return true
+	}
+	return false
+}
+
+// blocks recognises commands that wait at the server for something to happen there.
+// When their caller's deadline comes first, that is no silence of the server.
+func blocks(cmd redis.Cmder) bool {
+	switch cmd.Name() {
+	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "waitaof":
+		return true
+	case "xread", "xreadgroup":
+		return slices.ContainsFunc(cmd.Args(), func(arg any) bool {
+			word, ok := arg.(string)
+			return ok && strings.EqualFold(word, "block")
+		})
 	}
 	return false
 }

@@ -30,17 +30,18 @@ func judge(err error, elapsed time.Duration) verdict {
 	if err == nil {
 		return alive
 	}
-	var dial *dialError
 	var reply redis.Error
 	switch {
-	case errors.As(err, &dial): // even if for a reply, as of a Sentinel without a master
+	case spent(err):
+		return neutral
+	case dialed(err): // even if for a reply, as of a Sentinel without a master
 		return dead
 	case errors.As(err, &reply): // redis.Nil is one of them
 		if redis.IsLoadingError(reply) {
 			return dead
 		}
 		return alive
-	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed), spent(err):
+	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
 		return neutral
 	case timedOut(err):
 		if elapsed < Patience {
@@ -53,6 +54,12 @@ func judge(err error, elapsed time.Duration) verdict {
 		return dead
 	}
 	return neutral // an argument or a reply that the client could not handle
+}
+
+// dialed reports whether err is a failed dial's.
+func dialed(err error) bool {
+	var dial *dialError
+	return errors.As(err, &dial)
 }
 
 func timedOut(err error) bool {
