@@ -45,9 +45,12 @@ func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	if err := creds.first(ctx); err != nil {
 		return nil, err
 	}
-	sentinelPassword, err := cfg.SentinelPassword.Read(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
+	var sentinelPassword secrets.Secret
+	if cfg.SentinelPassword != nil {
+		var err error
+		if sentinelPassword, err = cfg.SentinelPassword.Read(ctx); err != nil {
+			return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
+		}
 	}
 
 	life, abandon := context.WithCancel(context.Background())
