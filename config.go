@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -111,7 +112,7 @@ func (c Config) withDefaults() Config {
 		// Decided once: were it decided again at each connection, a file that is
 		// away for a moment would mean connections without a password.
 		c.Password = secrets.None()
-		if _, err := os.Stat(defaultSecret); err == nil {
+		if _, err := os.Stat(defaultSecret); !errors.Is(err, fs.ErrNotExist) {
 			c.Password = secrets.File(defaultSecret)
 		}
 	}
