@@ -431,6 +431,32 @@ func TestACommandThatWasSentIsNeverReportedAsRefused(t *testing.T) {
 	}
 }
 
+// As a Cluster client does, above the hooks.
+func TestARepeatedCommandThatIsRefusedKeepsTheErrorOfItsSending(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, test := range []struct{ first, want error }{
+		{nil, breaker.ErrOpen},
+		{os.ErrDeadlineExceeded, os.ErrDeadlineExceeded},
+		{io.EOF, io.EOF},
+		{redis.ErrPoolTimeout, redis.ErrPoolTimeout},
+		{breaker.ErrOpen, breaker.ErrOpen},
+		{reply("MOVED 1 127.0.0.1:1"), breaker.ErrOpen},
+	} {
+		s := newServer(nil, false)
+		s.open(t)
+		cmd, other := redis.NewCmd(ctx, "incr", "k"), redis.NewCmd(ctx, "get", "k")
+		cmd.SetErr(test.first)
+		if err := s.process(ctx, cmd); err != test.want {
+			t.Errorf("after %v: %v, want %v", test.first, err, test.want)
+		}
+		hook := s.b.ProcessPipelineHook(func(context.Context, []redis.Cmder) error { return nil })
+		if err := hook(ctx, []redis.Cmder{cmd, other}); err != test.want || cmd.Err() != test.want || other.Err() != breaker.ErrOpen {
+			t.Errorf("pipeline after %v: %v, %v, %v; want %v", test.first, err, cmd.Err(), other.Err(), test.want)
+		}
+	}
+}
+
 // A server that hangs up on every new connection is as dead as one that refuses.
 func TestHangingUpCountsOnlyWhenNewConnectionsEndToo(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package breaker
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ const (
 func (b *Breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if err := b.enter(ctx); err != nil {
+			if sent(cmd) {
+				return cmd.Err()
+			}
 			return err
 		}
 		for attempt := 0; ; attempt++ {
@@ -41,9 +45,11 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		}
 		if err := b.enter(ctx); err != nil {
 			for _, cmd := range cmds {
-				cmd.SetErr(err)
+				if !sent(cmd) {
+					cmd.SetErr(err)
+				}
 			}
-			return err
+			return cmds[0].Err()
 		}
 		for attempt := 0; ; attempt++ {
 			start := b.now()
@@ -54,6 +60,13 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			}
 		}
 	}
+}
+
+// sent reports whether a Cluster client, which repeats commands above the hooks of its
+// nodes, has tried cmd before and cannot know whether it ran.
+func sent(cmd redis.Cmder) bool {
+	err := cmd.Err()
+	return err != nil && !errors.Is(err, ErrOpen) && !dialed(err) && judge(err, Patience) != alive
 }
 
 // unanswered reports whether the connection ended before any of cmds was answered.
