@@ -96,7 +96,7 @@ func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err e
 // slow rather than dead would run them twice.
 func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ...redis.Cmder) bool {
 	if !b.resend || attempt == resends || !cut(err) && !redis.IsReadOnlyError(err) ||
-		slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.NoRetry() || handshake(cmd) }) {
+		handshake(cmds[0]) || slices.ContainsFunc(cmds, redis.Cmder.NoRetry) {
 		return false
 	}
 	if attempt > 0 {
