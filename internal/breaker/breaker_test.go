@@ -268,6 +268,25 @@ func TestAnAbandonedPingLetsTheNextCallerPing(t *testing.T) {
 	})
 }
 
+func TestAPingThatIsNeverAnsweredEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		s.open(t)
+		time.Sleep(breaker.Pause)
+		s.ping = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		if err := s.get(context.Background()); err != breaker.ErrOpen {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(breaker.Pause)
+		s.ping = func(context.Context) error { return nil }
+		s.answer(nil)
+		if err := s.get(t.Context()); err != nil {
+			t.Errorf("the server is back: %v", err)
+		}
+	})
+}
+
 func TestAPanicInAPingDoesNotWedge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
