@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"path/filepath"
@@ -111,12 +112,9 @@ func (c Config) withDefaults() Config {
 		// Decided once: were it decided again at each connection, a file that is
 		// away for a moment would mean connections without a password.
 		c.Password = secrets.None()
-		if _, err := os.Stat(defaultSecret); err == nil {
+		if _, err := os.Stat(defaultSecret); !errors.Is(err, fs.ErrNotExist) {
 			c.Password = secrets.File(defaultSecret)
 		}
-	}
-	if c.SentinelPassword == nil {
-		c.SentinelPassword = secrets.None()
 	}
 	if c.Name == "" {
 		c.Name = filepath.Base(os.Args[0])
@@ -172,8 +170,13 @@ func (c Config) check() error {
 	case socket && c.TLS != nil:
 		wrong("TLS", "does not go with a Unix socket: leave it nil")
 	}
-	if c.MasterName == "" && c.SentinelUsername != "" {
+	switch {
+	case c.MasterName == "" && c.SentinelUsername != "":
 		wrong("SentinelUsername", "needs Config.MasterName, the name by which the Sentinels know the master")
+	case c.MasterName == "" && c.SentinelPassword != nil:
+		wrong("SentinelPassword", "needs Config.MasterName, the name by which the Sentinels know the master")
+	case c.SentinelUsername != "" && c.SentinelPassword == nil:
+		wrong("SentinelUsername", "is set without a password: set Config.SentinelPassword")
 	}
 	switch {
 	case c.DB < 0:
@@ -203,21 +206,26 @@ func (c Config) check() error {
 // address returns addr as go-redis wants it: host:port, or the path of a socket.
 // Its errors do not quote addr, which may be a URL with a password in it.
 func (c Config) address(addr string) (string, error) {
-	addr = strings.TrimPrefix(addr, "unix://")
+	if path := strings.TrimPrefix(addr, "unix://"); strings.HasPrefix(path, "/") {
+		return path, nil
+	}
 	switch {
-	case strings.HasPrefix(addr, "/"):
-		return addr, nil
-	case strings.ContainsAny(addr, "/@ "):
+	case strings.ContainsAny(addr, "/@"):
 		return "", errors.New("is not host:port: for a URL see ConfigFromURL")
+	case strings.ContainsAny(addr, ", \t\r\n"):
+		return "", errors.New("is not one host:port: give each address an element of its own, without white space")
 	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil { // no port, as far as can be told
-		host, port = strings.Trim(addr, "[]"), "6379"
+		host, port = addr, "6379"
 		if c.MasterName != "" {
 			port = "26379"
 		}
-		if strings.Contains(host, ":") && net.ParseIP(host) == nil {
-			host = ""
+		if strings.ContainsAny(host, "[:]") {
+			host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+			if net.ParseIP(host) == nil {
+				host = ""
+			}
 		}
 	}
 	if n, err := strconv.ParseUint(port, 10, 16); host == "" || err != nil || n == 0 {

@@ -15,8 +15,8 @@ import (
 )
 
 // ErrUnavailable is the error of a call that was refused without asking Redis,
-// because five calls in a row had failed. It costs well under a microsecond. Redis is
-// asked again, by one caller, every 250 ms.
+// because five calls in a row had failed: it was not sent and did not run. It costs
+// well under a microsecond. Redis is asked again, by one caller, 250 ms after that.
 var ErrUnavailable = breaker.ErrOpen
 
 // Connect returns a client of the Redis that cfg describes, once it has answered:
@@ -45,9 +45,12 @@ func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	if err := creds.first(ctx); err != nil {
 		return nil, err
 	}
-	sentinelPassword, err := cfg.SentinelPassword.Read(ctx)
-	if err != nil {
-		return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
+	var sentinelPassword secrets.Secret
+	if cfg.SentinelPassword != nil {
+		var err error
+		if sentinelPassword, err = cfg.SentinelPassword.Read(ctx); err != nil {
+			return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
+		}
 	}
 
 	life, abandon := context.WithCancel(context.Background())

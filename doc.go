@@ -12,12 +12,14 @@
 //
 //   - Connect waits for a Redis that is still starting, until its context ends, and
 //     fails at once, saying what to do, where waiting does not help.
-//   - A dead Redis costs each caller no more than one time-out. After five failures in
-//     a row calls are refused with [ErrUnavailable], in less than a microsecond,
-//     until one ping, 250 ms later and again every 250 ms, is answered. On a Cluster
-//     this goes by node. docs/outages.md has the figures.
+//   - A dead Redis costs each caller no more than one time-out, a silent node of a
+//     Cluster four. After five failures in a row calls are refused with
+//     [ErrUnavailable], in less than a microsecond, until one ping, 250 ms later and
+//     again 250 ms after each that failed, is answered. On a Cluster this goes by
+//     node. docs/outages.md has the figures.
 //   - A reply, whatever it says, counts as life, except LOADING. A caller's own short
-//     deadline (less than 50 ms) or cancellation never counts against Redis, nor do
+//     deadline (less than 50 ms) or cancellation never counts against Redis, nor does
+//     any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), nor do
 //     connections that end all at once while new ones can be had.
 //   - A rotated password needs no restart and fails no call. It is read for every new
 //     connection; one that cannot be read is replaced by the last good one.
@@ -28,7 +30,8 @@
 // # What is not
 //
 //   - A command whose connection dies is sent again, up to twice, unless its NoRetry
-//     reports true; a server that ran it before the connection died runs it again.
+//     reports true; a server that ran it before the connection died runs it again. So
+//     is a pipeline of which nothing was answered; a transaction never is.
 //     After a time-out nothing is sent again, except by go-redis's Cluster client,
 //     which repeats up to three times what it may repeat.
 //   - A call that is on the wire when its context is cancelled ends by ReadTimeout; a

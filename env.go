@@ -65,6 +65,11 @@ func ConfigFromEnv(prefix string) (Config, error) {
 	cfg.MasterName = e.get("SENTINEL_MASTER")
 	cfg.SentinelUsername = e.get("SENTINEL_USERNAME")
 	cfg.SentinelPassword = e.password("SENTINEL_", nil)
+	for _, name := range []string{"SENTINEL_USERNAME", "SENTINEL_PASSWORD_FILE", "SENTINEL_PASSWORD"} {
+		if cfg.MasterName == "" && e.get(name) != "" {
+			e.wrong(name, "needs %sSENTINEL_MASTER, the name by which the Sentinels know the master", e.prefix)
+		}
+	}
 	if name := e.get("USERNAME"); name != "" {
 		if cfg.Username != "" {
 			e.wrong("USERNAME", "contradicts the user in %sURL: set one of them", e.prefix)
@@ -154,8 +159,11 @@ func (e *environment) password(kind string, fromURL secrets.Source) secrets.Sour
 func (e *environment) tls(fromURL *tls.Config) *tls.Config {
 	ca, cert, key := e.get("TLS_CA_FILE"), e.get("TLS_CERT_FILE"), e.get("TLS_KEY_FILE")
 	name := e.get("TLS_SERVER_NAME")
-	switch {
-	case e.bool("TLS") || fromURL != nil:
+	switch on := e.bool("TLS"); {
+	case fromURL != nil && e.get("TLS") != "" && !on:
+		e.wrong("TLS", "contradicts rediss:// in %sURL: unset it, or write redis://", e.prefix)
+		return nil
+	case on || fromURL != nil:
 	case e.get("TLS") != "" && ca+cert+key+name != "":
 		e.wrong("TLS", "is false beside other %sTLS_ variables: unset it, or them", e.prefix)
 		return nil
@@ -202,11 +210,11 @@ func ConfigFromURL(raw string) (Config, error) {
 		}
 		cfg.Addrs = []string{u.Host}
 		if u.Scheme == "rediss" {
-			cfg.TLS = &tls.Config{ServerName: u.Hostname()}
+			cfg.TLS = &tls.Config{}
 		}
 	case "unix":
-		if u.Path == "" {
-			return Config{}, errors.New("rediskit: the URL has no path: write unix:///path/to.sock")
+		if u.Host != "" || u.Path == "" {
+			return Config{}, errors.New("rediskit: the URL is not of a path: write unix:///path/to.sock")
 		}
 		cfg.Addrs = []string{u.Path}
 	default:
@@ -218,7 +226,13 @@ func ConfigFromURL(raw string) (Config, error) {
 			cfg.Password = secrets.Static(secrets.New(password))
 		}
 	}
-	query := u.Query()
+	if u.Fragment != "" { // half of a password, as likely as not
+		return Config{}, errors.New("rediskit: the URL has a #: percent-encode it as %23")
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil || len(query["db"]) > 1 {
+		return Config{}, errors.New("rediskit: the URL's options cannot be understood: write ?db=0")
+	}
 	db := query.Get("db")
 	query.Del("db")
 	if len(query) > 0 {

@@ -94,6 +94,10 @@ func TestConfigFromEnvRefusesContradictionsAndNonsense(t *testing.T) {
 		{"POOL_SIZE=0", []string{"POOL_SIZE must be a whole number, 1 or more"}},
 		{"TLS=" + canary, []string{"TLS must be true or false"}},
 		{"TLS=false\nTLS_CA_FILE=" + certs.CA, []string{"TLS is false"}},
+		{"URL=rediss://h\nTLS=false", []string{"TLS contradicts"}},
+		{"SENTINEL_PASSWORD=" + canary, []string{"SENTINEL_PASSWORD needs", "SENTINEL_MASTER"}},
+		{"SENTINEL_PASSWORD_FILE=" + canary, []string{"SENTINEL_PASSWORD_FILE needs", "SENTINEL_MASTER"}},
+		{"SENTINEL_USERNAME=" + canary, []string{"SENTINEL_USERNAME needs", "SENTINEL_MASTER"}},
 		{"TLS_CA_FILE=" + certs.ServerKey, []string{"TLS_CA_FILE must be"}},
 		{"TLS_CERT_FILE=" + certs.ClientCert, []string{"TLS_CERT_FILE", "TLS_KEY_FILE must be"}},
 		{"NO_EVICTION=" + canary + "\nDB=x", []string{"NO_EVICTION must be", "DB must be"}},
@@ -135,6 +139,7 @@ func TestConfigFromURL(t *testing.T) {
 		"redis://app:" + canary + "@host:1/2":   "[host:1] user=app db=2 tls=false password",
 		"redis://:" + canary + "@host":          "[host] user= db=0 tls=false password",
 		"rediss://host/?db=4":                   "[host] user= db=4 tls=true",
+		"rediss://app:c4nary%2Dpassw0rd@host/2": "[host] user=app db=2 tls=true password",
 		"redis://[::1]:7/3":                     "[[::1]:7] user= db=3 tls=false",
 		"unix:///run/redis.sock?db=1":           "[/run/redis.sock] user= db=1 tls=false",
 		"unix://app:" + canary + "@/run/r.sock": "[/run/r.sock] user=app db=0 tls=false password",
@@ -152,6 +157,7 @@ func TestConfigFromURL(t *testing.T) {
 	}
 	for _, url := range []string{
 		"", canary, "host:6379", "http://" + canary, "redis://", "unix://", "redis://" + canary + "%zz",
+		"redis://" + canary + ":1#x@h", "redis://h?db=3;x", "redis://h?db=1&db=2", "unix://run/" + canary, "redis://h/1#" + canary,
 		"redis://h/" + canary, "redis://h/-1", "redis://h/1?db=1", "redis://h?password=" + canary, "redis://u:" + canary + "/x@h",
 	} {
 		if cfg, err := rediskit.ConfigFromURL(url); err == nil || strings.Contains(err.Error(), canary) {
@@ -182,6 +188,13 @@ func TestEveryImpossibleConfigNamesItsField(t *testing.T) {
 		{rediskit.Config{Addrs: []string{"host:99999"}}, "Config.Addrs[0]"},
 		{rediskit.Config{Addrs: []string{""}}, "Config.Addrs[0]"},
 		{rediskit.Config{Addrs: []string{"host:" + canary}}, "Config.Addrs[0]"},
+		{rediskit.Config{Addrs: []string{"host\n:6379"}}, "Config.Addrs[0]"},
+		{rediskit.Config{Addrs: []string{"a:1,b:2"}}, "Config.Addrs[0]"},
+		{rediskit.Config{Addrs: []string{"a,b"}}, "Config.Addrs[0]"},
+		{rediskit.Config{Addrs: []string{"[a"}}, "Config.Addrs[0]"},
+		{rediskit.Config{Addrs: []string{"unix://redis.sock"}}, "Config.Addrs[0]"},
+		{rediskit.Config{SentinelPassword: static(canary)}, "Config.SentinelPassword"},
+		{rediskit.Config{Addrs: []string{"a"}, MasterName: "m", SentinelUsername: canary}, "Config.SentinelUsername"},
 		{rediskit.Config{Addrs: []string{"/a.sock", "b:1"}}, "Config.Addrs has a Unix socket"},
 		{rediskit.Config{Addrs: []string{"/a.sock"}, TLS: certs.Config()}, "Config.TLS"},
 		{rediskit.Config{MasterName: "m"}, "Config.Addrs is empty"},

@@ -72,7 +72,7 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(r.value)
 }
 
-// Check asks every node how it is: PING, then HELLO and INFO in one pipeline, so two
+// Check asks every node how it is: PING, then INFO and HELLO in one pipeline, so two
 // round trips per node, the nodes of a Cluster at once. A node that answers the PING
 // is in Health; what it does not tell otherwise is unknown and no error. Nodes that
 // do not answer are the error, beside the Health of those that do. A client made by
@@ -132,7 +132,9 @@ func checkNode(ctx context.Context, rdb redis.UniversalClient, addr string) (Nod
 	h := NodeHealth{Addr: addr, Latency: time.Since(start)}
 
 	pipe := rdb.Pipeline()
-	hello, info := pipe.Do(ctx, "hello"), pipe.Info(ctx)
+	// In this order, lest the breaker take the pipeline for a handshake, which it
+	// never sends again.
+	info, hello := pipe.Info(ctx), pipe.Do(ctx, "hello")
 	if _, err := pipe.Exec(ctx); err != nil && !isReply(err) {
 		return NodeHealth{}, fmt.Errorf("rediskit: check: %s: %w", addr, redact.Clean(err))
 	}

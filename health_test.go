@@ -86,6 +86,17 @@ func TestCheckTakesTwoRoundTrips(t *testing.T) {
 	})
 }
 
+func TestCheckSurvivesADeadConnection(t *testing.T) {
+	t.Parallel()
+	proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
+	rdb := connect(t, at(proxy.Addr()))
+	proxy.DropReply("info")
+	health, err := rediskit.Check(t.Context(), rdb)
+	if err != nil || health.Nodes[0].EvictionPolicy.String() == "unknown" {
+		t.Errorf("%+v, %v", health, err)
+	}
+}
+
 func TestCheckSeesAReplica(t *testing.T) {
 	t.Parallel()
 	sentinel := redistest.StartSentinel(t)

@@ -196,3 +196,52 @@ func TestADeadServerIsRefusedAndFoundAgain(t *testing.T) {
 		})
 	}
 }
+
+// go-redis gives every command of a broken transaction the error of its end, MULTI
+// too, which was answered.
+func TestATransactionWhoseReplyIsLostIsNotSentAgain(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server.Addr())
+	rdb := connect(t, at(proxy.Addr()))
+	proxy.DropReply("exec")
+	_, err := rdb.TxPipelined(t.Context(), func(tx redis.Pipeliner) error {
+		tx.Incr(t.Context(), "charged")
+		tx.Incr(t.Context(), "charged")
+		return nil
+	})
+	if err == nil {
+		t.Error("the reply was lost, and no error")
+	}
+	if got, err := server.Client().Get(t.Context(), "charged").Int(); err != nil || got != 2 {
+		t.Errorf("the transaction of two INCR left %d, %v", got, err)
+	}
+}
+
+// A Conn and a Watch keep to one connection: when it is gone, so are they, and that
+// says nothing about the server.
+func TestConnectionsOfTheirOwnThatEndDoNotOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb := connect(t, at(server.Addr()))
+	var conns []*redis.Conn
+	for range 8 {
+		conn := rdb.(*redis.Client).Conn()
+		defer conn.Close()
+		if err := conn.Ping(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, conn)
+	}
+	mustDo(t, server.Client(), "client", "kill", "type", "normal", "skipme", "yes")
+	for _, conn := range conns {
+		for range 2 {
+			if err := conn.Ping(t.Context()).Err(); err == nil || errors.Is(err, rediskit.ErrUnavailable) {
+				t.Fatalf("a connection that the server has closed: %v", err)
+			}
+		}
+	}
+	if err := rdb.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the server was up all the time: %v", err)
+	}
+}

@@ -54,7 +54,7 @@ func (c *credentials) get(ctx context.Context) (username, password string, err e
 	} else {
 		secret = c.good
 	}
-	tell := err != nil && (err.Error() != c.told || time.Since(c.toldTime) >= time.Minute)
+	tell := err != nil && ctx.Err() == nil && (err.Error() != c.told || time.Since(c.toldTime) >= time.Minute)
 	if tell {
 		c.told, c.toldTime = err.Error(), time.Now()
 	}

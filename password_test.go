@@ -1,6 +1,7 @@
 package rediskit_test
 
 import (
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -95,6 +96,25 @@ func TestAPasswordIsRotatedWithoutAFailedCall(t *testing.T) {
 	}
 	if n := len(log.all()); n > 4 {
 		t.Errorf("OnError was told %d times of two troubles", n)
+	}
+}
+
+func TestACallerThatIsGoneIsNoTroubleOfThePassword(t *testing.T) {
+	t.Parallel()
+	var log told
+	var provide func(context.Context) (string, string, error)
+	cfg := at(redistest.Mini(t).Addr())
+	cfg.Password = secrets.File(newSecretFile(t, canary).path)
+	cfg.Username = "app"
+	cfg.OnError = log.onError
+	cfg.Tune = func(o *redis.UniversalOptions) {
+		provide, o.CredentialsProviderContext = o.CredentialsProviderContext, nil
+	}
+	connect(t, cfg)
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, password, err := provide(gone); password != canary || err != nil || len(log.all()) != 0 {
+		t.Errorf("%v, and OnError was told %v", err, log.all())
 	}
 }
 

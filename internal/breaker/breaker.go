@@ -22,6 +22,9 @@ const (
 	Threshold = 5
 	// Pause is the time for which an open Breaker refuses before it pings.
 	Pause = 250 * time.Millisecond
+	// PingTimeout bounds a ping, also where the client has no time-outs of its own: as
+	// long as it lasts, everybody else is refused.
+	PingTimeout = 5 * time.Second
 	// Patience is the least time a call must have waited before its time-out
 	// speaks against the server rather than against the caller's own deadline.
 	Patience = 50 * time.Millisecond
@@ -98,8 +101,10 @@ func (b *Breaker) probe(ctx context.Context) error {
 	next := b.now() // unless the ping tells more, the next caller may try at once
 	defer func() { b.state.Store(next) }()
 
+	ctx, cancel := context.WithTimeout(Bypass(ctx), PingTimeout)
+	defer cancel()
 	start := b.now()
-	err := b.ping(Bypass(ctx))
+	err := b.ping(ctx)
 	switch judge(err, b.since(start)) {
 	case alive:
 		b.failures.Store(0)

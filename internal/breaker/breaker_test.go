@@ -268,6 +268,25 @@ func TestAnAbandonedPingLetsTheNextCallerPing(t *testing.T) {
 	})
 }
 
+func TestAPingThatIsNeverAnsweredEnds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newServer(nil, false)
+		s.open(t)
+		time.Sleep(breaker.Pause)
+		s.ping = func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() }
+		if err := s.get(context.Background()); err != breaker.ErrOpen {
+			t.Errorf("got %v", err)
+		}
+		time.Sleep(breaker.Pause)
+		s.ping = func(context.Context) error { return nil }
+		s.answer(nil)
+		if err := s.get(t.Context()); err != nil {
+			t.Errorf("the server is back: %v", err)
+		}
+	})
+}
+
 func TestAPanicInAPingDoesNotWedge(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -314,9 +333,9 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 			time.Sleep(time.Minute)
 			return os.ErrDeadlineExceeded
 		})
-		var blocked sync.WaitGroup
+		var stuck sync.WaitGroup
 		for range 2 * breaker.Threshold {
-			blocked.Go(func() { _ = late(t.Context(), redis.NewCmd(t.Context(), "blpop", "k", 0)) })
+			stuck.Go(func() { _ = late(t.Context(), redis.NewCmd(t.Context(), "get", "k")) })
 		}
 		synctest.Wait()
 		s.open(t)
@@ -326,11 +345,44 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 		if err := s.get(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		blocked.Wait()
+		stuck.Wait()
 		if err := s.get(t.Context()); err != nil {
-			t.Errorf("blocked commands of the outage opened it again: %v", err)
+			t.Errorf("stuck commands of the outage opened it again: %v", err)
 		}
 	})
+}
+
+func TestACommandThatBlocksMayOutlastItsCaller(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, test := range []struct {
+		args  []any
+		err   error
+		opens bool
+	}{
+		{[]any{"BLPOP", "k", 0}, context.DeadlineExceeded, false},
+		{[]any{"bzpopmin", "k", 0}, os.ErrDeadlineExceeded, false},
+		{[]any{"wait", 1, 0}, context.DeadlineExceeded, false},
+		{[]any{"xreadgroup", "group", "g", "c", "block", 0, "streams", "s", ">"}, context.DeadlineExceeded, false},
+		{[]any{"xreadgroup", "group", "g", "c", "streams", "s", ">"}, context.DeadlineExceeded, true},
+		{[]any{"lpop", "k"}, context.DeadlineExceeded, true},
+		{[]any{"blpop", "k", 0}, refusedDial, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newServer(nil, true)
+			hook := s.b.ProcessHook(func(context.Context, redis.Cmder) error {
+				time.Sleep(time.Minute)
+				return test.err
+			})
+			for range breaker.Threshold {
+				_ = hook(ctx, redis.NewCmd(ctx, test.args...))
+			}
+			err := hook(ctx, redis.NewCmd(ctx, test.args...))
+			if opened := err == breaker.ErrOpen; opened != test.opens {
+				t.Errorf("%v, %v: opened %v, want %v", test.args, test.err, opened, test.opens)
+			}
+		})
+	}
 }
 
 func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {
@@ -366,6 +418,61 @@ func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {
 	cancel()
 	if _ = s.get(ctx); s.calls.Load() != 1 {
 		t.Error("resent for a caller that is gone")
+	}
+}
+
+func TestACommandThatWasSentIsNeverReportedAsRefused(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for name, send := range map[string]func(b *breaker.Breaker, cut func() error) error{
+		"command": func(b *breaker.Breaker, cut func() error) error {
+			return b.ProcessHook(func(context.Context, redis.Cmder) error { return cut() })(ctx, redis.NewCmd(ctx, "incr", "k"))
+		},
+		"pipeline": func(b *breaker.Breaker, cut func() error) error {
+			cmd := redis.NewCmd(ctx, "incr", "k")
+			err := b.ProcessPipelineHook(func(_ context.Context, cmds []redis.Cmder) error {
+				cmds[0].SetErr(cut())
+				return cmds[0].Err()
+			})(ctx, []redis.Cmder{cmd})
+			return errors.Join(err, cmd.Err())
+		},
+	} {
+		s := newServer(nil, true)
+		sent := 0
+		err := send(s.b, func() error {
+			sent++
+			s.open(t) // by others, while this one is on its way
+			return io.EOF
+		})
+		if !errors.Is(err, io.EOF) || errors.Is(err, breaker.ErrOpen) || sent != 1 {
+			t.Errorf("%s: %v after it was sent %d times, want EOF after one", name, err, sent)
+		}
+	}
+}
+
+// As a Cluster client does, above the hooks.
+func TestARepeatedCommandThatIsRefusedKeepsTheErrorOfItsSending(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	for _, test := range []struct{ first, want error }{
+		{nil, breaker.ErrOpen},
+		{os.ErrDeadlineExceeded, os.ErrDeadlineExceeded},
+		{io.EOF, io.EOF},
+		{redis.ErrPoolTimeout, redis.ErrPoolTimeout},
+		{breaker.ErrOpen, breaker.ErrOpen},
+		{reply("MOVED 1 127.0.0.1:1"), breaker.ErrOpen},
+	} {
+		s := newServer(nil, false)
+		s.open(t)
+		cmd, other := redis.NewCmd(ctx, "incr", "k"), redis.NewCmd(ctx, "get", "k")
+		cmd.SetErr(test.first)
+		if err := s.process(ctx, cmd); err != test.want {
+			t.Errorf("after %v: %v, want %v", test.first, err, test.want)
+		}
+		hook := s.b.ProcessPipelineHook(func(context.Context, []redis.Cmder) error { return nil })
+		if err := hook(ctx, []redis.Cmder{cmd, other}); err != test.want || cmd.Err() != test.want || other.Err() != breaker.ErrOpen {
+			t.Errorf("pipeline after %v: %v, %v, %v; want %v", test.first, err, cmd.Err(), other.Err(), test.want)
+		}
 	}
 }
 

@@ -2,7 +2,9 @@ package breaker
 
 import (
 	"context"
+	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -18,10 +20,13 @@ const (
 // ProcessHook guards single commands.
 func (b *Breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		for attempt := 0; ; attempt++ {
-			if err := b.enter(ctx); err != nil {
-				return err
+		if err := b.enter(ctx); err != nil {
+			if sent(cmd) {
+				return cmd.Err()
 			}
+			return err
+		}
+		for attempt := 0; ; attempt++ {
 			start := b.now()
 			err := next(ctx, cmd)
 			b.leave(ctx, cmd, start, err, attempt)
@@ -38,22 +43,37 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		if len(cmds) == 0 {
 			return next(ctx, cmds)
 		}
-		for attempt := 0; ; attempt++ {
-			if err := b.enter(ctx); err != nil {
-				for _, cmd := range cmds {
+		if err := b.enter(ctx); err != nil {
+			for _, cmd := range cmds {
+				if !sent(cmd) {
 					cmd.SetErr(err)
 				}
-				return err
 			}
+			return cmds[0].Err()
+		}
+		for attempt := 0; ; attempt++ {
 			start := b.now()
 			err := next(ctx, cmds)
 			b.leave(ctx, cmds[0], start, err, attempt)
-			// A first command without an answer means that no command got one.
-			if err == nil || !cut(cmds[0].Err()) || !b.mayResend(ctx, attempt, err, cmds...) {
+			if err == nil || !unanswered(cmds) || !b.mayResend(ctx, attempt, err, cmds...) {
 				return err
 			}
 		}
 	}
+}
+
+// sent reports whether a Cluster client, which repeats commands above the hooks of its
+// nodes, has tried cmd before and cannot know whether it ran.
+func sent(cmd redis.Cmder) bool {
+	err := cmd.Err()
+	return err != nil && !errors.Is(err, ErrOpen) && !dialed(err) && judge(err, Patience) != alive
+}
+
+// unanswered reports whether the connection ended before any of cmds was answered.
+// The first one tells, but for a transaction's MULTI: go-redis gives it the error of
+// whatever came later, though it was answered and EXEC may have run.
+func unanswered(cmds []redis.Cmder) bool {
+	return cut(cmds[0].Err()) && cmds[0].Name() != "multi"
 }
 
 func (b *Breaker) enter(ctx context.Context) error {
@@ -64,7 +84,7 @@ func (b *Breaker) enter(ctx context.Context) error {
 }
 
 func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err error, attempt int) {
-	if err == nil && b.failures.Load() == 0 || handshake(cmd) {
+	if err == nil && b.failures.Load() == 0 || handshake(cmd) || blocks(cmd) && timedOut(err) && !dialed(err) {
 		return
 	}
 	b.record(ctx, start, err, attempt)
@@ -76,7 +96,7 @@ func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err e
 // slow rather than dead would run them twice.
 func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ...redis.Cmder) bool {
 	if !b.resend || attempt == resends || !cut(err) && !redis.IsReadOnlyError(err) ||
-		slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.NoRetry() || handshake(cmd) }) {
+		handshake(cmds[0]) || slices.ContainsFunc(cmds, redis.Cmder.NoRetry) {
 		return false
 	}
 	if attempt > 0 {
@@ -87,7 +107,9 @@ func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ..
 		case <-ctx.Done():
 		}
 	}
-	return ctx.Err() == nil
+	// A breaker that opened meanwhile ends the attempts, but what was sent has the
+	// error of its sending: ErrOpen would claim that it never was.
+	return ctx.Err() == nil && b.enter(ctx) == nil
 }
 
 // handshake recognises what go-redis sends on a new connection, through these same
@@ -98,6 +120,21 @@ func handshake(cmd redis.Cmder) bool {
 	switch cmd.Name() {
 	case "hello", "auth", "client", "select", "readonly":
 		return true
+	}
+	return false
+}
+
+// blocks recognises commands that wait at the server for something to happen there.
+// When their caller's deadline comes first, that is no silence of the server.
+func blocks(cmd redis.Cmder) bool {
+	switch cmd.Name() {
+	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "waitaof":
+		return true
+	case "xread", "xreadgroup":
+		return slices.ContainsFunc(cmd.Args(), func(arg any) bool {
+			word, ok := arg.(string)
+			return ok && strings.EqualFold(word, "block")
+		})
 	}
 	return false
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -29,10 +30,11 @@ func judge(err error, elapsed time.Duration) verdict {
 	if err == nil {
 		return alive
 	}
-	var dial *dialError
 	var reply redis.Error
 	switch {
-	case errors.As(err, &dial): // even if for a reply, as of a Sentinel without a master
+	case spent(err):
+		return neutral
+	case dialed(err): // even if for a reply, as of a Sentinel without a master
 		return dead
 	case errors.As(err, &reply): // redis.Nil is one of them
 		if redis.IsLoadingError(reply) {
@@ -54,6 +56,12 @@ func judge(err error, elapsed time.Duration) verdict {
 	return neutral // an argument or a reply that the client could not handle
 }
 
+// dialed reports whether err is a failed dial's.
+func dialed(err error) bool {
+	var dial *dialError
+	return errors.As(err, &dial)
+}
+
 func timedOut(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, redis.ErrPoolTimeout) ||
@@ -64,11 +72,18 @@ func timedOut(err error) bool {
 
 // cut reports whether the connection ended under the command.
 func cut(err error) bool {
-	return errors.Is(err, io.EOF) ||
+	return !spent(err) && (errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) ||
 		errors.Is(err, net.ErrClosed) ||
 		errors.Is(err, syscall.ECONNRESET) ||
-		errors.Is(err, syscall.EPIPE)
+		errors.Is(err, syscall.EPIPE))
+}
+
+// spent reports whether err is what a redis.Conn or redis.Tx answers with once its
+// one connection has ended: it was not used again, nor ever will be. go-redis keeps
+// the error's type to itself.
+func spent(err error) bool {
+	return err != nil && strings.HasPrefix(err.Error(), "redis: Conn is in a bad state")
 }
 
 // broken reports whether the network failed in any other way.

@@ -101,9 +101,10 @@ func cleanReply(err redis.Error) error {
 
 func cleanText(text string) string {
 	text, _, _ = strings.Cut(text, ", with args beginning with")
-	if rest, ok := strings.CutPrefix(text, "NOPERM User "); ok { // Redis 7.2 names the user
+	// Redis 7.2 names the user, after NOPERM or, where a script ran, further on.
+	if before, rest, ok := strings.Cut(text, "User "); ok {
 		if i := strings.LastIndex(rest, " has no permissions"); i >= 0 {
-			text = "NOPERM this user" + rest[i:]
+			text = before + "this user" + rest[i:]
 		}
 	}
 	for i := range len(text) {
