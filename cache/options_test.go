@@ -409,11 +409,20 @@ func TestARenewalOfAValueThatIsGoneStoresAnew(t *testing.T) {
 func TestARenewalIsTriedAgainWhenTheLeaseIsFree(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second }), newSource("renewed")
-		rdb := s.Client()
+		warm(t, newCache[string](t, s))
+		var refused sync.Once
+		held := make(chan struct{})
+		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+			if names[0] == "evalsha" {
+				defer refused.Do(func() { close(held) })
+			}
+			return next()
+		}), func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })
+		rdb, src := s.Client(), newSource("renewed")
 		rdb.Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
 		rdb.Set(t.Context(), leaseOf(s, "1"), "somebody", time.Minute)
 		want(t, get(t, c, src, "1"), "old")
+		<-held
 		rdb.Del(t.Context(), leaseOf(s, "1"))
 		redistest.Eventually(t, func() bool { return get(t, c, src, "1").value == "renewed" }, "a later hit renews")
 	})
