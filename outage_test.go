@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -244,4 +245,36 @@ func TestConnectionsOfTheirOwnThatEndDoNotOpenTheBreaker(t *testing.T) {
 	if err := rdb.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the server was up all the time: %v", err)
 	}
+}
+
+// Workers that block hold every connection; who waits for one in vain says
+// nothing of the server.
+func TestBlockedConnectionsDoNotOpenTheBreaker(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	cfg := at(server.Addr())
+	cfg.PoolSize, cfg.PoolTimeout = 2, 20*time.Millisecond
+	rdb := connect(t, cfg)
+	var workers sync.WaitGroup
+	ctx, stop := context.WithCancel(t.Context())
+	for range cfg.PoolSize {
+		workers.Go(func() { _ = rdb.BLPop(ctx, time.Second, "jobs").Err() })
+	}
+	admin := server.Client()
+	redistest.Eventually(t, func() bool {
+		blocked, _ := admin.Info(t.Context(), "clients").Result()
+		return strings.Contains(blocked, "blocked_clients:2")
+	}, "both workers block")
+	for range 8 {
+		if err := rdb.Get(t.Context(), "k").Err(); !errors.Is(err, redis.ErrPoolTimeout) {
+			t.Errorf("got %v, want a wait for a connection that ends in vain", err)
+		}
+	}
+	pipe := rdb.Pipeline()
+	pipe.Get(t.Context(), "k")
+	if _, err := pipe.Exec(t.Context()); err != redis.Nil {
+		t.Errorf("a pipeline, which has connections of its own: %v", err)
+	}
+	stop()
+	workers.Wait()
 }

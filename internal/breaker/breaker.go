@@ -30,8 +30,12 @@ const (
 	Patience = 50 * time.Millisecond
 )
 
+// mostStale is how many dead connections, left in the pool by a server that
+// crashed, a probe goes through in search of a new one.
+const mostStale = 16
+
 // ErrOpen is what a refused call gets.
-var ErrOpen = errors.New("rediskit: Redis is unavailable: refused without asking after repeated failures; it is asked again within 250 ms")
+var ErrOpen = errors.New("rediskit: Redis is unavailable: refused without asking, after repeated failures")
 
 // Values of Breaker.state; any other value is the time until which it is open.
 const (
@@ -105,6 +109,9 @@ func (b *Breaker) probe(ctx context.Context) error {
 	defer cancel()
 	start := b.now()
 	err := b.ping(ctx)
+	for stale := 1; stale < mostStale && judge(err, 0) == hungUp; stale++ {
+		err = b.ping(ctx)
+	}
 	switch judge(err, b.since(start)) {
 	case alive:
 		b.failures.Store(0)

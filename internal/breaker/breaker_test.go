@@ -84,7 +84,7 @@ func TestOnlyFailuresOfTheServerOpen(t *testing.T) {
 		{"end of a connection", io.EOF, 0, false},
 		{"reset of a connection", &net.OpError{Op: "read", Err: os.NewSyscallError("read", syscall.ECONNRESET)}, 0, false},
 		{"LOADING", reply("LOADING Redis is loading the dataset in memory"), 0, true},
-		{"pool time-out", redis.ErrPoolTimeout, breaker.Patience, true},
+		{"pool time-out", redis.ErrPoolTimeout, breaker.Patience, false},
 		{"time-out", os.ErrDeadlineExceeded, breaker.Patience, true},
 		{"long deadline", context.DeadlineExceeded, breaker.Patience, true},
 		{"short deadline", context.DeadlineExceeded, breaker.Patience - 1, false},
@@ -593,6 +593,33 @@ func BenchmarkHook(b *testing.B) {
 	b.Run("open", func(b *testing.B) {
 		for b.Loop() {
 			_ = s.process(ctx, cmd)
+		}
+	})
+}
+
+func TestAProbeGoesThroughTheConnectionsThatACrashLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		stale := 12
+		b := breaker.New(func(context.Context) error {
+			if stale--; stale >= 0 {
+				return io.EOF
+			}
+			return nil
+		}, func() {}, false)
+		var answer error = refusedDial
+		hook := b.ProcessHook(func(context.Context, redis.Cmder) error { return answer })
+		get := func() error { return hook(t.Context(), redis.NewCmd(t.Context(), "get", "k")) }
+		for range breaker.Threshold {
+			_ = get()
+		}
+		if err := get(); err != breaker.ErrOpen {
+			t.Fatalf("not open: %v", err)
+		}
+		answer = nil
+		time.Sleep(breaker.Pause)
+		if err := get(); err != nil {
+			t.Errorf("the first call after the pause: %v", err)
 		}
 	})
 }

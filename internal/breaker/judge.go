@@ -43,6 +43,8 @@ func judge(err error, elapsed time.Duration) verdict {
 		return alive
 	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
 		return neutral
+	case errors.Is(err, redis.ErrPoolTimeout): // blocking commands may hold all connections; a dead server fails those that do
+		return neutral
 	case timedOut(err):
 		if elapsed < Patience {
 			return neutral
@@ -64,8 +66,7 @@ func dialed(err error) bool {
 
 func timedOut(err error) bool {
 	var t interface{ Timeout() bool }
-	return errors.Is(err, redis.ErrPoolTimeout) ||
-		errors.Is(err, context.DeadlineExceeded) ||
+	return errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, os.ErrDeadlineExceeded) ||
 		errors.As(err, &t) && t.Timeout()
 }
