@@ -2,8 +2,8 @@ package jsoncodec
 
 import "bytes"
 
-// mostNames bounds the work that one object can make: its names are compared
-// pair by pair.
+// mostNames bounds the work that one object can make: the names of its arrays
+// are compared pair by pair.
 const mostNames = 64
 
 // forgets reports whether data may repeat a name around an empty array, as in
@@ -14,7 +14,7 @@ const mostNames = 64
 // the slice to length zero, so that what the last array leaves out keeps its
 // value from the first. data is valid JSON; when in doubt the answer is yes,
 // which costs speed alone.
-func forgets(data []byte) bool { return hasEmptyArray(data) && repeatsName(data) }
+func forgets(data []byte) bool { return hasEmptyArray(data) && repeatsArray(data) }
 
 func hasEmptyArray(data []byte) bool {
 	for i := 0; ; i++ {
@@ -29,11 +29,11 @@ func hasEmptyArray(data []byte) bool {
 	}
 }
 
-// repeatsName reports whether an object in data may have two names that
-// encoding/json takes for the same field.
-func repeatsName(data []byte) bool {
+// repeatsArray reports whether an object in data may have two arrays by names
+// that encoding/json takes for the same field.
+func repeatsArray(data []byte) bool {
 	var (
-		names [][]byte // of all objects that are open, the innermost last
+		names [][]byte // of the arrays in all objects that are open, the innermost last
 		open  []int    // where the names of each open object or array begin
 	)
 	for i := 0; i < len(data); i++ {
@@ -50,8 +50,12 @@ func repeatsName(data []byte) bool {
 			if i = endOfString(data, begin); i < 0 {
 				return true
 			}
-			if colon := skipSpace(data, i+1); colon == len(data) || data[colon] != ':' {
+			colon := skipSpace(data, i+1)
+			if colon == len(data) || data[colon] != ':' {
 				continue // a value
+			}
+			if value := skipSpace(data, colon+1); value == len(data) || data[value] != '[' {
+				continue
 			}
 			if len(open) == 0 {
 				return true
