@@ -21,7 +21,9 @@ type Cache[V any] struct {
 
 // New returns a cache over rdb: a client of a single server, of Sentinel or
 // of a Cluster. It sends nothing. A setting that is missing or impossible is
-// an error that names the field. A *redis.Ring is refused: it would leave
+// an error that names the field. A client that rediskit.Connect did not make
+// should have ContextTimeoutEnabled set, or calls outlast their contexts. A
+// *redis.Ring is refused: it would leave
 // the lease of a value on one server and the value on another.
 func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 	switch rdb.(type) {

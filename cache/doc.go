@@ -46,9 +46,14 @@
 // still for longer than its lease finds another one loading. Its own fill is
 // refused then.
 //
-// While Redis does not answer a process, or refuses its writes, nothing tells
-// its loads of a Delete elsewhere: a caller that joins such a load after that
-// Delete gets what the load read before it. Nothing of it is stored.
+// While Redis does not answer a caller's own read, nothing tells that caller of
+// a Delete elsewhere: it may join a load that began before it. Nothing of that
+// is stored.
+//
+// With a client of go-redis's own making, whose ContextTimeoutEnabled is off by
+// default, a command on the wire ends by the client's time-outs and not with
+// its context; calls here, Delete and Close among them, then end as late. Set
+// ContextTimeoutEnabled, as rediskit.Connect does.
 //
 // A foreign DEL of a key that is being loaded cannot be seen: the key was not
 // there. A service in another language that invalidates must therefore delete

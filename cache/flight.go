@@ -69,28 +69,6 @@ func (fl *flight) wait(ctx context.Context) (answer, error) {
 	}
 }
 
-// flights are the flights of one cache that a caller may still join.
-type flights struct {
-	mu   sync.Mutex
-	byID map[string]*flight
-}
-
-// join returns the flight for id and the step at which the caller came on
-// board. Whoever finds none leads a new one and must see to its end.
-func (f *flights) join(id, key string) (fl *flight, step int, leads bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if fl, ok := f.byID[id]; ok {
-		return fl, fl.steps, false
-	}
-	fl = f.alone(id, key)
-	if f.byID == nil {
-		f.byID = make(map[string]*flight)
-	}
-	f.byID[id] = fl
-	return fl, 0, true
-}
-
 // saw notes the PTTL of the value that the flight replaces. Without a value
 // the flight is a plain miss.
 func (fl *flight) saw(pttl int64) {
@@ -100,27 +78,6 @@ func (fl *flight) saw(pttl int64) {
 	if fl.replaces != "" {
 		fl.pttl = strconv.FormatInt(pttl, 10)
 	}
-}
-
-// alone returns a flight that nobody can join.
-func (f *flights) alone(id, key string) *flight {
-	return &flight{id: id, key: key, in: f, done: make(chan struct{})}
-}
-
-// forget makes callers that come from now on start anew: the flights of ids
-// may know only what was true before a Delete or a Set.
-func (f *flights) forget(ids ...string) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	for _, id := range ids {
-		delete(f.byID, id)
-	}
-}
-
-func (f *flights) forgetAll() {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	clear(f.byID)
 }
 
 // begin tells that the flight is about to look at Redis or at the source:
@@ -145,4 +102,56 @@ func (fl *flight) land(a answer) {
 	fl.seal()
 	fl.answer = a
 	close(fl.done)
+}
+
+func (fl *flight) landed() bool {
+	select {
+	case <-fl.done:
+		return true
+	default:
+		return false
+	}
+}
+
+// flights are the flights of one cache that a caller may still join.
+type flights struct {
+	mu   sync.Mutex
+	byID map[string]*flight
+}
+
+// join returns the flight for id and the step at which the caller came on
+// board. Whoever finds none leads a new one and must see to its end.
+func (f *flights) join(id, key string) (fl *flight, step int, leads bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if fl, ok := f.byID[id]; ok {
+		return fl, fl.steps, false
+	}
+	fl = f.alone(id, key)
+	if f.byID == nil {
+		f.byID = make(map[string]*flight)
+	}
+	f.byID[id] = fl
+	return fl, 0, true
+}
+
+// alone returns a flight that nobody can join.
+func (f *flights) alone(id, key string) *flight {
+	return &flight{id: id, key: key, in: f, done: make(chan struct{})}
+}
+
+// forget makes callers that come from now on start anew: the flights of ids
+// may know only what was true before a Delete or a Set.
+func (f *flights) forget(ids ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range ids {
+		delete(f.byID, id)
+	}
+}
+
+func (f *flights) forgetAll() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	clear(f.byID)
 }

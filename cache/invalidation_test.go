@@ -102,7 +102,7 @@ func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
 		fresh := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
 		<-next.entered
 		close(open)
-		if r := <-old; r.err != broken { //nolint:errorlint // the loader's own
+		if r := <-old; r.err != broken {
 			t.Errorf("got %v", r.err)
 		}
 		if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 1 {

@@ -27,7 +27,7 @@ func (e *engine) answers(ctx context.Context, m missing, take func(id string, a 
 			if err != nil {
 				return e.fail("get or load", err)
 			}
-			if steps[i] >= a.before && !(m.down && a.blind) {
+			if inTime := steps[i] < a.before || m.down && a.blind; !inTime {
 				again = append(again, fl.id)
 				continue
 			}
@@ -64,6 +64,13 @@ func (e *engine) depart(ctx context.Context, led []*flight, m missing) {
 		return
 	}
 	started := e.spawn(ctx, func(ctx context.Context) {
+		defer func() {
+			for _, fl := range led { // unless OnError or a codec called runtime.Goexit
+				if !fl.landed() {
+					fl.land(answer{err: e.fail("load", ErrLoaderExited), before: forAll})
+				}
+			}
+		}()
 		if m.down {
 			e.load(ctx, led, m.load)
 		} else {

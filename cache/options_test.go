@@ -205,7 +205,7 @@ func TestAStaleCopyThatDoesNotDecodeCoversNothing(t *testing.T) {
 		s.Client().Set(t.Context(), keys.Sibling("stale", keyOf(s, "1")), "{corrupt", time.Minute)
 		broken := errors.New("the database is down")
 		_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", broken })
-		if err != broken { //nolint:errorlint // the loader's own
+		if err != broken {
 			t.Errorf("got %v, want the loader's error", err)
 		}
 	})

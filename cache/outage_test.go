@@ -438,3 +438,72 @@ func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 		}
 	})
 }
+
+func TestAFullServerCostsTheCacheAndNotTheAnswer(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
+	var told recorder
+	c, err := cache.New[string](server.Client(), cache.Config{Key: "full:*", TTL: time.Minute, OnError: told.onErrorFunc()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	src := newSource("v")
+	want(t, get(t, c, src, "1"), "v")
+	want(t, get(t, c, src, "1"), "v")
+	if src.count() != 2 || !told.has("OOM command not allowed when used memory > 'maxmemory'") {
+		t.Errorf("%d loads, told %v", src.count(), told.all())
+	}
+	if err := c.Set(t.Context(), "1", "v"); !redis.HasErrorPrefix(err, "OOM") {
+		t.Errorf("Set = %v, want Redis's reply", err)
+	}
+	if err := c.Delete(t.Context(), "1"); err != nil {
+		t.Errorf("Delete = %v: it needs no memory", err)
+	}
+}
+
+// A server that is slow, but not silent, is waited for by one load.
+func TestASlowServerIsAnsweredThroughOneLoad(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		c, src := newCacheOn[string](t, s, s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })), newSource("v")
+		warm(t, c)
+		proxy.Delay(30 * time.Millisecond)
+		var results []<-chan result[string]
+		for range 20 {
+			results = append(results, async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) }))
+		}
+		for _, r := range results {
+			want(t, <-r, "v")
+		}
+		if src.count() != 1 || stored(t, s, "1") != `"v"` {
+			t.Errorf("%d loads, stored %q", src.count(), stored(t, s, "1"))
+		}
+		proxy.Heal()
+	})
+}
+
+// go-redis's own defaults do not end a command with its context: the call is
+// late then, and still answered.
+func TestAClientThatIgnoresContextsDelaysCallsByItsTimeOuts(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := s.Client(func(o *redis.Options) {
+			o.Addr, o.ContextTimeoutEnabled, o.ReadTimeout = proxy.Addr(), false, 100*time.Millisecond
+		})
+		c, src := newCacheOn[string](t, s, rdb), newSource("v")
+		_, _ = c.Get(t.Context(), "1")
+		proxy.BlackHole()
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+		defer cancel()
+		began := time.Now()
+		_, err := c.GetOrLoad(ctx, "1", src.load)
+		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) < 100*time.Millisecond {
+			t.Errorf("after %v: %v; want the deadline, told after ReadTimeout", time.Since(began), err)
+		}
+		want(t, get(t, c, src, "1"), "v")
+		proxy.Heal()
+	})
+}

@@ -100,6 +100,9 @@ func cleanReply(err redis.Error) error {
 }
 
 func cleanText(text string) string {
+	if strings.HasPrefix(text, "OOM ") { // it quotes 'maxmemory', the setting's name
+		return text
+	}
 	text, _, _ = strings.Cut(text, ", with args beginning with")
 	// Redis 7.2 names the user, after NOPERM or, where a script ran, further on.
 	if before, rest, ok := strings.Cut(text, "User "); ok {
