@@ -7,6 +7,7 @@ help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## start the example service on 127.0.0.1:8080; ARGS="-addr 127.0.0.1:9000" moves it
+	@echo "building; the first time takes a minute or two"
 	@cd examples && go build -o ../bin/conversationmanager ./conversationmanager
 	@exec bin/conversationmanager $(ARGS)
 

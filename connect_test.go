@@ -11,6 +11,7 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -97,17 +98,22 @@ func TestConnectAuthenticates(t *testing.T) {
 
 func TestConnectUsesTheACLUserAndItsName(t *testing.T) {
 	t.Parallel()
-	server := redistest.Start(t)
-	admin := server.Client()
-	mustDo(t, admin, "acl", "setuser", "app", "on", ">"+canary, "~*", "&*", "+@all", "-@dangerous")
+	users := filepath.Join(t.TempDir(), "users.acl")
+	err := os.WriteFile(users, []byte("user default off\nuser admin on nopass ~* &* +@all\nuser app on >"+canary+" ~* &* +@all -@dangerous\n"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := redistest.Start(t, "--aclfile", users)
+	admin := server.Client(func(o *redis.Options) { o.Username, o.Password = "admin", "any" })
 	cfg := at(server.Addr())
 	cfg.Username, cfg.Password, cfg.Name = "app", static(canary), "conversation manager\n"
 	rdb := connect(t, cfg)
-	if who := rdb.Do(t.Context(), "acl", "whoami").Val(); who != nil && who != "app" {
-		t.Errorf("connected as %v", who)
+	if err := rdb.Get(t.Context(), "k").Err(); err != redis.Nil {
+		t.Errorf("GET: %v", err)
 	}
-	if list := admin.ClientList(t.Context()).Val(); !strings.Contains(list, "name=conversation-manager-") {
-		t.Errorf("CLIENT LIST does not show the name:\n%s", list)
+	list := admin.ClientList(t.Context()).Val()
+	if !strings.Contains(list, "name=conversation-manager-") || !strings.Contains(list, "user=app") {
+		t.Errorf("CLIENT LIST does not show the name and the user:\n%s", list)
 	}
 }
 
@@ -159,7 +165,7 @@ func TestConnectWaitsForAServerThatComesLater(t *testing.T) {
 		}
 		connected <- err
 	}()
-	redistest.Eventually(t, func() bool { return len(log.all()) >= 3 }, "three failed attempts")
+	time.Sleep(2 * time.Second) // so long the server is not there
 	server.Launch()
 	if err := <-connected; err != nil {
 		t.Fatal(err)
@@ -364,4 +370,31 @@ func listenAndNeverAnswer(t *testing.T) string {
 	proxy := redistest.StartProxy(t, redistest.Mini(t).Addr())
 	proxy.BlackHole()
 	return proxy.Addr()
+}
+
+func TestTheBackOffRisesToTwoSeconds(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log told
+		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		_, err := rediskit.Connect(ctx, rediskit.Config{
+			Addrs: []string{"redis"}, Password: secrets.None(), OnError: log.onError,
+			Tune: func(o *redis.UniversalOptions) {
+				o.Dialer = func(context.Context, string, string) (net.Conn, error) { return nil, syscall.ECONNREFUSED }
+			},
+		})
+		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("Connect = %v", err)
+		}
+		told := log.all()
+		if len(told) < 60 {
+			t.Fatalf("%d attempts in two minutes", len(told))
+		}
+		for attempt, pause := range map[int]string{1: "50ms", 2: "100ms", 39: "1.95s", 40: "2s", 41: "2s", 60: "2s"} {
+			if want := fmt.Sprintf("attempt %d failed, the next one in %s:", attempt, pause); !strings.Contains(told[attempt-1].Error(), want) {
+				t.Errorf("told %v; want %q", told[attempt-1], want)
+			}
+		}
+	})
 }

@@ -14,9 +14,9 @@
 //     fails at once, saying what to do, where waiting does not help.
 //   - A dead Redis costs each caller no more than one time-out, a silent node of a
 //     Cluster four. After five failures in a row calls are refused with
-//     [ErrUnavailable], in less than a microsecond, until one ping, 250 ms later and
-//     again 250 ms after each that failed, is answered. On a Cluster this goes by
-//     node. docs/outages.md has the figures.
+//     [ErrUnavailable], in less than a microsecond, until a ping is answered:
+//     a caller sends it, and waits for it, 250 ms after the breaker opened and after
+//     each ping that failed. On a Cluster this goes by node. docs/outages.md has the figures.
 //   - A reply, whatever it says, counts as life, except LOADING. A caller's own short
 //     deadline (less than 50 ms) or cancellation never counts against Redis, nor does
 //     any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), nor do

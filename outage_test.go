@@ -14,35 +14,38 @@ import (
 
 	"github.com/convkit/rediskit"
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/secrets"
 )
 
 // An outage is something that happens to a server, and its end.
 type outage struct {
 	name string
-	// start prepares a server and says where clients reach it.
-	start func(b testing.TB) (addr string, breakIt, mendIt func())
+	// start prepares a server and says how clients reach it.
+	start func(b testing.TB) (cfg rediskit.Config, breakIt, mendIt func())
+	// awaited outages end by themselves: mendIt returns when they have.
+	awaited bool
 }
 
 const outageLasts = 2 * time.Second
 
 var outages = []outage{
-	{"kill", func(t testing.TB) (string, func(), func()) {
+	{name: "kill", start: func(t testing.TB) (rediskit.Config, func(), func()) {
 		server := redistest.Start(t)
-		return server.Addr(), server.Kill, server.RestartNow
+		return at(server.Addr()), server.Kill, server.RestartNow
 	}},
-	{"pause", func(t testing.TB) (string, func(), func()) {
+	{name: "pause", start: func(t testing.TB) (rediskit.Config, func(), func()) {
 		server := redistest.Start(t)
-		return server.Addr(), server.Pause, server.Resume
+		return at(server.Addr()), server.Pause, server.Resume
 	}},
-	{"blackhole", func(t testing.TB) (string, func(), func()) {
+	{name: "blackhole", start: func(t testing.TB) (rediskit.Config, func(), func()) {
 		proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
-		return proxy.Addr(), proxy.BlackHole, proxy.Heal
+		return at(proxy.Addr()), proxy.BlackHole, proxy.Heal
 	}},
-	{"refused", func(t testing.TB) (string, func(), func()) {
+	{name: "refused", start: func(t testing.TB) (rediskit.Config, func(), func()) {
 		proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
-		return proxy.Addr(), proxy.Down, proxy.Up
+		return at(proxy.Addr()), proxy.Down, proxy.Up
 	}},
-	{"loading", func(t testing.TB) (string, func(), func()) {
+	{name: "loading", awaited: true, start: func(t testing.TB) (rediskit.Config, func(), func()) {
 		server := redistest.Start(t, "--save", "3600 1", "--enable-debug-command", "yes",
 			"--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024")
 		admin := server.Client()
@@ -51,7 +54,16 @@ var outages = []outage{
 		awaitLoaded := func() {
 			redistest.Eventually(t, func() bool { return admin.Ping(context.Background()).Err() == nil }, "all is loaded")
 		}
-		return server.Addr(), server.RestartNow, awaitLoaded
+		return at(server.Addr()), server.RestartNow, awaitLoaded
+	}},
+	{name: "failover", awaited: true, start: func(t testing.TB) (rediskit.Config, func(), func()) {
+		sentinel := redistest.StartSentinel(t)
+		cfg := rediskit.Config{Addrs: sentinel.Addrs(), MasterName: sentinel.MasterName(), Password: secrets.None()}
+		old := sentinel.Master()
+		awaitPromoted := func() {
+			redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "a replica is promoted")
+		}
+		return cfg, old.Kill, awaitPromoted
 	}},
 }
 
@@ -102,16 +114,16 @@ func (c *crowd) call(ctx context.Context, rdb redis.UniversalClient, me *caller)
 //
 //	go test -run '^$' -bench Outage -benchtime 1x .
 func BenchmarkOutage(b *testing.B) {
-	clients := map[string]func(addr string) redis.UniversalClient{
-		"rediskit": func(addr string) redis.UniversalClient {
-			rdb, err := rediskit.Connect(context.Background(), at(addr))
+	clients := map[string]func(cfg rediskit.Config) redis.UniversalClient{
+		"rediskit": func(cfg rediskit.Config) redis.UniversalClient {
+			rdb, err := rediskit.Connect(context.Background(), cfg)
 			if err != nil {
 				b.Fatal(err)
 			}
 			return rdb
 		},
-		"go-redis": func(addr string) redis.UniversalClient {
-			return redis.NewClient(&redis.Options{Addr: addr})
+		"go-redis": func(cfg rediskit.Config) redis.UniversalClient {
+			return redis.NewUniversalClient(&redis.UniversalOptions{Addrs: cfg.Addrs, MasterName: cfg.MasterName})
 		},
 	}
 	for _, outage := range outages {
@@ -125,9 +137,9 @@ func BenchmarkOutage(b *testing.B) {
 	}
 }
 
-func measure(b *testing.B, outage outage, client func(addr string) redis.UniversalClient) {
-	addr, breakIt, mendIt := outage.start(b)
-	rdb := client(addr)
+func measure(b *testing.B, outage outage, client func(rediskit.Config) redis.UniversalClient) {
+	cfg, breakIt, mendIt := outage.start(b)
+	rdb := client(cfg)
 	defer rdb.Close()
 	ctx, stop := context.WithCancel(b.Context())
 	c := &crowd{born: time.Now()}
@@ -138,13 +150,13 @@ func measure(b *testing.B, outage outage, client func(addr string) redis.Univers
 	time.Sleep(300 * time.Millisecond)
 	c.broken.Store(c.now())
 	breakIt()
-	time.Sleep(outageLasts)
-	if outage.name != "loading" { // its end is not ours to choose
-		c.mended.Store(c.now())
+	if outage.awaited {
 		mendIt()
+		c.mended.Store(c.now())
 	} else {
-		mendIt()
+		time.Sleep(outageLasts)
 		c.mended.Store(c.now())
+		mendIt()
 	}
 	redistest.Eventually(b, func() bool { return c.recovered.Load() != 0 }, "a call succeeds again")
 	stop()
@@ -182,8 +194,8 @@ func TestADeadServerIsRefusedAndFoundAgain(t *testing.T) {
 	for _, outage := range outages {
 		t.Run(outage.name, func(t *testing.T) {
 			t.Parallel()
-			addr, breakIt, mendIt := outage.start(t)
-			rdb := connect(t, at(addr))
+			cfg, breakIt, mendIt := outage.start(t)
+			rdb := connect(t, cfg)
 			get := func() error { return rdb.Get(t.Context(), "k").Err() }
 			breakIt()
 			var callers sync.WaitGroup

@@ -3,6 +3,7 @@ package rediskit_test
 import (
 	"context"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -62,9 +63,19 @@ func TestTheREADMEsSnippetIsTheOneThatCompiles(t *testing.T) {
 	if !found || !closed {
 		t.Fatal("README.md has no Go snippet")
 	}
+	var indented strings.Builder
 	for line := range strings.Lines(snippet) {
-		if strings.TrimSpace(line) != "" && !strings.Contains(string(source), "\t"+line) {
-			t.Errorf("readme does not have the README's line %q", line)
+		if line != "\n" {
+			indented.WriteString("\t")
+		}
+		indented.WriteString(line)
+	}
+	if !strings.Contains(string(source), indented.String()) {
+		t.Errorf("the function readme does not have the README's snippet:\n%s", snippet)
+	}
+	for _, link := range regexp.MustCompile(`\]\(([^):]+)\)`).FindAllStringSubmatch(string(page), -1) {
+		if _, err := os.Stat(link[1]); err != nil {
+			t.Errorf("a link leads nowhere: %v", err)
 		}
 	}
 	ctx, cancel := context.WithCancel(t.Context())
