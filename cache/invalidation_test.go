@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -485,47 +484,6 @@ func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.has("kept a loaded value out") {
 				t.Errorf("%s: %d refused fills, told %v", name, here.Stats().RefusedFills, told.all())
 			}
-		}
-	})
-}
-
-func TestClearRemovesItsOwnAndNothingElse(t *testing.T) {
-	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
-		foreign := []string{
-			s.Prefix() + "::list", s.Prefix() + ":1:other", "rediskit:lease:{" + s.Prefix() + ":1:other}",
-			"rediskit:lease:{0}:x}:" + s.Prefix() + ":1:list",
-		}
-		for _, key := range foreign {
-			s.Client().Set(t.Context(), key, "kept", time.Minute)
-		}
-		ids := []string{"a", "b", "{", "a}b", "*", "\x00", "new\nline"}
-		for _, id := range ids {
-			if err := c.Set(t.Context(), id, "v"); err != nil {
-				t.Fatal(err)
-			}
-		}
-		src := newSource("old")
-		slow := src.holdNext()
-		loading := async(func() (string, error) { return c.GetOrLoad(t.Context(), "loading", src.load) })
-		<-slow.entered
-
-		var told []int64
-		n, err := c.Clear(t.Context(), func(removed int64) { told = append(told, removed) })
-		if err != nil || n != int64(len(ids)) {
-			t.Errorf("Clear = %d, %v; want %d", n, err, len(ids))
-		}
-		if len(told) == 0 || told[len(told)-1] != n || !slices.IsSorted(told) {
-			t.Errorf("progress was told %v, want a rise to %d", told, n)
-		}
-		close(slow.open)
-		<-loading
-		left := s.Client().Keys(t.Context(), "*"+s.Prefix()+"*").Val()
-		slices.Sort(left)
-		slices.Sort(foreign)
-		if !slices.Equal(left, foreign) {
-			t.Errorf("left: %q\nwant: %q", left, foreign)
 		}
 	})
 }
