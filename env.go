@@ -53,16 +53,16 @@ func ConfigFromEnv(prefix string) (Config, error) {
 		e.exclude("URL", "ADDR", "ADDRS")
 	}
 	e.exclude("ADDR", "ADDRS")
-	if addr := e.get("ADDR"); addr != "" {
-		cfg.Addrs = []string{addr}
-	}
-	for addr := range strings.SplitSeq(e.get("ADDRS"), ",") {
-		if addr = strings.TrimSpace(addr); addr != "" {
-			cfg.Addrs = append(cfg.Addrs, addr)
-		}
-	}
 	cfg.Cluster = e.bool("CLUSTER")
 	cfg.MasterName = e.get("SENTINEL_MASTER")
+	if addr := e.get("ADDR"); addr != "" {
+		cfg.Addrs = []string{addr}
+		e.addresses("ADDR", cfg)
+	}
+	if addrs := e.get("ADDRS"); addrs != "" {
+		cfg.Addrs = strings.FieldsFunc(addrs, func(r rune) bool { return r == ',' || r == ' ' })
+		e.addresses("ADDRS", cfg)
+	}
 	cfg.SentinelUsername = e.get("SENTINEL_USERNAME")
 	cfg.SentinelPassword = e.password("SENTINEL_", nil)
 	for _, name := range []string{"SENTINEL_USERNAME", "SENTINEL_PASSWORD_FILE", "SENTINEL_PASSWORD"} {
@@ -114,6 +114,20 @@ func (e *environment) exclude(name string, others ...string) {
 	for _, other := range others {
 		if e.get(name) != "" && e.get(other) != "" {
 			e.wrong(other, "contradicts %s%s: set one of them", e.prefix, name)
+		}
+	}
+}
+
+// addresses reports those of cfg, which the variable named, that are none.
+func (e *environment) addresses(name string, cfg Config) {
+	if len(cfg.Addrs) == 0 {
+		e.wrong(name, "names no address: write host:port, several separated by commas")
+	}
+	for _, addr := range cfg.Addrs {
+		if strings.Contains(addr, "://") && !strings.HasPrefix(addr, "unix://") {
+			e.wrong(name, "is a URL: a URL belongs in %sURL", e.prefix)
+		} else if _, err := cfg.address(addr); err != nil {
+			e.wrong(name, "%v", err)
 		}
 	}
 }

@@ -94,7 +94,11 @@ func (e env) Read(context.Context) (Secret, error) {
 	if !ok {
 		return Secret{}, failure(name, ErrMissing, "set it")
 	}
-	return parse(name, text)
+	secret, err := parse(name, text)
+	if errors.Is(err, ErrEmpty) {
+		return secret, failure(name, ErrEmpty, "put the password in it, or unset it")
+	}
+	return secret, err
 }
 
 // FirstOf returns the secret of the first source that exists. A source that exists
