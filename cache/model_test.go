@@ -182,6 +182,7 @@ func TestNoReadIsOlderThanTheLastInvalidation(t *testing.T) {
 					m.rows[strconv.Itoa(i)].now.Store(1)
 				}
 				var copies sync.WaitGroup
+				t.Cleanup(copies.Wait) // after the caches, whose renewals may still send
 				for range 3 {
 					rdb := s.Client()
 					rdb.AddHook(late(context.Background(), &copies, s.Client()))
@@ -189,7 +190,6 @@ func TestNoReadIsOlderThanTheLastInvalidation(t *testing.T) {
 						cfg.WaitTimeout = 3 * time.Millisecond // now and then a load goes without a lease
 					}))
 				}
-				t.Cleanup(copies.Wait)
 				seed := rand.Uint64()
 				var all sync.WaitGroup
 				for worker := range uint64(workers) {
