@@ -11,10 +11,6 @@ import (
 // Reserved begins every key that the library invents for itself.
 const Reserved = "rediskit:"
 
-// ErrEmptyID is returned for an id of no bytes: it would make one key that
-// all callers with a missing id share.
-var ErrEmptyID = errors.New("the id is empty; pass the id of one object")
-
 // A Pattern is a key with one hole for the caller's id, written as one '*'.
 // The same text is what SCAN matches and what tracking subscribes to.
 type Pattern struct {
@@ -42,8 +38,9 @@ func Parse(pattern string) (Pattern, error) {
 	return Pattern{prefix, suffix}, nil
 }
 
-// Key is the pattern with id in the place of '*'. The id may hold any bytes
-// but not none: callers check for ErrEmptyID first.
+// Key is the pattern with id in the place of '*'. The id may hold any bytes,
+// but an empty one is the callers' to refuse: it would make one key that all
+// who lack an id share.
 func (p Pattern) Key(id string) string { return p.prefix + id + p.suffix }
 
 // ID is the inverse of Key: the id in a key of this pattern, or false.
