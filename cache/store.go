@@ -62,7 +62,7 @@ type entry struct {
 // trip: in that order a TTL never belongs to a newer value than the one read.
 func (s *store) read(ctx context.Context, key string) entry {
 	if s.cfg.RefreshAhead > 0 {
-		return s.readPiped(ctx, []string{key})[0]
+		return s.readPiped(ctx, []string{key}, true)[0]
 	}
 	return entryOf(s.rdb.Get(ctx, key))
 }
@@ -71,7 +71,7 @@ func (s *store) read(ctx context.Context, key string) entry {
 // a single server, else a pipeline, because MGET must not cross slots.
 func (s *store) readMany(ctx context.Context, keys []string) []entry {
 	if _, single := s.rdb.(*redis.Client); !single || s.cfg.RefreshAhead > 0 {
-		return s.readPiped(ctx, keys)
+		return s.readPiped(ctx, keys, s.cfg.RefreshAhead > 0)
 	}
 	entries := make([]entry, len(keys))
 	values, err := s.rdb.MGet(ctx, keys...).Result()
@@ -85,12 +85,12 @@ func (s *store) readMany(ctx context.Context, keys []string) []entry {
 	return entries
 }
 
-func (s *store) readPiped(ctx context.Context, keys []string) []entry {
+func (s *store) readPiped(ctx context.Context, keys []string, withTTL bool) []entry {
 	pipe := s.rdb.Pipeline()
 	gets := make([]*redis.StringCmd, len(keys))
 	ttls := make([]*redis.DurationCmd, len(keys))
 	for i, key := range keys {
-		if s.cfg.RefreshAhead > 0 {
+		if withTTL {
 			ttls[i] = pipe.PTTL(ctx, key)
 		}
 		gets[i] = pipe.Get(ctx, key)
@@ -99,7 +99,7 @@ func (s *store) readPiped(ctx context.Context, keys []string) []entry {
 	entries := make([]entry, len(keys))
 	for i := range entries {
 		entries[i] = entryOf(gets[i])
-		if ttls[i] != nil {
+		if withTTL {
 			entries[i].left = ttls[i].Val()
 		}
 	}
@@ -116,17 +116,11 @@ func entryOf(get *redis.StringCmd) entry {
 
 // stale reads the stale copies of keys.
 func (s *store) stale(ctx context.Context, keyList []string) []entry {
-	pipe := s.rdb.Pipeline()
-	gets := make([]*redis.StringCmd, len(keyList))
+	copies := make([]string, len(keyList))
 	for i, key := range keyList {
-		gets[i] = pipe.Get(ctx, keys.Sibling(kindStale, key))
+		copies[i] = keys.Sibling(kindStale, key)
 	}
-	_, _ = pipe.Exec(ctx)
-	entries := make([]entry, len(keyList))
-	for i := range entries {
-		entries[i] = entryOf(gets[i])
-	}
-	return entries
+	return s.readPiped(ctx, copies, false)
 }
 
 // delete unlinks each key with its siblings, which ends every load that
