@@ -27,9 +27,7 @@ func TestClearRemovesItsOwnAndNothingElse(t *testing.T) {
 			}
 		}
 		src := newSource("old")
-		slow := src.holdNext()
-		loading := async(func() (string, error) { return c.GetOrLoad(t.Context(), "loading", src.load) })
-		<-slow.entered
+		slow, loading := slowLoad(t, c, src, "loading")
 
 		var told []int64
 		n, err := c.Clear(t.Context(), func(removed int64) { told = append(told, removed) })

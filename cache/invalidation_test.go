@@ -20,9 +20,7 @@ func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		var told recorder
 		c, src := newCache[string](t, s, told.onError), newSource("old")
-		slow := src.holdNext()
-		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, first := slowLoad(t, c, src, "1")
 		src.set("new")
 		if err := c.Delete(t.Context(), "1"); err != nil {
 			t.Fatal(err)
@@ -52,16 +50,12 @@ func TestASecondLoadDoesNotVouchForTheFirst(t *testing.T) {
 	for _, oldFirst := range []bool{true, false} {
 		redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 			c, src := newCache[string](t, s), newSource("old")
-			slow := src.holdNext()
-			old := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-			<-slow.entered
+			slow, old := slowLoad(t, c, src, "1")
 			src.set("new")
 			if err := c.Delete(t.Context(), "1"); err != nil {
 				t.Fatal(err)
 			}
-			next := src.holdNext()
-			fresh := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-			<-next.entered
+			next, fresh := slowLoad(t, c, src, "1")
 			if oldFirst {
 				close(slow.open)
 				want(t, <-old, "old")
@@ -97,9 +91,7 @@ func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
 		if err := c.Delete(t.Context(), "1"); err != nil {
 			t.Fatal(err)
 		}
-		next := src.holdNext()
-		fresh := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-next.entered
+		next, fresh := slowLoad(t, c, src, "1")
 		close(open)
 		if r := <-old; r.err != broken {
 			t.Errorf("got %v", r.err)
@@ -138,9 +130,7 @@ func TestACallerAfterAnInvalidationInItsProcessStartsAnew(t *testing.T) {
 			t.Parallel()
 			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 				c, src := newCache[string](t, s), newSource("old")
-				slow := src.holdNext()
-				early := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-				<-slow.entered
+				slow, early := slowLoad(t, c, src, "1")
 				if err := invalidate(t.Context(), c, s); err != nil {
 					t.Fatal(err)
 				}
@@ -178,9 +168,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 				if tc.held {
 					s.Client().Set(t.Context(), leaseOf(s, "1"), "somebody", time.Minute)
 				}
-				slow := src.holdNext()
-				early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
-				<-slow.entered
+				slow, early := slowLoad(t, here, src, "1")
 				src.set("new")
 				if err := there.Delete(t.Context(), "1"); err != nil {
 					t.Fatal(err)
@@ -314,9 +302,7 @@ func TestAnAcquireThatArrivesLateDoesNotUndoADelete(t *testing.T) {
 			}
 		}))
 		c, src := newCacheOn[string](t, s, rdb, patientLease), newSource("old")
-		slow := src.holdNext()
-		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, first := slowLoad(t, c, src, "1")
 		src.set("new")
 		if err := c.Delete(t.Context(), "1"); err != nil {
 			t.Fatal(err)
@@ -397,9 +383,7 @@ func TestAForeignDeleteOfValueAndLeaseKeepsTheOldValueOut(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("old")
-		slow := src.holdNext()
-		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, first := slowLoad(t, c, src, "1")
 		lease := "rediskit:lease:{" + s.Prefix() + ":1:list}"
 		if n := s.Client().Del(t.Context(), keyOf(s, "1"), lease).Val(); n != 1 {
 			t.Fatalf("DEL removed %d keys, want the lease", n)

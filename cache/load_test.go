@@ -72,9 +72,7 @@ func TestAWaiterLeavesAtItsOwnDeadline(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("v")
-		slow := src.holdNext()
-		leader := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, leader := slowLoad(t, c, src, "1")
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 		defer cancel()
 		began := time.Now()
@@ -228,9 +226,7 @@ func TestCloseEndsLoadsAndAnswersTheirCallers(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("v")
-		slow := src.holdNext()
-		caller := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		_, caller := slowLoad(t, c, src, "1")
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}

@@ -20,9 +20,7 @@ func TestAFillWhoseReplyIsLostIsMadeGood(t *testing.T) {
 		warm(t, c)
 		fills := c.Stats().Fills
 
-		slow := src.holdNext()
-		call := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, call := slowLoad(t, c, src, "1")
 		lost := proxy.DropReply(leaseOf(s, "1"))
 		close(slow.open)
 		want(t, <-call, "v")

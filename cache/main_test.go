@@ -159,6 +159,15 @@ func get(t testing.TB, c *cache.Cache[string], src *source, id string) result[st
 	return result[string]{v, err}
 }
 
+// slowLoad begins a call whose load has read its value and now stands still.
+func slowLoad(t testing.TB, c *cache.Cache[string], src *source, id string) (*gate, <-chan result[string]) {
+	t.Helper()
+	slow := src.holdNext()
+	call := async(func() (string, error) { return c.GetOrLoad(t.Context(), id, src.load) })
+	<-slow.entered
+	return slow, call
+}
+
 // A recorder collects what OnError is told.
 type recorder struct {
 	mu   sync.Mutex

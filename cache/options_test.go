@@ -246,9 +246,7 @@ func TestADeleteDuringALoadKeepsItsStaleCopyOutToo(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute }), newSource("old")
-		slow := src.holdNext()
-		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, first := slowLoad(t, c, src, "1")
 		if err := c.Delete(t.Context(), "1"); err != nil {
 			t.Fatal(err)
 		}

@@ -190,9 +190,7 @@ func TestHealingReplacesOnlyWhatWasRead(t *testing.T) {
 		rdb := s.Client()
 		rdb.Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute)
 		c, src := newCache[string](t, s), newSource("old")
-		slow := src.holdNext()
-		first := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, first := slowLoad(t, c, src, "1")
 		rdb.SetEx(t.Context(), keyOf(s, "1"), `"new"`, time.Minute)
 		close(slow.open)
 		want(t, <-first, "old")

@@ -119,9 +119,7 @@ func TestALeaseOutlivesItsLoadByTimeForTheFill(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.LoadTimeout = time.Minute }), newSource("v")
 		want(t, get(t, c, src, "warm"), "v")
-		slow := src.holdNext()
-		call := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, call := slowLoad(t, c, src, "1")
 		if left := s.Client().PTTL(t.Context(), leaseOf(s, "1")).Val(); left <= time.Minute || left > 61*time.Second {
 			t.Errorf("the lease has %v left, want up to 61s", left)
 		}
@@ -134,9 +132,7 @@ func TestAMissWaitsNoLongerThanWaitTimeout(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		busy, src := newCache[string](t, s), newSource("busy")
-		slow := src.holdNext()
-		first := async(func() (string, error) { return busy.GetOrLoad(t.Context(), "1", src.load) })
-		<-slow.entered
+		slow, first := slowLoad(t, busy, src, "1")
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.WaitTimeout = 50 * time.Millisecond })
 		want(t, get(t, c, newSource("impatient"), "1"), "impatient")
 		if got := stored(t, s, "1"); got != "" {
