@@ -33,8 +33,8 @@ type Call struct {
 type Delivery bool
 
 const (
-	// Retried calls are sent again by go-redis as its MaxRetries says: for
-	// scripts that may run twice.
+	// Retried calls are sent again as the client is set to: for scripts that
+	// may run twice.
 	Retried Delivery = false
 	// Once calls are never sent again, and their error leaves open whether
 	// they ran.
