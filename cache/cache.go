@@ -2,11 +2,12 @@ package cache
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/report"
 )
 
 // A Cache holds values of one type, each under the id of one object. It is
@@ -26,11 +27,8 @@ type Cache[V any] struct {
 // *redis.Ring is refused: it would leave
 // the lease of a value on one server and the value on another.
 func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
-	switch rdb.(type) {
-	case nil:
-		return nil, errors.New("cache: New needs a client; pass the one that rediskit.Connect returned")
-	case *redis.Ring:
-		return nil, errors.New("cache: New does not take a *redis.Ring; use a single server, Sentinel or a Cluster")
+	if err := report.Client("cache", rdb); err != nil {
+		return nil, err
 	}
 	cfg, pattern, err := cfg.complete()
 	if err != nil {
@@ -38,10 +36,11 @@ func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 	}
 	c := &Cache[V]{}
 	c.rdb, c.cfg, c.pattern = rdb, cfg, pattern
+	c.report = report.New("cache", cfg.Name, cfg.OnError)
 	c.life, c.end = context.WithCancelCause(context.Background())
 	c.encode, c.decode = codecOf[V](&c.engine)
 	c.verify = c.check
-	c.errMiss = c.fail("get", ErrMiss)
+	c.errMiss = c.report.Fail("get", ErrMiss)
 	return c, nil
 }
 
@@ -57,7 +56,7 @@ func (c *Cache[V]) Get(ctx context.Context, id string) (V, error) {
 	e := entryOf(c.rdb.Get(ctx, c.pattern.Key(id)))
 	switch {
 	case e.err != nil:
-		return v, c.failed(ctx, "get", e.err)
+		return v, c.report.Redis(ctx, "get", e.err)
 	case e.found && c.hit(ctx, "get", e.data, &v):
 		return v, nil
 	}
@@ -144,13 +143,13 @@ func (c *Cache[V]) Delete(ctx context.Context, ids ...string) error {
 	c.misses.forget(ids...)
 	c.stats.deletes.Add(uint64(len(ids)))
 	if err != nil {
-		return c.failed(context.WithoutCancel(ctx), "delete", err) // the caller's end is not why
+		return c.report.Redis(context.WithoutCancel(ctx), "delete", err) // the caller's end is not why
 	}
 	return nil
 }
 
 // Stats returns what the cache has counted so far.
-func (c *Cache[V]) Stats() Stats { return c.stats.snapshot() }
+func (c *Cache[V]) Stats() Stats { return c.stats.snapshot(c.report.RedisErrors()) }
 
 // Name is Config.Name.
 func (c *Cache[V]) Name() string { return c.cfg.Name }
@@ -183,11 +182,11 @@ func (c *Cache[V]) Close() error {
 // ready says whether a call may go ahead.
 func (c *Cache[V]) ready(op string, ids ...string) error {
 	if c.life.Err() != nil {
-		return c.fail(op, ErrClosed)
+		return c.report.Fail(op, ErrClosed)
 	}
 	for _, id := range ids {
 		if id == "" {
-			return c.fail(op, ErrEmptyID)
+			return c.report.Fail(op, ErrEmptyID)
 		}
 	}
 	return nil
@@ -208,7 +207,7 @@ func (c *Cache[V]) hit(ctx context.Context, op, data string, v *V) bool {
 func (c *Cache[V]) open(data []byte, v *V) error {
 	if err := c.decode(data, v); err != nil {
 		*v = *new(V)
-		return c.fail("decode", kindOf(err))
+		return c.report.Fail("decode", kindOf(err))
 	}
 	return nil
 }

@@ -34,12 +34,12 @@ func (c *Cache[V]) Clear(ctx context.Context, progress func(removed int64)) (int
 			return ok && c.owns(key)
 		}, nil)
 		if err != nil {
-			return 0, c.failed(ctx, "clear", err)
+			return 0, c.report.Redis(ctx, "clear", err)
 		}
 	}
 	removed, err := c.sweep(ctx, c.pattern.Glob(), c.owns, progress)
 	if err != nil {
-		return removed, c.failed(ctx, "clear", err)
+		return removed, c.report.Redis(ctx, "clear", err)
 	}
 	return removed, nil
 }

@@ -35,7 +35,7 @@ func codecOf[V any](e *engine) (func(V) ([]byte, error), func([]byte, *V) error)
 	encode := func(v V) (data []byte, err error) {
 		defer func() {
 			if err != nil {
-				err = e.fail("encode", kindOf(err))
+				err = e.report.Fail("encode", kindOf(err))
 			}
 		}()
 		defer recovered(&err)

@@ -34,7 +34,7 @@ func TestACodecOfTheCallersOwn(t *testing.T) {
 		}
 		broken := newCache[string](t, s, func(cfg *cache.Config) { cfg.Codec = upper{errors.New("CANARY")} })
 		for name, err := range map[string]error{
-			"GetOrLoad": get(t, broken, newSource("v"), "2").err,
+			"GetOrLoad": get(t, broken, newSource("v"), "2").Err,
 			"Set":       broken.Set(t.Context(), "2", "v"),
 		} {
 			if !errors.Is(err, cache.ErrCodec) || strings.Contains(err.Error(), "CANARY") {
@@ -83,21 +83,21 @@ func (f *fragile) UnmarshalJSON(data []byte) error {
 func TestAValueWhoseDecoderPanicsIsAMissThatHeals(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		var told recorder
-		c := newCache[fragile](t, s, told.onError)
+		var told redistest.Recorder
+		c := newCache[fragile](t, s, onError(&told))
 		s.Client().Set(t.Context(), keyOf(s, "1"), `"unreadable"`, time.Minute)
 		if _, err := c.Get(t.Context(), "1"); !errors.Is(err, cache.ErrMiss) {
 			t.Errorf("Get = %v, want a miss", err)
 		}
 		for range 2 {
 			v, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (fragile, error) { return fragile{"v"}, nil })
-			want(t, result[string]{v.Text, err}, "v")
+			want(t, redistest.Result[string]{Value: v.Text, Err: err}, "v")
 		}
 		var panicked *cache.PanicError
-		if got := c.Stats(); got.Undecodable != 2 || len(told.all()) != 2 || !errors.As(told.all()[0], &panicked) {
-			t.Errorf("stats = %+v, told %v; want the panic twice", got, told.all())
-		} else if !strings.Contains(string(panicked.Stack), "codec_test.go") || told.has("CANARY") {
-			t.Errorf("told %v with the stack %s", told.all(), panicked.Stack)
+		if got := c.Stats(); got.Undecodable != 2 || len(told.All()) != 2 || !errors.As(told.All()[0], &panicked) {
+			t.Errorf("stats = %+v, told %v; want the panic twice", got, told.All())
+		} else if !strings.Contains(string(panicked.Stack), "codec_test.go") || told.Has("CANARY") {
+			t.Errorf("told %v with the stack %s", told.All(), panicked.Stack)
 		}
 	})
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/script"
 )
 
@@ -16,6 +17,7 @@ import (
 // and one per fleet, by the leases in Redis. It knows values only as bytes.
 type engine struct {
 	store
+	report   *report.Reporter
 	pattern  keys.Pattern
 	stats    counters
 	verify   func(data string) error // nil if data is a value
@@ -115,7 +117,7 @@ func (e *engine) acquire(ctx context.Context, fls []*flight) (ready, held []*fli
 			}
 		case "absent":
 			e.stats.negativeHits.Add(1)
-			fl.land(answer{err: e.fail("load", ErrNotFound), absent: true, before: fl.steps})
+			fl.land(answer{err: e.report.Fail("load", ErrNotFound), absent: true, before: fl.steps})
 		case "held":
 			fl.lease = leaseHeld
 			held = append(held, fl)
@@ -189,7 +191,7 @@ func (e *engine) answerOf(fl *flight, values map[string]loaded, err error) answe
 	case err != nil:
 		a.err = err
 	default:
-		a.err, a.absent = e.fail("load", ErrNotFound), true
+		a.err, a.absent = e.report.Fail("load", ErrNotFound), true
 	}
 	return a
 }
@@ -211,7 +213,7 @@ func (e *engine) settle(ctx context.Context, fls []*flight, answers []answer) {
 			calls = append(calls, e.releaseCall(fl))
 		case e.tooLarge(a.data):
 			e.stats.tooLarge.Add(1)
-			e.told(ctx, e.fail("fill", ErrTooLarge))
+			e.report.Tell(ctx, e.report.Fail("fill", ErrTooLarge))
 			calls = append(calls, e.releaseCall(fl))
 		default:
 			calls = append(calls, e.fillCall(fl, a.data))
@@ -229,7 +231,7 @@ func (e *engine) settle(ctx context.Context, fls []*flight, answers []answer) {
 			answers[i].before = fls[i].steps
 			if calls[n].Script != releaseScript {
 				e.stats.refusedFills.Add(1)
-				e.told(ctx, e.fail("fill", ErrRefused))
+				e.report.Tell(ctx, e.report.Fail("fill", ErrRefused))
 			}
 		case calls[n].Script == fillScript:
 			e.stats.fills.Add(1)
@@ -251,7 +253,7 @@ func (e *engine) coverWithStale(ctx context.Context, fls []*flight, answers []an
 	for n, copied := range e.stale(ctx, keyList) {
 		if i := failed[n]; copied.found && e.verify(copied.data) == nil {
 			e.stats.staleHits.Add(1)
-			e.told(ctx, answers[i].err)
+			e.report.Tell(ctx, answers[i].err)
 			answers[i] = answer{data: bytesOf(copied.data), before: answers[i].before}
 		}
 	}
@@ -282,4 +284,15 @@ func sleep(ctx context.Context, d time.Duration) bool {
 // fleet do not ask in step.
 func jitter(d time.Duration) time.Duration {
 	return d*3/4 + mathrand.N(d/2)
+}
+
+// redisFailed notes a failure that the loader makes good.
+func (e *engine) redisFailed(ctx context.Context, op string, err error) {
+	e.report.Tell(ctx, e.report.Redis(ctx, op, err))
+}
+
+// undecodable notes a value in Redis that is none, and will be loaded anew.
+func (e *engine) undecodable(ctx context.Context, op string, err error) {
+	e.stats.undecodable.Add(1)
+	e.report.Tell(ctx, e.report.Fail(op, kindOf(err)))
 }

@@ -53,7 +53,7 @@ func TestHostileIDsKeepToTheirOwnKeys(t *testing.T) {
 func TestAnEmptyIDIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		c := newCacheOn[string](t, s, hooked(s, func(func() error, ...string) error {
+		c := newCacheOn[string](t, s, s.Hooked(func(func() error, ...string) error {
 			t.Error("a command was sent")
 			return redis.ErrClosed
 		}))

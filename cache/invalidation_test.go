@@ -18,8 +18,8 @@ import (
 func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		var told recorder
-		c, src := newCache[string](t, s, told.onError), newSource("old")
+		var told redistest.Recorder
+		c, src := newCache[string](t, s, onError(&told)), newSource("old")
 		slow, first := slowLoad(t, c, src, "1")
 		src.set("new")
 		if err := c.Delete(t.Context(), "1"); err != nil {
@@ -27,7 +27,7 @@ func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 		}
 		close(slow.open)
 		want(t, <-first, "old") // it began before the Delete
-		if got := told.all(); len(got) != 1 || !errors.Is(got[0], cache.ErrRefused) {
+		if got := told.All(); len(got) != 1 || !errors.Is(got[0], cache.ErrRefused) {
 			t.Errorf("OnError was told %v, want ErrRefused", got)
 		}
 		if got := stored(t, s, "1"); got != "" {
@@ -80,7 +80,7 @@ func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
 		c, src := newCache[string](t, s), newSource("new")
 		entered, open := make(chan struct{}), make(chan struct{})
 		broken := errors.New("the database is down")
-		old := async(func() (string, error) {
+		old := redistest.Async(func() (string, error) {
 			return c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) {
 				close(entered)
 				<-open
@@ -93,13 +93,13 @@ func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
 		}
 		next, fresh := slowLoad(t, c, src, "1")
 		close(open)
-		if r := <-old; r.err != broken {
-			t.Errorf("got %v", r.err)
+		if r := <-old; r.Err != broken {
+			t.Errorf("got %v", r.Err)
 		}
 		if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 1 {
 			t.Error("the second load lost its lease")
 		}
-		third := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		third := redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
 		redistest.Eventually(t, func() bool { return c.Stats().Shared == 1 }, "a third caller joins the second")
 		close(next.open)
 		want(t, <-fresh, "new")
@@ -159,7 +159,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 				there, src := newCache[string](t, s), newSource("old")
 				warm(t, there)
 				var scripts atomic.Int32
-				here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+				here := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 					if names[0] == "evalsha" && int(scripts.Add(1)) == tc.fails {
 						return redis.ErrPoolTimeout
 					}
@@ -173,7 +173,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 				if err := there.Delete(t.Context(), "1"); err != nil {
 					t.Fatal(err)
 				}
-				late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+				late := redistest.Async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
 				redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
 				close(slow.open)
 				want(t, <-early, "old")
@@ -192,7 +192,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderFill(t *testing.T) {
 		warm(t, there)
 		var scripts atomic.Int32
 		filled, goOn := make(chan struct{}), make(chan struct{})
-		here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+		here := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 			err := next()
 			if names[0] == "evalsha" && scripts.Add(1) == 2 {
 				close(filled)
@@ -200,7 +200,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderFill(t *testing.T) {
 			}
 			return err
 		}))
-		early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+		early := redistest.Async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
 		<-filled
 		src.set("new")
 		if err := there.Delete(t.Context(), "1"); err != nil {
@@ -209,7 +209,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderFill(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
 		v, err := here.GetOrLoad(ctx, "1", src.load) // does not wait for the reply
-		want(t, result[string]{v, err}, "new")
+		want(t, redistest.Result[string]{Value: v, Err: err}, "new")
 		close(goOn)
 		want(t, <-early, "old")
 	})
@@ -221,18 +221,18 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		store func(context.Context, *cache.Cache[string]) error
-		early result[string]
+		early redistest.Result[string]
 	}{
 		"value": {func(ctx context.Context, c *cache.Cache[string]) error {
 			return c.Set(ctx, "1", "old")
-		}, result[string]{"old", nil}},
+		}, redistest.Result[string]{Value: "old", Err: nil}},
 		"absence": {func(ctx context.Context, c *cache.Cache[string]) error {
 			_, err := c.GetOrLoad(ctx, "1", func(context.Context, string) (string, error) { return "", cache.ErrNotFound })
 			if errors.Is(err, cache.ErrNotFound) {
 				return nil
 			}
 			return err
-		}, result[string]{"", cache.ErrNotFound}},
+		}, redistest.Result[string]{Value: "", Err: cache.ErrNotFound}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -242,7 +242,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 				var acquires atomic.Int32
 				asks, answered := make(chan struct{}), make(chan struct{})
 				ask, answer := make(chan struct{}), make(chan struct{})
-				here := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+				here := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 					if names[0] != "evalsha" && names[0] != "eval" || acquires.Add(1) > 1 {
 						return next()
 					}
@@ -255,7 +255,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 				}), remember)
 				warm(t, there) // so that the script is known and its first run answers
 
-				early := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+				early := redistest.Async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
 				<-asks // the read has missed
 				if err := tc.store(t.Context(), there); err != nil {
 					t.Fatal(err)
@@ -265,11 +265,11 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 				if err := there.Delete(t.Context(), "1"); err != nil {
 					t.Fatal(err)
 				}
-				late := async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
+				late := redistest.Async(func() (string, error) { return here.GetOrLoad(t.Context(), "1", src.load) })
 				redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
 				close(answer)
-				if r := <-early; r.value != tc.early.value || !errors.Is(r.err, tc.early.err) {
-					t.Errorf("the early caller got %q, %v", r.value, r.err)
+				if r := <-early; r.Value != tc.early.Value || !errors.Is(r.Err, tc.early.Err) {
+					t.Errorf("the early caller got %q, %v", r.Value, r.Err)
 				}
 				want(t, <-late, "new")
 			})
@@ -296,7 +296,7 @@ func TestAnAcquireThatArrivesLateDoesNotUndoADelete(t *testing.T) {
 		})
 		_ = rdb.Ping(t.Context()).Err() // by the connection that will be stuck
 		var stuck sync.Once
-		rdb.AddHook(spy(func(cmd redis.Cmder) {
+		rdb.AddHook(redistest.Spy(func(cmd redis.Cmder) {
 			if cmd.Name() == "evalsha" {
 				stuck.Do(proxy.BlackHole)
 			}
@@ -352,7 +352,7 @@ func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
 				redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 					c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute }), newSource("old")
 					slow := src.holdNext()
-					first := async(func() (string, error) {
+					first := redistest.Async(func() (string, error) {
 						return c.GetOrLoad(t.Context(), "1", func(ctx context.Context, id string) (string, error) {
 							v, err := src.load(ctx, id)
 							return v, errors.Join(err, answer)
@@ -363,8 +363,8 @@ func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
 						t.Fatal(err)
 					}
 					close(slow.open)
-					if r := <-first; !errors.Is(r.err, answer) {
-						t.Errorf("the load's own caller got %q, %v", r.value, r.err)
+					if r := <-first; !errors.Is(r.Err, answer) {
+						t.Errorf("the load's own caller got %q, %v", r.Value, r.Err)
 					}
 					if got := stored(t, s, "1"); got != `"new"` {
 						t.Errorf("Redis holds %s, want the newer value", got)
@@ -419,7 +419,7 @@ func TestDeleteOutlivesItsCaller(t *testing.T) {
 func TestADeleteThatFailsIsNotBlamedOnItsCaller(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		c := newCacheOn[string](t, s, hooked(s, func(func() error, ...string) error { return redis.ErrPoolTimeout }))
+		c := newCacheOn[string](t, s, s.Hooked(func(func() error, ...string) error { return redis.ErrPoolTimeout }))
 		hungUp, cancel := context.WithCancel(t.Context())
 		cancel()
 		err := c.Delete(hungUp, "1")
@@ -438,8 +438,8 @@ func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		for name, fails := range map[string]error{"error": errors.New("the row is locked"), "absence": cache.ErrNotFound} {
-			var told recorder
-			here := newCache[string](t, s, told.onError, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
+			var told redistest.Recorder
+			here := newCache[string](t, s, onError(&told), func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
 			there, src := newCache[string](t, s), newSource("old")
 			slow := src.holdNext()
 			load := func(ctx context.Context, id string) (string, error) {
@@ -449,24 +449,24 @@ func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 				}
 				return v, nil
 			}
-			early := async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
+			early := redistest.Async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
 			<-slow.entered
 			src.set("new")
 			if err := there.Delete(t.Context(), name); err != nil {
 				t.Fatal(err)
 			}
-			late := async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
+			late := redistest.Async(func() (string, error) { return here.GetOrLoad(t.Context(), name, load) })
 			redistest.Eventually(t, func() bool { return here.Stats().Shared == 1 }, "the late caller joins")
 			close(slow.open)
-			if r := <-early; r.err != fails {
-				t.Errorf("%s: the early caller got %v", name, r.err)
+			if r := <-early; r.Err != fails {
+				t.Errorf("%s: the early caller got %v", name, r.Err)
 			}
 			want(t, <-late, "new")
 			if stored(t, s, name) != `"new"` {
 				t.Errorf("%s: Redis holds %s, want the new value", name, stored(t, s, name))
 			}
-			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.has("kept a loaded value out") {
-				t.Errorf("%s: %d refused fills, told %v", name, here.Stats().RefusedFills, told.all())
+			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.Has("kept a loaded value out") {
+				t.Errorf("%s: %d refused fills, told %v", name, here.Stats().RefusedFills, told.All())
 			}
 		}
 	})

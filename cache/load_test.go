@@ -22,9 +22,9 @@ func TestConcurrentMissesLoadOnce(t *testing.T) {
 		caches := []*cache.Cache[string]{newCache[string](t, s), newCache[string](t, s), newCache[string](t, s)}
 		src := newSource("v")
 		slow := src.holdNext()
-		var results []<-chan result[string]
+		var results []<-chan redistest.Result[string]
 		for i := range 60 {
-			results = append(results, async(func() (string, error) {
+			results = append(results, redistest.Async(func() (string, error) {
 				return caches[i%3].GetOrLoad(t.Context(), "1", src.load)
 			}))
 		}
@@ -52,13 +52,13 @@ func TestALoadOutlivesTheCallerThatBeganIt(t *testing.T) {
 		c, src := newCache[string](t, s), newSource("v")
 		slow := src.holdNext()
 		ctx, cancel := context.WithCancel(t.Context())
-		leader := async(func() (string, error) { return c.GetOrLoad(ctx, "1", src.load) })
+		leader := redistest.Async(func() (string, error) { return c.GetOrLoad(ctx, "1", src.load) })
 		<-slow.entered
-		waiter := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
+		waiter := redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) })
 		redistest.Eventually(t, func() bool { return c.Stats().Shared == 1 }, "the waiter joins")
 		cancel()
-		if r := <-leader; !errors.Is(r.err, context.Canceled) {
-			t.Errorf("the cancelled leader got %v", r.err)
+		if r := <-leader; !errors.Is(r.Err, context.Canceled) {
+			t.Errorf("the cancelled leader got %v", r.Err)
 		}
 		close(slow.open)
 		want(t, <-waiter, "v")
@@ -95,7 +95,7 @@ func TestTheLoadKeepsTheValuesOfItsCallersContext(t *testing.T) {
 			trace, _ := ctx.Value(traceKey{}).(string)
 			return id + trace, nil
 		})
-		want(t, result[string]{got, err}, "1trace")
+		want(t, redistest.Result[string]{Value: got, Err: err}, "1trace")
 	})
 }
 
@@ -150,15 +150,15 @@ func TestAFailedLoadReachesEveryWaiterAndTheNextCallLoadsAtOnce(t *testing.T) {
 					}
 					return "", broken
 				}
-				results := []<-chan result[string]{async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", load) })}
+				results := []<-chan redistest.Result[string]{redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", load) })}
 				<-slow.entered
 				for range 5 {
-					results = append(results, async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", load) }))
+					results = append(results, redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", load) }))
 				}
 				redistest.Eventually(t, func() bool { return c.Stats().Shared == 5 }, "all have joined")
 				close(slow.open)
 				for _, r := range results {
-					if err := tc.check((<-r).err); err != nil {
+					if err := tc.check((<-r).Err); err != nil {
 						t.Error(err)
 					}
 				}
@@ -230,8 +230,8 @@ func TestCloseEndsLoadsAndAnswersTheirCallers(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if r := <-caller; !errors.Is(r.err, cache.ErrClosed) {
-			t.Errorf("the caller got %v, want ErrClosed", r.err)
+		if r := <-caller; !errors.Is(r.Err, cache.ErrClosed) {
+			t.Errorf("the caller got %v, want ErrClosed", r.Err)
 		}
 		if n := s.Client().Exists(t.Context(), leaseOf(s, "1")).Val(); n != 0 {
 			t.Error("Close left a lease behind, which others would wait for")
@@ -260,7 +260,7 @@ func TestCloseWaitsForASlowFill(t *testing.T) {
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		filling := make(chan struct{})
 		var scripts atomic.Int32
-		rdb := hooked(s, func(next func() error, names ...string) error {
+		rdb := s.Hooked(func(next func() error, names ...string) error {
 			if names[0] == "evalsha" && scripts.Add(1) == 2 {
 				close(filling)
 				time.Sleep(time.Second)
@@ -269,7 +269,7 @@ func TestCloseWaitsForASlowFill(t *testing.T) {
 		})
 		c := newCacheOn[string](t, s, rdb, func(cfg *cache.Config) { cfg.LoadTimeout = 10 * time.Millisecond })
 		warm(t, newCache[string](t, s))
-		caller := async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", newSource("v").load) })
+		caller := redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", newSource("v").load) })
 		<-filling
 		if err := c.Close(); err != nil {
 			t.Errorf("Close = %v, want it to wait", err)
@@ -289,7 +289,7 @@ func TestCloseSaysThatALoaderIgnoresItsContext(t *testing.T) {
 			t.Fatal(err)
 		}
 		entered, woken := make(chan struct{}), make(chan struct{})
-		caller := async(func() (string, error) {
+		caller := redistest.Async(func() (string, error) {
 			return c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) {
 				close(entered)
 				<-woken
@@ -300,8 +300,8 @@ func TestCloseSaysThatALoaderIgnoresItsContext(t *testing.T) {
 		if err := c.Close(); err == nil || !strings.Contains(err.Error(), "a loader still runs") {
 			t.Errorf("Close = %v", err)
 		}
-		if r := <-caller; !errors.Is(r.err, cache.ErrClosed) {
-			t.Errorf("the caller got %v", r.err)
+		if r := <-caller; !errors.Is(r.Err, cache.ErrClosed) {
+			t.Errorf("the caller got %v", r.Err)
 		}
 		close(woken)
 		if err := c.Close(); err != nil {

@@ -22,7 +22,7 @@ type loaded struct {
 // nobody else could recover them.
 func (e *engine) call(ctx context.Context, load loader, ids []string) (map[string]loaded, error) {
 	if ctx.Err() != nil {
-		return nil, e.fail("load", context.Cause(ctx))
+		return nil, e.report.Fail("load", context.Cause(ctx))
 	}
 	type outcome struct {
 		values map[string]loaded
@@ -30,10 +30,10 @@ func (e *engine) call(ctx context.Context, load loader, ids []string) (map[strin
 	}
 	done := make(chan outcome, 1)
 	e.running.Go(func() {
-		out := outcome{err: e.fail("load", ErrLoaderExited)}
+		out := outcome{err: e.report.Fail("load", ErrLoaderExited)}
 		defer func() {
 			if value := recover(); value != nil {
-				out = outcome{err: e.fail("load", &PanicError{value, debug.Stack()})}
+				out = outcome{err: e.report.Fail("load", &PanicError{value, debug.Stack()})}
 			}
 			done <- out
 		}()
@@ -43,11 +43,11 @@ func (e *engine) call(ctx context.Context, load loader, ids []string) (map[strin
 	case out := <-done:
 		if out.err != nil && errors.Is(out.err, ctx.Err()) && !errors.Is(out.err, context.Cause(ctx)) {
 			// The loader gave up because we told it to: say why we did.
-			out.err = e.fail("load", fmt.Errorf("%w: %w", context.Cause(ctx), out.err))
+			out.err = e.report.Fail("load", fmt.Errorf("%w: %w", context.Cause(ctx), out.err))
 		}
 		return out.values, out.err
 	case <-ctx.Done():
-		return nil, e.fail("load", context.Cause(ctx))
+		return nil, e.report.Fail("load", context.Cause(ctx))
 	}
 }
 

@@ -2,8 +2,6 @@ package cache_test
 
 import (
 	"context"
-	"slices"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,25 +37,9 @@ func newCacheOn[V any](t testing.TB, s *redistest.Server, rdb redis.UniversalCli
 		if err := c.Close(); err != nil {
 			t.Errorf("Close: %v", err)
 		}
-		noImmortals(t, s)
+		s.NoImmortals(t)
 	})
 	return c
-}
-
-// noImmortals fails the test if any key of its own has no TTL.
-func noImmortals(t testing.TB, s *redistest.Server) {
-	t.Helper()
-	ctx, rdb := context.Background(), s.Client()
-	defer rdb.Close()
-	all, err := rdb.Keys(ctx, "*"+s.Prefix()+"*").Result()
-	if err != nil {
-		return // the test took its server away
-	}
-	for _, key := range all {
-		if ttl := rdb.PTTL(ctx, key).Val(); ttl == -1 {
-			t.Errorf("key %.80q has no TTL", key)
-		}
-	}
 }
 
 func keyOf(s *redistest.Server, id string) string { return s.Prefix() + ":" + id + ":list" }
@@ -130,127 +112,29 @@ func (s *source) load(ctx context.Context, _ string) (string, error) {
 	}
 }
 
-// async runs f and returns where its result will be.
-func async[T any](f func() (T, error)) <-chan result[T] {
-	out := make(chan result[T], 1)
-	go func() {
-		v, err := f()
-		out <- result[T]{v, err}
-	}()
-	return out
-}
-
-type result[T any] struct {
-	value T
-	err   error
-}
-
 // want fails the test unless v is what a call brought, without an error.
-func want(t testing.TB, r result[string], v string) {
+func want(t testing.TB, r redistest.Result[string], v string) {
 	t.Helper()
-	if r.err != nil || r.value != v {
-		t.Errorf("got %q, %v; want %q", r.value, r.err, v)
+	if r.Err != nil || r.Value != v {
+		t.Errorf("got %q, %v; want %q", r.Value, r.Err, v)
 	}
 }
 
-func get(t testing.TB, c *cache.Cache[string], src *source, id string) result[string] {
+func get(t testing.TB, c *cache.Cache[string], src *source, id string) redistest.Result[string] {
 	t.Helper()
 	v, err := c.GetOrLoad(t.Context(), id, src.load)
-	return result[string]{v, err}
+	return redistest.Result[string]{Value: v, Err: err}
 }
 
 // slowLoad begins a call whose load has read its value and now stands still.
-func slowLoad(t testing.TB, c *cache.Cache[string], src *source, id string) (*gate, <-chan result[string]) {
+func slowLoad(t testing.TB, c *cache.Cache[string], src *source, id string) (*gate, <-chan redistest.Result[string]) {
 	t.Helper()
 	slow := src.holdNext()
-	call := async(func() (string, error) { return c.GetOrLoad(t.Context(), id, src.load) })
+	call := redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), id, src.load) })
 	<-slow.entered
 	return slow, call
 }
 
-// A recorder collects what OnError is told.
-type recorder struct {
-	mu   sync.Mutex
-	errs []error
-}
-
-func (r *recorder) onError(c *cache.Config) { c.OnError = r.onErrorFunc() }
-
-func (r *recorder) onErrorFunc() func(context.Context, error) {
-	return func(_ context.Context, err error) {
-		r.mu.Lock()
-		defer r.mu.Unlock()
-		r.errs = append(r.errs, err)
-	}
-}
-
-func (r *recorder) all() []error {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return slices.Clone(r.errs)
-}
-
-func (r *recorder) has(text string) bool {
-	return slices.ContainsFunc(r.all(), func(err error) bool { return strings.Contains(err.Error(), text) })
-}
-
-// commands is a hook that a test uses to look at, hold or fail commands.
-type commands func(next func() error, names ...string) error
-
-func (h commands) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h commands) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := h(func() error { return next(ctx, cmd) }, cmd.Name())
-		if err != nil && cmd.Err() == nil {
-			cmd.SetErr(err)
-		}
-		return err
-	}
-}
-
-func (h commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		names := make([]string, len(cmds))
-		for i, cmd := range cmds {
-			names[i] = cmd.Name()
-		}
-		err := h(func() error { return next(ctx, cmds) }, names...)
-		for _, cmd := range cmds {
-			if err != nil && cmd.Err() == nil {
-				cmd.SetErr(err)
-			}
-		}
-		return err
-	}
-}
-
-// hooked is a client whose commands, but for those of its handshake, go
-// through h.
-func hooked(s *redistest.Server, h commands) *redis.Client {
-	rdb := s.Client()
-	_ = rdb.Ping(context.Background()).Err()
-	rdb.AddHook(h)
-	return rdb
-}
-
-// spy is a hook that sees each command before it is sent.
-type spy func(redis.Cmder)
-
-func (h spy) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (h spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		h(cmd)
-		return next(ctx, cmd)
-	}
-}
-
-func (h spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			h(cmd)
-		}
-		return next(ctx, cmds)
-	}
+func onError(told *redistest.Recorder) func(*cache.Config) {
+	return func(c *cache.Config) { c.OnError = told.OnError }
 }

@@ -19,7 +19,7 @@ func (c *Cache[V]) GetMany(ctx context.Context, ids []string) (map[string]V, err
 	b := c.readAll(ctx, "get many", ids)
 	c.stats.misses.Add(uint64(len(b.missed)))
 	if b.err != nil {
-		return b.found, c.failed(ctx, "get many", b.err)
+		return b.found, c.report.Redis(ctx, "get many", b.err)
 	}
 	return b.found, nil
 }
@@ -86,7 +86,7 @@ func (c *Cache[V]) SetMany(ctx context.Context, values map[string]V) error {
 		}
 		if c.tooLarge(data) {
 			c.stats.tooLarge.Add(1)
-			return c.fail("set", ErrTooLarge)
+			return c.report.Fail("set", ErrTooLarge)
 		}
 		calls = append(calls, c.setCall(c.pattern.Key(id), data))
 	}
@@ -96,7 +96,7 @@ func (c *Cache[V]) SetMany(ctx context.Context, values map[string]V) error {
 		case err == nil:
 			c.stats.sets.Add(1)
 		case first == nil:
-			first = c.failed(ctx, "set", err)
+			first = c.report.Redis(ctx, "set", err)
 		}
 	}
 	c.misses.forget(ids...)

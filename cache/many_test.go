@@ -101,8 +101,8 @@ func TestIDsThatALoaderLeavesOutDoNotExist(t *testing.T) {
 		if calls != 1 {
 			t.Errorf("%d loads: the absence was not remembered", calls)
 		}
-		if r := get(t, c, newSource("x"), "none"); !errors.Is(r.err, cache.ErrNotFound) {
-			t.Errorf("GetOrLoad = %v, want the remembered ErrNotFound", r.err)
+		if r := get(t, c, newSource("x"), "none"); !errors.Is(r.Err, cache.ErrNotFound) {
+			t.Errorf("GetOrLoad = %v, want the remembered ErrNotFound", r.Err)
 		}
 	})
 }
@@ -139,7 +139,7 @@ func TestBatchesThatOverlapShareTheirLoads(t *testing.T) {
 			<-gate
 			return l.load(ctx, ids)
 		}
-		var results []<-chan result[map[string]string]
+		var results []<-chan redistest.Result[map[string]string]
 		for _, call := range []struct {
 			c   *cache.Cache[string]
 			ids []string
@@ -150,16 +150,16 @@ func TestBatchesThatOverlapShareTheirLoads(t *testing.T) {
 			{there, []string{"1", "2", "3"}},
 		} {
 			misses := call.c.Stats().Misses
-			results = append(results, async(func() (map[string]string, error) { return call.c.GetOrLoadMany(t.Context(), call.ids, slow) }))
+			results = append(results, redistest.Async(func() (map[string]string, error) { return call.c.GetOrLoadMany(t.Context(), call.ids, slow) }))
 			redistest.Eventually(t, func() bool { return call.c.Stats().Misses == misses+uint64(len(call.ids)) }, "the call has missed")
 		}
 		close(gate)
 		for _, r := range results {
 			got := <-r
-			if got.err != nil || len(got.value) < 2 {
-				t.Errorf("got %v, %v", got.value, got.err)
+			if got.Err != nil || len(got.Value) < 2 {
+				t.Errorf("got %v, %v", got.Value, got.Err)
 			}
-			for id, v := range got.value {
+			for id, v := range got.Value {
 				if v != "of "+id {
 					t.Errorf("%s holds %q", id, v)
 				}
@@ -185,7 +185,7 @@ func TestWhatAnotherProcessLoadsDoesNotWaitForTheRestOfItsBatch(t *testing.T) {
 		c, rdb := newCache[string](t, s), s.Client()
 		rdb.Set(t.Context(), leaseOf(s, "held"), "somebody", time.Minute)
 		entered, open := make(chan struct{}), make(chan struct{})
-		batch := async(func() (map[string]string, error) {
+		batch := redistest.Async(func() (map[string]string, error) {
 			return c.GetOrLoadMany(t.Context(), []string{"held", "slow"}, func(_ context.Context, ids []string) (map[string]string, error) {
 				if ids[0] == "slow" {
 					close(entered)
@@ -198,8 +198,8 @@ func TestWhatAnotherProcessLoadsDoesNotWaitForTheRestOfItsBatch(t *testing.T) {
 		rdb.Del(t.Context(), leaseOf(s, "held"))
 		redistest.Eventually(t, func() bool { return stored(t, s, "held") == `"v"` }, "it is loaded")
 		close(open)
-		if r := <-batch; r.err != nil || len(r.value) != 2 {
-			t.Errorf("got %v, %v", r.value, r.err)
+		if r := <-batch; r.Err != nil || len(r.Value) != 2 {
+			t.Errorf("got %v, %v", r.Value, r.Err)
 		}
 	})
 }
@@ -207,7 +207,7 @@ func TestWhatAnotherProcessLoadsDoesNotWaitForTheRestOfItsBatch(t *testing.T) {
 func TestAPartOfABatchThatRedisRefusesIsLoaded(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+		c := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 			if names[0] == "mget" {
 				return redis.ErrPoolTimeout
 			}

@@ -1,6 +1,10 @@
 package cache
 
-import "context"
+import (
+	"context"
+
+	"github.com/convkit/rediskit/internal/report"
+)
 
 // missing is what a call could not read, and how to load it.
 type missing struct {
@@ -25,7 +29,7 @@ func (e *engine) answers(ctx context.Context, m missing, take func(id string, a 
 		for i, fl := range flown {
 			a, err := fl.wait(ctx)
 			if err != nil {
-				return e.fail("get or load", err)
+				return e.report.Fail("get or load", err)
 			}
 			if inTime := steps[i] < a.before || m.down && a.blind; !inTime {
 				again = append(again, fl.id)
@@ -67,7 +71,7 @@ func (e *engine) depart(ctx context.Context, led []*flight, m missing) {
 		defer func() {
 			for _, fl := range led { // unless OnError or a codec called runtime.Goexit
 				if !fl.landed() {
-					fl.land(answer{err: e.fail("load", ErrLoaderExited), before: forAll})
+					fl.land(answer{err: e.report.Fail("load", ErrLoaderExited), before: forAll})
 				}
 			}
 		}()
@@ -79,7 +83,7 @@ func (e *engine) depart(ctx context.Context, led []*flight, m missing) {
 	})
 	if !started {
 		for _, fl := range led {
-			fl.land(answer{err: e.fail("get or load", ErrClosed), before: forAll})
+			fl.land(answer{err: e.report.Fail("get or load", ErrClosed), before: forAll})
 		}
 	}
 }
@@ -91,8 +95,8 @@ func (e *engine) missed(ctx context.Context, err error, n int) (down bool, _ err
 	if err == nil {
 		return false, nil
 	}
-	if endOf(ctx) != nil {
-		return false, e.failed(ctx, "get or load", err)
+	if report.End(ctx) != nil {
+		return false, e.report.Redis(ctx, "get or load", err)
 	}
 	e.redisFailed(ctx, "get or load", err)
 	return true, nil

@@ -149,7 +149,7 @@ func (m *model) step(ctx context.Context, rng *rand.Rand) error {
 
 // late sends what a client may send again once more, some time later, as a
 // socket that was stuck does.
-func late(ctx context.Context, all *sync.WaitGroup, through *redis.Client) spy {
+func late(ctx context.Context, all *sync.WaitGroup, through *redis.Client) redistest.Spy {
 	return func(cmd redis.Cmder) {
 		if args := cmd.Args(); cmd.Name() == "evalsha" && !cmd.NoRetry() && rand.IntN(5) == 0 {
 			all.Go(func() {

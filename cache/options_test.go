@@ -151,8 +151,8 @@ func TestEmptyValuesAreValues(t *testing.T) {
 func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		var told recorder
-		c := newCache[string](t, s, told.onError, func(cfg *cache.Config) {
+		var told redistest.Recorder
+		c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) {
 			cfg.TTL, cfg.StaleFor = 50*time.Millisecond, 10*time.Second
 		})
 		broken := errors.New("the database is down")
@@ -166,13 +166,13 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 		s.Advance(50 * time.Millisecond)
 
 		v, err := c.GetOrLoad(t.Context(), "1", fails)
-		want(t, result[string]{v, err}, "v")
+		want(t, redistest.Result[string]{Value: v, Err: err}, "v")
 		v, err = c.GetOrLoad(t.Context(), "set", fails)
-		want(t, result[string]{v, err}, "w")
+		want(t, redistest.Result[string]{Value: v, Err: err}, "w")
 		v, err = c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { panic("x") })
-		want(t, result[string]{v, err}, "v")
-		if got := c.Stats(); got.StaleHits != 3 || len(told.all()) != 3 {
-			t.Errorf("%d stale hits, told %v; want 3 of each", got.StaleHits, told.all())
+		want(t, redistest.Result[string]{Value: v, Err: err}, "v")
+		if got := c.Stats(); got.StaleHits != 3 || len(told.All()) != 3 {
+			t.Errorf("%d stale hits, told %v; want 3 of each", got.StaleHits, told.All())
 		}
 		if _, err := c.GetOrLoad(t.Context(), "unknown", fails); err != broken {
 			t.Errorf("without a copy: %v, want the loader's error", err)
@@ -263,7 +263,7 @@ func TestAValueWithoutATTLIsNotRenewed(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		var scripts atomic.Int32
 		rdb := s.Client()
-		rdb.AddHook(spy(func(cmd redis.Cmder) {
+		rdb.AddHook(redistest.Spy(func(cmd redis.Cmder) {
 			if cmd.Name() == "evalsha" {
 				scripts.Add(1)
 			}
@@ -287,7 +287,7 @@ func TestTheTTLIsReadBeforeTheValue(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		var sent []string
 		rdb := s.Client()
-		rdb.AddHook(spy(func(cmd redis.Cmder) {
+		rdb.AddHook(redistest.Spy(func(cmd redis.Cmder) {
 			if cmd.Name() == "get" || cmd.Name() == "pttl" {
 				sent = append(sent, cmd.Name())
 			}
@@ -304,8 +304,8 @@ func TestTheTTLIsReadBeforeTheValue(t *testing.T) {
 func TestMaxValueBytesKeepsLargeValuesOut(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		var told recorder
-		c := newCache[string](t, s, told.onError, func(cfg *cache.Config) { cfg.MaxValueBytes = 100 })
+		var told redistest.Recorder
+		c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) { cfg.MaxValueBytes = 100 })
 		large := strings.Repeat("x", 99) // and two quotes
 		if err := c.Set(t.Context(), "1", large); !errors.Is(err, cache.ErrTooLarge) {
 			t.Errorf("Set = %v, want ErrTooLarge", err)
@@ -319,8 +319,8 @@ func TestMaxValueBytesKeepsLargeValuesOut(t *testing.T) {
 		src := newSource(large)
 		want(t, get(t, c, src, "1"), large)
 		want(t, get(t, c, src, "1"), large)
-		if src.count() != 2 || stored(t, s, "1") != "" || !told.has("too large") {
-			t.Errorf("%d loads, told %v", src.count(), told.all())
+		if src.count() != 2 || stored(t, s, "1") != "" || !told.Has("too large") {
+			t.Errorf("%d loads, told %v", src.count(), told.All())
 		}
 		if got := c.Stats().LeaseWaits; got != 0 {
 			t.Errorf("the second load waited %d times for the lease of the first", got)

@@ -28,16 +28,16 @@ func TestWithoutRedisLoadsAnswerAndStillCollapse(t *testing.T) {
 					o.Addr = proxy.Addr()
 					o.DialTimeout, o.ReadTimeout, o.PoolTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
 				})
-				var told recorder
-				c, src := newCacheOn[string](t, s, rdb, told.onError), newSource("v")
+				var told redistest.Recorder
+				c, src := newCacheOn[string](t, s, rdb, onError(&told)), newSource("v")
 				if err := c.Set(t.Context(), "2", "stored"); err != nil {
 					t.Fatal(err)
 				}
 				fault(proxy)
 				slow := src.holdNext()
-				var results []<-chan result[string]
+				var results []<-chan redistest.Result[string]
 				for range 20 {
-					results = append(results, async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) }))
+					results = append(results, redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) }))
 				}
 				redistest.Eventually(t, func() bool { return c.Stats().Shared == 19 }, "all wait for one load")
 				close(slow.open)
@@ -59,7 +59,7 @@ func TestWithoutRedisLoadsAnswerAndStillCollapse(t *testing.T) {
 				if _, err := c.Get(t.Context(), "1"); err == nil || errors.Is(err, cache.ErrMiss) {
 					t.Errorf("Get = %v, want the failure and not a miss", err)
 				}
-				if !told.has("get or load") || c.Stats().RedisErrors == 0 {
+				if !told.Has("get or load") || c.Stats().RedisErrors == 0 {
 					t.Error("nobody was told that Redis is down")
 				}
 				proxy.Up()
@@ -74,7 +74,7 @@ func TestARedisThatFailedAReadIsAskedForNothingElse(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		var sent atomic.Int32
-		c := newCacheOn[string](t, s, hooked(s, func(func() error, ...string) error {
+		c := newCacheOn[string](t, s, s.Hooked(func(func() error, ...string) error {
 			sent.Add(1)
 			return redis.ErrPoolTimeout
 		}))
@@ -90,7 +90,7 @@ func TestARedisThatFailedAReadIsAskedForNothingElse(t *testing.T) {
 
 // readOnly lets reads through and fails everything that writes.
 func readOnly(s *redistest.Server) *redis.Client {
-	return hooked(s, func(next func() error, names ...string) error {
+	return s.Hooked(func(next func() error, names ...string) error {
 		switch names[0] {
 		case "get", "mget", "pttl":
 			return next()
@@ -103,8 +103,8 @@ func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		for name, corrupt := range map[string]string{"truncated": `"v`, "empty": "", "of another shape": `{"v":1}`, "binary": "\xff\x00"} {
-			var told recorder
-			c, src := newCache[string](t, s, told.onError), newSource("v")
+			var told redistest.Recorder
+			c, src := newCache[string](t, s, onError(&told)), newSource("v")
 			if err := s.Client().Set(t.Context(), keyOf(s, name), corrupt, time.Minute).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -116,8 +116,8 @@ func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
 				t.Errorf("%s: Redis holds %q, want it healed", name, got)
 			}
 			want(t, get(t, c, src, name), "v")
-			if src.count() != 1 || c.Stats().Undecodable != 2 || !told.has("codec failed") {
-				t.Errorf("%s: %d loads, %+v, told %v", name, src.count(), c.Stats(), told.all())
+			if src.count() != 1 || c.Stats().Undecodable != 2 || !told.Has("codec failed") {
+				t.Errorf("%s: %d loads, %+v, told %v", name, src.count(), c.Stats(), told.All())
 			}
 		}
 	})
@@ -146,7 +146,7 @@ func TestAFreshValueInPlaceOfACorruptOneNeedsNoLoad(t *testing.T) {
 		rdb := s.Client()
 		rdb.Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute)
 		var scripts atomic.Int32
-		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+		c := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 			if names[0] == "evalsha" && scripts.Add(1) == 2 { // the acquire that means to replace
 				rdb.Set(t.Context(), keyOf(s, "1"), `"fresh"`, time.Minute)
 			}
@@ -235,7 +235,7 @@ func TestAFillThatFailsGivesItsLeaseBack(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		warm(t, newCache[string](t, s))
 		var scripts atomic.Int32
-		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+		c := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 			if names[0] == "evalsha" && scripts.Add(1) == 2 {
 				return redis.ErrPoolTimeout
 			}
@@ -288,10 +288,10 @@ func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		const canary = "CANARY"
-		var told recorder
+		var told redistest.Recorder
 		rdb := s.Client()
 		c, err := cache.New[string](rdb, cache.Config{
-			Key: s.Prefix() + ":*", Name: "lists", TTL: time.Minute, MaxValueBytes: 20, OnError: told.onErrorFunc(),
+			Key: s.Prefix() + ":*", Name: "lists", TTL: time.Minute, MaxValueBytes: 20, OnError: told.OnError,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -323,7 +323,7 @@ func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 		note(c.Get(ctx, canary))
 		note(nil, c.Delete(ctx, canary))
 		seen := 0
-		for _, err := range append(errs, told.all()...) {
+		for _, err := range append(errs, told.All()...) {
 			if err == nil {
 				continue
 			}
@@ -344,8 +344,8 @@ func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 func TestAFullServerCostsTheCacheAndNotTheAnswer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
-	var told recorder
-	c, err := cache.New[string](server.Client(), cache.Config{Key: "full:*", TTL: time.Minute, OnError: told.onErrorFunc()})
+	var told redistest.Recorder
+	c, err := cache.New[string](server.Client(), cache.Config{Key: "full:*", TTL: time.Minute, OnError: told.OnError})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,8 +353,8 @@ func TestAFullServerCostsTheCacheAndNotTheAnswer(t *testing.T) {
 	src := newSource("v")
 	want(t, get(t, c, src, "1"), "v")
 	want(t, get(t, c, src, "1"), "v")
-	if src.count() != 2 || !told.has("OOM command not allowed when used memory > 'maxmemory'") {
-		t.Errorf("%d loads, told %v", src.count(), told.all())
+	if src.count() != 2 || !told.Has("OOM command not allowed when used memory > 'maxmemory'") {
+		t.Errorf("%d loads, told %v", src.count(), told.All())
 	}
 	if err := c.Set(t.Context(), "1", "v"); !redis.HasErrorPrefix(err, "OOM") {
 		t.Errorf("Set = %v, want Redis's reply", err)
@@ -372,9 +372,9 @@ func TestASlowServerIsAnsweredThroughOneLoad(t *testing.T) {
 		c, src := newCacheOn[string](t, s, s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })), newSource("v")
 		warm(t, c)
 		proxy.Delay(30 * time.Millisecond)
-		var results []<-chan result[string]
+		var results []<-chan redistest.Result[string]
 		for range 20 {
-			results = append(results, async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) }))
+			results = append(results, redistest.Async(func() (string, error) { return c.GetOrLoad(t.Context(), "1", src.load) }))
 		}
 		for _, r := range results {
 			want(t, <-r, "v")

@@ -156,7 +156,7 @@ func TestAFillAfterItsLeaseIsRefused(t *testing.T) {
 		warm(t, fresh)
 		var scripts int
 		fills, goOn := make(chan struct{}), make(chan struct{})
-		late := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+		late := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 			if names[0] == "evalsha" {
 				if scripts++; scripts == 2 {
 					close(fills)
@@ -165,7 +165,7 @@ func TestAFillAfterItsLeaseIsRefused(t *testing.T) {
 			}
 			return next()
 		}), short)
-		old := async(func() (string, error) { return late.GetOrLoad(t.Context(), "1", newSource("old").load) })
+		old := redistest.Async(func() (string, error) { return late.GetOrLoad(t.Context(), "1", newSource("old").load) })
 		<-fills
 		s.Advance(1100 * time.Millisecond)
 		want(t, get(t, fresh, newSource("new"), "1"), "new")

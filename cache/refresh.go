@@ -54,7 +54,7 @@ func (e *engine) renew(ctx context.Context, fls []*flight, load loader) {
 	e.release(ctx, unsure)
 	for _, fl := range owned {
 		if a := fl.answer; a.err != nil && !a.absent && ctx.Err() == nil {
-			e.told(ctx, a.err)
+			e.report.Tell(ctx, a.err)
 		}
 	}
 	for _, fl := range fls {

@@ -113,8 +113,8 @@ func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-				var told recorder
-				c := newCache[string](t, s, told.onError, func(cfg *cache.Config) {
+				var told redistest.Recorder
+				c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) {
 					cfg.TTL, cfg.RefreshAhead, cfg.StaleFor = time.Minute, 59999*time.Millisecond, stale
 				})
 				if err := c.Set(t.Context(), "1", "old"); err != nil {
@@ -122,12 +122,12 @@ func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
 				}
 				s.Advance(2 * time.Millisecond)
 				v, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", broken })
-				want(t, result[string]{v, err}, "old")
-				redistest.Eventually(t, func() bool { return len(told.all()) > 0 }, "OnError is told")
+				want(t, redistest.Result[string]{Value: v, Err: err}, "old")
+				redistest.Eventually(t, func() bool { return len(told.All()) > 0 }, "OnError is told")
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if got := told.all(); len(got) != 1 || got[0] != broken {
+				if got := told.All(); len(got) != 1 || got[0] != broken {
 					t.Errorf("told %v, want the loader's error once", got)
 				}
 				if got := c.Stats(); got.StaleHits != 0 || got.LoadFailures != 1 || stored(t, s, "1") != `"old"` {
@@ -145,7 +145,7 @@ func TestARenewalOfAValueThatIsGoneStoresAnew(t *testing.T) {
 		rdb := s.Client()
 		rdb.Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
 		var gone sync.Once
-		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+		c := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 			if names[0] == "evalsha" {
 				gone.Do(func() { rdb.Del(t.Context(), keyOf(s, "1")) })
 			}
@@ -162,7 +162,7 @@ func TestARenewalIsTriedAgainWhenTheLeaseIsFree(t *testing.T) {
 		warm(t, newCache[string](t, s))
 		var refused sync.Once
 		held := make(chan struct{})
-		c := newCacheOn[string](t, s, hooked(s, func(next func() error, names ...string) error {
+		c := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
 			if names[0] == "evalsha" {
 				defer refused.Do(func() { close(held) })
 			}
@@ -174,7 +174,7 @@ func TestARenewalIsTriedAgainWhenTheLeaseIsFree(t *testing.T) {
 		want(t, get(t, c, src, "1"), "old")
 		<-held
 		rdb.Del(t.Context(), leaseOf(s, "1"))
-		redistest.Eventually(t, func() bool { return get(t, c, src, "1").value == "renewed" }, "a later hit renews")
+		redistest.Eventually(t, func() bool { return get(t, c, src, "1").Value == "renewed" }, "a later hit renews")
 	})
 }
 

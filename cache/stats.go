@@ -27,10 +27,10 @@ type Stats struct {
 type counters struct {
 	hits, misses, negativeHits, staleHits, shared, leaseWaits atomic.Uint64
 	loads, loadFailures, refreshes, fills, refusedFills       atomic.Uint64
-	sets, deletes, undecodable, tooLarge, redisErrors         atomic.Uint64
+	sets, deletes, undecodable, tooLarge                      atomic.Uint64
 }
 
-func (c *counters) snapshot() Stats {
+func (c *counters) snapshot(redisErrors uint64) Stats {
 	return Stats{
 		Hits:         c.hits.Load(),
 		Misses:       c.misses.Load(),
@@ -47,6 +47,6 @@ func (c *counters) snapshot() Stats {
 		Deletes:      c.deletes.Load(),
 		Undecodable:  c.undecodable.Load(),
 		TooLarge:     c.tooLarge.Load(),
-		RedisErrors:  c.redisErrors.Load(),
+		RedisErrors:  redisErrors,
 	}
 }

@@ -24,7 +24,7 @@ func TestRoundTrips(t *testing.T) {
 				t.Errorf("%s: %d round trips, want %d", what, got, want)
 			}
 		}
-		load := func() error { return get(t, c, src, "1").err }
+		load := func() error { return get(t, c, src, "1").Err }
 		warm(t, c)
 		_ = c.Set(t.Context(), "0", "v") // the server knows every script from here on
 		trips.Take()
