@@ -8,17 +8,14 @@ import (
 	"time"
 
 	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/examples/internal/manager"
 )
 
 // welcome tells where everything is and what to try.
-func welcome(ctx context.Context, out io.Writer, db *store, addr net.Addr, path, redis string) error {
-	const speaker = "user_1"
-	list, err := db.Conversations(ctx, speaker)
+func welcome(ctx context.Context, out io.Writer, service *manager.Service, addr net.Addr, path, redis string) error {
+	speaker, conversation, err := service.Example(ctx)
 	if err != nil {
 		return err
-	}
-	if len(list) == 0 {
-		return fmt.Errorf("database %s has no conversations of %s; remove the file to seed it again", path, speaker)
 	}
 	_, err = fmt.Fprintf(out, `Listening on http://%[1]s
 Database     %[2]s
@@ -40,7 +37,7 @@ curl http://%[1]s/healthz
 
 Ctrl-C ends.
 
-`, addr, path, redis, speaker, list[0].ID)
+`, addr, path, redis, speaker, conversation)
 	return err
 }
 
@@ -64,5 +61,5 @@ func watch(ctx context.Context, out io.Writer, stats func() cache.Stats) {
 }
 
 func line(s cache.Stats) string {
-	return fmt.Sprintf("hits %d  misses %d  loads %d  hit rate %.1f%%", s.Hits, s.Misses, s.Loads, 100*hitRate(s))
+	return fmt.Sprintf("hits %d  misses %d  loads %d  hit rate %.1f%%", s.Hits, s.Misses, s.Loads, 100*manager.HitRate(s))
 }

@@ -11,16 +11,15 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"sync"
 	"syscall"
-	"time"
 
-	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/manager"
+	"github.com/convkit/rediskit/examples/internal/web"
 )
 
 func main() {
@@ -46,74 +45,36 @@ func defaultDatabase() string {
 }
 
 // run serves until ctx ends. The deferred calls close what it opened in the
-// reverse order: HTTP server, cache, Redis client, database.
+// reverse order: HTTP server, service, Redis client.
 func run(ctx context.Context, addr, path string, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%s is taken by another process; choose another address, such as -addr 127.0.0.1:0 (make demo ARGS=\"-addr 127.0.0.1:0\")", addr)
-	}
+	listener, err := web.Listen(ctx, addr)
 	if err != nil {
 		return err
 	}
 	defer listener.Close()
 
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	db, err := openStore(ctx, path)
-	if err != nil {
-		return err
-	}
-	defer closing(db.Close)
-
-	redis, err := connect(ctx)
+	redis, err := backend.Connect(ctx)
 	if err != nil {
 		return err
 	}
 	defer closing(redis.Close)
 
-	lists, err := cache.New[[]Conversation](redis.rdb, listsConfig)
+	service, err := manager.Open(ctx, path, redis.Client)
 	if err != nil {
 		return err
 	}
-	defer closing(lists.Close)
+	defer closing(service.Close)
 
-	if err := welcome(ctx, out, db, listener.Addr(), path, redis.name); err != nil {
+	if err := welcome(ctx, out, service, listener.Addr(), path, redis.Name); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	var watching sync.WaitGroup
-	watching.Go(func() { watch(ctx, out, lists.Stats) })
+	watching.Go(func() { watch(ctx, out, service.Lists) })
 	defer watching.Wait()
 	defer cancel()
 
-	s := &server{db: db, rdb: redis.rdb, lists: lists}
-	return serve(ctx, listener, s.routes())
-}
-
-// serve answers requests until ctx ends, then lets those under way finish.
-func serve(ctx context.Context, listener net.Listener, h http.Handler) error {
-	srv := &http.Server{
-		Handler:           h,
-		ReadHeaderTimeout: 2 * time.Second,
-		ReadTimeout:       5 * time.Second,
-		WriteTimeout:      10 * time.Second,
-		IdleTimeout:       time.Minute,
-		MaxHeaderBytes:    16 << 10,
-	}
-	failed := make(chan error, 1)
-	go func() { failed <- srv.Serve(listener) }()
-	select {
-	case err := <-failed:
-		return err
-	case <-ctx.Done():
-	}
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := srv.Shutdown(patience); err != nil {
-		return errors.Join(fmt.Errorf("requests were cut off: %w", err), srv.Close())
-	}
-	return nil
+	return web.Serve(ctx, listener, service.Handler())
 }

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/convkit/rediskit/internal/redistest"
 )
@@ -59,7 +58,7 @@ func start(t *testing.T, path string) (out *terminal, stop func() error) {
 func TestWhatTheWelcomeShowsWorks(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
-	out, stop := start(t, seededFile(t))
+	out, stop := start(t, filepath.Join(t.TempDir(), "conversations.db"))
 	urls := regexp.MustCompile(`curl (?:-i )?(http://\S+)`).FindAllStringSubmatch(out.String(), -1)
 	if len(urls) != 4 {
 		t.Fatalf("the welcome shows %d requests: %s", len(urls), out)
@@ -91,7 +90,7 @@ func TestWhatTheWelcomeShowsWorks(t *testing.T) {
 func TestARequestUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
-	path := seededFile(t)
+	path := filepath.Join(t.TempDir(), "conversations.db")
 	out, stop := start(t, path)
 	url := regexp.MustCompile(`http://(\S+?)(/conversations/\S+/messages)`).FindStringSubmatch(out.String())
 	conn, err := net.Dial("tcp", url[1])
@@ -133,7 +132,7 @@ func TestARequestUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
 func TestAServerNamedByTheEnvironmentIsUsed(t *testing.T) {
 	process := redistest.Start(t, "--requirepass", "canary")
 	t.Setenv("REDIS_URL", "redis://:canary@"+process.Addr()+"/0")
-	out, stop := start(t, seededFile(t))
+	out, stop := start(t, filepath.Join(t.TempDir(), "conversations.db"))
 	if !strings.Contains(out.String(), process.Addr()) || strings.Contains(out.String(), "canary") {
 		t.Errorf("the welcome must name the server and keep its password: %s", out)
 	}
@@ -158,7 +157,7 @@ func TestATakenPortIsSaid(t *testing.T) {
 func TestTooLongARequestIsRefused(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
-	out, _ := start(t, seededFile(t))
+	out, _ := start(t, filepath.Join(t.TempDir(), "conversations.db"))
 	base := regexp.MustCompile(`http://\S+`).FindString(out.String())
 	client := &http.Client{}
 	defer client.CloseIdleConnections()
@@ -170,17 +169,4 @@ func TestTooLongARequestIsRefused(t *testing.T) {
 	if res.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
 		t.Errorf("status %d, want 431", res.StatusCode)
 	}
-}
-
-func TestTTLsPassInTheEmbeddedRedis(t *testing.T) {
-	t.Parallel()
-	b, err := embed(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer b.Close()
-	if err := b.rdb.Set(t.Context(), "k", "v", 20*time.Millisecond).Err(); err != nil {
-		t.Fatal(err)
-	}
-	redistest.Eventually(t, func() bool { return b.rdb.Exists(t.Context(), "k").Val() == 0 }, "the end of the key")
 }

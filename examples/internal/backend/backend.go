@@ -1,4 +1,6 @@
-package main
+// Package backend connects the example services to Redis: to the one that the
+// environment names, or to one that it starts in the process.
+package backend
 
 import (
 	"context"
@@ -20,32 +22,32 @@ import (
 // connectTimeout is how long the start waits for a Redis that is not up yet.
 const connectTimeout = 15 * time.Second
 
-// A backend is the Redis that the service uses.
-type backend struct {
-	rdb      redis.UniversalClient
-	name     string               // for people; without a password
+// A Backend is the Redis that the services of a process use.
+type Backend struct {
+	Client   redis.UniversalClient
+	Name     string               // for people; without a password
 	embedded *miniredis.Miniredis // nil unless it runs in this process
 }
 
-// connect returns a client of the server that the environment names, or else
+// Connect returns a client of the server that the environment names, or else
 // of one that it starts in this process.
-func connect(ctx context.Context) (*backend, error) {
+func Connect(ctx context.Context) (*Backend, error) {
 	cfg, err := rediskit.ConfigFromEnv("")
 	if err != nil {
 		return nil, err
 	}
 	if len(cfg.Addrs) == 0 && cfg.MasterName == "" {
-		return embed(ctx)
+		return Embed(ctx)
 	}
 	rdb, err := dial(ctx, cfg)
 	if err != nil {
 		return nil, err
 	}
-	return &backend{rdb: rdb, name: strings.Join(cfg.Addrs, ", ")}, nil
+	return &Backend{Client: rdb, Name: strings.Join(cfg.Addrs, ", ")}, nil
 }
 
-// embed starts a Redis in this process, whose keys end with it.
-func embed(ctx context.Context) (*backend, error) {
+// Embed starts a Redis in this process, whose keys end with it.
+func Embed(ctx context.Context) (*Backend, error) {
 	embedded := miniredis.NewMiniRedis()
 	embedded.ClockTTL(true) // or no TTL would ever pass
 	if err := embedded.Start(); err != nil {
@@ -59,35 +61,33 @@ func embed(ctx context.Context) (*backend, error) {
 		embedded.Close()
 		return nil, err
 	}
-	return &backend{rdb, "embedded in this process (REDIS_URL or REDIS_ADDR names another)", embedded}, nil
+	return &Backend{rdb, "embedded in this process (REDIS_URL or REDIS_ADDR names another)", embedded}, nil
 }
 
 func dial(ctx context.Context, cfg rediskit.Config) (redis.UniversalClient, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
-	cfg.OnError = sparingly(logRedis)
+	cfg.OnError = Log
 	return rediskit.Connect(ctx, cfg)
 }
 
 // Close ends the connections, then the embedded server.
-func (b *backend) Close() error {
-	err := b.rdb.Close()
+func (b *Backend) Close() error {
+	err := b.Client.Close()
 	if b.embedded != nil {
 		b.embedded.Close()
 	}
 	return err
 }
 
-// logRedis logs what the service copes with. That a newer message kept a list
-// out of the cache is no failure.
-func logRedis(ctx context.Context, err error) {
-	if !errors.Is(err, cache.ErrRefused) {
+// Log logs what a service copes with, at most one error a second: while Redis
+// is down each request brings one.
+var Log = sparingly(func(ctx context.Context, err error) {
+	if !errors.Is(err, cache.ErrRefused) { // a newer message kept an old list out: no failure
 		slog.WarnContext(ctx, "redis", "err", err)
 	}
-}
+})
 
-// sparingly passes on at most one error a second: while Redis is down each
-// request brings one.
 func sparingly(tell func(context.Context, error)) func(context.Context, error) {
 	var last atomic.Pointer[time.Time]
 	return func(ctx context.Context, err error) {

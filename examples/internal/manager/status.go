@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"context"
@@ -7,12 +7,13 @@ import (
 
 	"github.com/convkit/rediskit"
 	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/examples/internal/web"
 )
 
 // stats answers with what the cache has counted since the start.
-func (s *server) stats(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) stats(w http.ResponseWriter, r *http.Request) error {
 	c := s.lists.Stats()
-	return writeJSON(w, http.StatusOK, struct {
+	return web.WriteJSON(w, http.StatusOK, struct {
 		Hits                uint64  `json:"hits"`
 		Misses              uint64  `json:"misses"`
 		HitRate             float64 `json:"hit_rate"` // of 1
@@ -24,13 +25,13 @@ func (s *server) stats(w http.ResponseWriter, r *http.Request) error {
 		RedisErrors         uint64  `json:"redis_errors"`
 		FailedInvalidations uint64  `json:"failed_invalidations"`
 	}{
-		c.Hits, c.Misses, hitRate(c), c.Loads, c.LoadFailures, c.Shared, c.NegativeHits,
+		c.Hits, c.Misses, HitRate(c), c.Loads, c.LoadFailures, c.Shared, c.NegativeHits,
 		c.RefusedFills, c.RedisErrors, s.failedInvalidations.Load(),
 	})
 }
 
-// hitRate is the part of the reads that Redis answered, or 0 before the first.
-func hitRate(c cache.Stats) float64 {
+// HitRate is the part of the reads that Redis answered, or 0 before the first.
+func HitRate(c cache.Stats) float64 {
 	return float64(c.Hits) / float64(max(c.Hits+c.Misses, 1))
 }
 
@@ -38,7 +39,7 @@ func hitRate(c cache.Stats) float64 {
 // service can do its work, which it can without Redis, at the database's
 // speed. A probe that took a missing cache for a dead service would make an
 // outage of it.
-func (s *server) health(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) health(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()
 
@@ -59,5 +60,5 @@ func (s *server) health(w http.ResponseWriter, r *http.Request) error {
 		report.Status, report.Database = "down", err.Error()
 	}
 	report.Nodes = health.Nodes
-	return writeJSON(w, status, report)
+	return web.WriteJSON(w, status, report)
 }

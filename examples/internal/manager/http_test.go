@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"encoding/json"
@@ -48,7 +48,7 @@ func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.do(t, c.method, c.path, c.contentType, c.body)
-			var told problem
+			var told struct{ Error string }
 			if err := json.Unmarshal(a.body, &told); err != nil {
 				t.Fatalf("the answer is not JSON: %q", a.body)
 			}

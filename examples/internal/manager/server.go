@@ -1,4 +1,7 @@
-package main
+// Package manager is the Conversation Manager: it lists a speaker's
+// conversations from an SQL database through a cache in Redis, and adds
+// messages to them.
+package manager
 
 import (
 	"context"
@@ -6,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"path"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +16,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/web"
 )
 
 // listTTL bounds how old a list can be when its invalidation failed.
@@ -24,19 +28,19 @@ var listsConfig = cache.Config{
 	Key:         "conversations:*:list",
 	TTL:         listTTL,
 	NegativeTTL: 30 * time.Second,
-	OnError:     sparingly(logRedis),
+	OnError:     backend.Log,
 }
 
-// A database is what the server asks of its store.
+// A database is what the service asks of its store.
 type database interface {
 	Ping(context.Context) error
 	Conversations(ctx context.Context, speakerID string) ([]Conversation, error)
 	AddMessage(context.Context, Message) (speakerID string, err error)
+	Close() error
 }
 
-// A server answers HTTP requests from the cache and the database. It owns
-// neither.
-type server struct {
+// A Service answers HTTP requests from the cache and the database.
+type Service struct {
 	db    database
 	rdb   redis.UniversalClient
 	lists *cache.Cache[[]Conversation]
@@ -44,35 +48,53 @@ type server struct {
 	failedInvalidations atomic.Uint64
 }
 
-// routes returns the whole service. Every answer is JSON, refusals too.
-func (s *server) routes() http.Handler {
-	mux := http.NewServeMux()
-	for _, route := range []struct {
-		method, path string
-		handle       handler
-	}{
-		{http.MethodGet, "/speakers/{id}/conversations", s.list},
-		{http.MethodPost, "/conversations/{id}/messages", s.addMessage},
-		{http.MethodGet, "/stats", s.stats},
-		{http.MethodGet, "/healthz", s.health},
-	} {
-		mux.Handle(route.method+" "+route.path, route.handle)
-		mux.Handle(route.path, otherMethod(route.method))
+// Open returns the service over the database in the file at path, which it
+// seeds if it is new, and over rdb, which stays its owner's.
+func Open(ctx context.Context, path string, rdb redis.UniversalClient) (*Service, error) {
+	db, err := openStore(ctx, path)
+	if err != nil {
+		return nil, err
 	}
-	mux.Handle("/", handler(unknownPath))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if p, clean := r.URL.EscapedPath(), path.Clean(r.URL.EscapedPath()); p != clean && p != clean+"/" {
-			handler(unknownPath).ServeHTTP(w, r) // ServeMux would redirect, in HTML
-			return
-		}
-		mux.ServeHTTP(w, r)
-	})
+	lists, err := cache.New[[]Conversation](rdb, listsConfig)
+	if err != nil {
+		return nil, errors.Join(err, db.Close())
+	}
+	return &Service{db: db, rdb: rdb, lists: lists}, nil
 }
+
+// Close ends what the service began. Its requests must have ended.
+func (s *Service) Close() error { return errors.Join(s.lists.Close(), s.db.Close()) }
+
+// Handler answers the service's requests, in JSON throughout.
+func (s *Service) Handler() http.Handler {
+	return web.Routes(
+		web.Route{Method: http.MethodGet, Path: "/speakers/{id}/conversations", Handle: s.list},
+		web.Route{Method: http.MethodPost, Path: "/conversations/{id}/messages", Handle: s.addMessage},
+		web.Route{Method: http.MethodGet, Path: "/stats", Handle: s.stats},
+		web.Route{Method: http.MethodGet, Path: "/healthz", Handle: s.health},
+	)
+}
+
+// Example returns a speaker of the seed and a conversation of theirs.
+func (s *Service) Example(ctx context.Context) (speakerID, conversationID string, err error) {
+	speakerID = "user_1"
+	list, err := s.db.Conversations(ctx, speakerID)
+	if err == nil && len(list) == 0 {
+		err = fmt.Errorf("the database has no conversations of %s; remove its file to seed it again", speakerID)
+	}
+	if err != nil {
+		return "", "", err
+	}
+	return speakerID, list[0].ID, nil
+}
+
+// Lists is what the cache of lists has counted.
+func (s *Service) Lists() cache.Stats { return s.lists.Stats() }
 
 // list answers with a speaker's conversations. Its X-Cache header is "miss"
 // if this request asked the database, and "hit" if the answer came from Redis
 // or from another request's query.
-func (s *server) list(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
@@ -92,15 +114,15 @@ func (s *server) list(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case errors.Is(err, cache.ErrNotFound):
-		return refuse(http.StatusNotFound, "there is no such speaker")
+		return web.Refuse(http.StatusNotFound, "there is no such speaker")
 	case err != nil:
 		return fmt.Errorf("list conversations: %w", err)
 	}
-	return writeJSON(w, http.StatusOK, list)
+	return web.WriteJSON(w, http.StatusOK, list)
 }
 
 // addMessage stores a message and makes the speaker's list be loaded anew.
-func (s *server) addMessage(w http.ResponseWriter, r *http.Request) error {
+func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	id, err := pathID(r)
 	if err != nil {
 		return err
@@ -122,18 +144,18 @@ func (s *server) addMessage(w http.ResponseWriter, r *http.Request) error {
 	}
 	switch {
 	case errors.Is(err, errNoConversation):
-		return refuse(http.StatusNotFound, "there is no such conversation")
+		return web.Refuse(http.StatusNotFound, "there is no such conversation")
 	case err != nil:
 		return fmt.Errorf("add a message: %w", err)
 	}
-	return writeJSON(w, http.StatusCreated, m)
+	return web.WriteJSON(w, http.StatusCreated, m)
 }
 
 // invalidate deletes a list whose rows have changed: after the commit, so
 // that no load can store the old rows again. The write is done whether or not
 // this succeeds, so the client is not told of a failure; the log and /stats
 // are, since the old list then lives for up to listTTL.
-func (s *server) invalidate(ctx context.Context, speakerID string) {
+func (s *Service) invalidate(ctx context.Context, speakerID string) {
 	if err := s.lists.Delete(ctx, speakerID); err != nil {
 		s.failedInvalidations.Add(1)
 		slog.ErrorContext(ctx, "a changed list stays in the cache until it expires", "for_up_to", listTTL, "err", err)

@@ -1,4 +1,4 @@
-package main
+package manager
 
 import (
 	"context"
@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -37,6 +38,7 @@ type Message struct {
 // exactly three digits of a second.
 type Time struct{ time.Time }
 
+// MarshalJSON writes the time as JavaScript does.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
 }
@@ -57,6 +59,9 @@ type store struct{ db *sql.DB }
 func openStore(ctx context.Context, path string) (*store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err
 	}
 	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(path), RawQuery: url.Values{

@@ -1,4 +1,4 @@
-package main
+package manager
 
 // A topic is something that people ask a voice assistant at home, between
 // two hours of the day. Its turns alternate, and the speaker begins.

@@ -1,0 +1,87 @@
+package manager
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"github.com/convkit/rediskit/examples/internal/web"
+)
+
+const (
+	maxIDBytes   = 128
+	maxBodyBytes = 64 << 10
+	maxTextRunes = 4000
+)
+
+// pathID returns the id in the path. It is any text of a sensible length: SQL
+// takes it as an argument and the cache as an id, so there is nothing to
+// escape.
+func pathID(r *http.Request) (string, error) {
+	id := r.PathValue("id")
+	if len(id) > maxIDBytes || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
+		return "", web.Refuse(http.StatusBadRequest, "an id is at most %d bytes of text without control characters", maxIDBytes)
+	}
+	return id, nil
+}
+
+// A saying is the body of a request that adds a message.
+type saying struct {
+	Role string `json:"role"`
+	Text string `json:"text"`
+}
+
+func readMessage(w http.ResponseWriter, r *http.Request) (saying, error) {
+	var m saying
+	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
+		return m, web.Refuse(http.StatusUnsupportedMediaType, "send the message as application/json")
+	}
+	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if err != nil {
+		return m, refuseBody(err)
+	}
+	if !utf8.Valid(text) { // the decoder would replace what is not
+		return m, web.Refuse(http.StatusBadRequest, "the body must be UTF-8")
+	}
+	body := json.NewDecoder(bytes.NewReader(text))
+	body.DisallowUnknownFields()
+	if err := body.Decode(&m); err != nil {
+		return m, refuseBody(err)
+	}
+	if _, err := body.Token(); err != io.EOF {
+		return m, web.Refuse(http.StatusBadRequest, "the body must be one JSON object and nothing after it")
+	}
+	switch {
+	case m.Role != "user" && m.Role != "assistant":
+		return m, web.Refuse(http.StatusBadRequest, `role must be "user" or "assistant"`)
+	case strings.TrimSpace(m.Text) == "":
+		return m, web.Refuse(http.StatusBadRequest, "text must not be empty")
+	case strings.ContainsRune(m.Text, 0):
+		return m, web.Refuse(http.StatusBadRequest, "text must not have a NUL character")
+	case utf8.RuneCountInString(m.Text) > maxTextRunes:
+		return m, web.Refuse(http.StatusBadRequest, "text must have at most %d characters", maxTextRunes)
+	}
+	return m, nil
+}
+
+// refuseBody says what is wrong with a body that did not decode.
+func refuseBody(err error) error {
+	var tooLarge *http.MaxBytesError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &tooLarge):
+		return web.Refuse(http.StatusRequestEntityTooLarge, "the body must have at most %d bytes", tooLarge.Limit)
+	case errors.As(err, &mismatch) && mismatch.Field != "":
+		return web.Refuse(http.StatusBadRequest, "%s must be a %v", mismatch.Field, mismatch.Type)
+	case strings.HasPrefix(err.Error(), "json: unknown field "): // the only way to tell
+		return web.Refuse(http.StatusBadRequest, "the body has a field besides role and text")
+	default:
+		return web.Refuse(http.StatusBadRequest, `the body must be JSON such as {"role": "user", "text": "Olá!"}`)
+	}
+}

@@ -1,0 +1,244 @@
+package manager
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/secrets"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// A service is what a test talks to over HTTP, with a speaker of its own: the
+// keys of the service are fixed, and tests share a redis-server.
+type service struct {
+	*Service
+	url     string
+	http    *http.Client
+	store   *gatedStore
+	speaker string
+	talk    string // a conversation of speaker
+}
+
+func newService(t *testing.T, redisAddr, speaker string) *service {
+	t.Helper()
+	db, err := openStore(t.Context(), seededFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { db.Close() })
+	s := &service{
+		store:   &gatedStore{store: db},
+		speaker: speaker,
+		talk:    addSpeaker(t, db, speaker),
+	}
+	rdb := dialTest(t, redisAddr)
+	cfg := listsConfig
+	cfg.LoadTimeout = time.Minute // the gates decide how long a load takes
+	lists, err := cache.New[[]Conversation](rdb, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { lists.Close() })
+
+	s.Service = &Service{db: s.store, rdb: rdb, lists: lists}
+	ts := httptest.NewServer(s.Handler())
+	t.Cleanup(ts.Close)
+	s.url, s.http = ts.URL, ts.Client()
+	return s
+}
+
+func dialTest(t *testing.T, addr string) redis.UniversalClient {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	rdb, err := rediskit.Connect(ctx, rediskit.Config{
+		Addrs:        []string{addr},
+		Password:     secrets.None(),
+		ReadTimeout:  10 * time.Second, // a busy machine is no fault
+		WriteTimeout: 10 * time.Second,
+		PoolTimeout:  10 * time.Second,
+		DialTimeout:  10 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// seedBytes is a freshly seeded database: seeding takes longer than most tests.
+var seedBytes = sync.OnceValues(func() ([]byte, error) {
+	dir, err := os.MkdirTemp("", "conversationmanager")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "seed.db")
+	s, err := openStore(context.Background(), path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.Close(); err != nil { // moves the WAL into the file
+		return nil, err
+	}
+	return os.ReadFile(path)
+})
+
+func seededFile(t *testing.T) string {
+	t.Helper()
+	data, err := seedBytes()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "conversations.db")
+	if err := os.WriteFile(path, data, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// addSpeaker adds a speaker with conversations and returns the id of one.
+func addSpeaker(t *testing.T, s *store, speaker string) (conversationID string) {
+	t.Helper()
+	tx, err := s.db.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tx.Rollback()
+	sower := newSower(t.Context(), tx)
+	sower.entropy.Seed([32]byte([]byte(fmt.Sprintf("%32.32s", speaker)))) // ids that the seed has not
+	sower.speaker(speaker)
+	if sower.err != nil {
+		t.Fatal(sower.err)
+	}
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	list, err := s.Conversations(t.Context(), speaker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list[len(list)-1].ID
+}
+
+// A gatedStore is a store that counts its list queries and can hold back
+// their results.
+type gatedStore struct {
+	*store
+	mu      sync.Mutex
+	queries int
+	gate    *gate
+}
+
+// A gate holds back one query, after it has read its rows.
+type gate struct{ reached, open chan struct{} }
+
+// hold makes the next list query wait, with its rows, until the gate opens.
+func (s *gatedStore) hold() *gate {
+	g := &gate{make(chan struct{}), make(chan struct{})}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.gate = g
+	return g
+}
+
+func (s *gatedStore) Conversations(ctx context.Context, speakerID string) ([]Conversation, error) {
+	s.mu.Lock()
+	s.queries++
+	g := s.gate
+	s.gate = nil
+	s.mu.Unlock()
+	list, err := s.store.Conversations(ctx, speakerID)
+	if g != nil {
+		close(g.reached)
+		<-g.open
+	}
+	return list, err
+}
+
+func (s *gatedStore) count() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queries
+}
+
+// An answer is what the service said.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+func (a answer) cache() string { return a.header.Get("X-Cache") }
+
+// list decodes the conversations of an answer.
+func (a answer) list(t *testing.T) []Conversation {
+	t.Helper()
+	if a.status != http.StatusOK {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	var list []Conversation
+	if err := json.Unmarshal(a.body, &list); err != nil {
+		t.Fatalf("%v: %s", err, a.body)
+	}
+	return list
+}
+
+func (s *service) get(t *testing.T, path string) answer {
+	t.Helper()
+	return s.do(t, http.MethodGet, path, "", "")
+}
+
+func (s *service) conversations(t *testing.T) answer {
+	t.Helper()
+	return s.get(t, "/speakers/"+s.speaker+"/conversations")
+}
+
+func (s *service) say(t *testing.T, text string) answer {
+	t.Helper()
+	body, err := json.Marshal(saying{"user", text})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s.do(t, http.MethodPost, "/conversations/"+s.talk+"/messages", "application/json", string(body))
+}
+
+func (s *service) do(t *testing.T, method, path, contentType, body string) answer {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Error(err) // not Fatal: tests call this from goroutines of theirs
+		return answer{}
+	}
+	if contentType != "" {
+		req.Header.Set("Content-Type", contentType)
+	}
+	res, err := s.http.Do(req)
+	if err != nil {
+		t.Error(err)
+		return answer{}
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return answer{res.StatusCode, res.Header, bytes.TrimSuffix(got, []byte("\n"))}
+}

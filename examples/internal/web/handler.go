@@ -1,0 +1,97 @@
+// Package web is what the example services share of HTTP: handlers that
+// return errors, answers in JSON, and a server that ends well.
+package web
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"path"
+)
+
+// A Handler answers a request, or returns why it did not.
+type Handler func(http.ResponseWriter, *http.Request) error
+
+// A Refusal is an answer that is none, for a reason that the client may know.
+type Refusal struct {
+	Status int
+	Text   string
+}
+
+func (e *Refusal) Error() string { return e.Text }
+
+// Refuse returns a Refusal. Its text is for the client.
+func Refuse(status int, format string, args ...any) error {
+	return &Refusal{status, fmt.Sprintf(format, args...)}
+}
+
+func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	err := h(w, r)
+	var refused *Refusal
+	switch {
+	case err == nil:
+	case errors.As(err, &refused):
+		_ = WriteJSON(w, refused.Status, problem{refused.Text})
+	case r.Context().Err() != nil: // nobody is left to answer
+	default:
+		slog.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
+		_ = WriteJSON(w, http.StatusInternalServerError, problem{"internal error"})
+	}
+}
+
+// A problem is the body of every answer that is none.
+type problem struct {
+	Error string `json:"error"`
+}
+
+// WriteJSON answers with v. It fails only before it has written: that a
+// client has gone is no news to act on.
+func WriteJSON(w http.ResponseWriter, status int, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+	return nil
+}
+
+// A Route is a path, as ServeMux knows it, and its one method.
+type Route struct {
+	Method, Path string
+	Handle       Handler
+}
+
+// Routes serves routes. Refusals of its own are JSON too.
+func Routes(routes ...Route) http.Handler {
+	mux := http.NewServeMux()
+	for _, route := range routes {
+		mux.Handle(route.Method+" "+route.Path, route.Handle)
+		mux.Handle(route.Path, otherMethod(route.Method))
+	}
+	mux.Handle("/", Handler(unknownPath))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if p, clean := r.URL.EscapedPath(), path.Clean(r.URL.EscapedPath()); p != clean && p != clean+"/" {
+			Handler(unknownPath).ServeHTTP(w, r) // ServeMux would redirect, in HTML
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})
+}
+
+func unknownPath(http.ResponseWriter, *http.Request) error {
+	return Refuse(http.StatusNotFound, "there is no such path")
+}
+
+func otherMethod(allowed string) Handler {
+	if allowed == http.MethodGet {
+		allowed = "GET, HEAD"
+	}
+	return func(w http.ResponseWriter, r *http.Request) error {
+		w.Header().Set("Allow", allowed)
+		return Refuse(http.StatusMethodNotAllowed, "this path takes %s", allowed)
+	}
+}
