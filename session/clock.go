@@ -1,0 +1,26 @@
+package session
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// A clock is what a store knows of its server's clock. It begins with this
+// machine's, and learns from every reply. What it says is the server's time or
+// less, by no more than a reply has taken. Steps of this machine's clock do not
+// reach it.
+type clock struct {
+	began time.Time
+	ahead atomic.Int64 // milliseconds: the server's time less those since began
+}
+
+func (c *clock) init() {
+	c.began = time.Now()
+	c.ahead.Store(c.began.UnixMilli())
+}
+
+// now is the server's time in Unix milliseconds.
+func (c *clock) now() int64 { return c.ahead.Load() + time.Since(c.began).Milliseconds() }
+
+// learn takes over the time in a reply that has just come.
+func (c *clock) learn(server int64) { c.ahead.Store(server - time.Since(c.began).Milliseconds()) }

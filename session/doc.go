@@ -1,0 +1,2 @@
+// Package session keeps sessions in Redis, each a hash with a TTL.
+package session

@@ -1,0 +1,55 @@
+package session
+
+import "errors"
+
+var (
+	// ErrNotFound is returned for an id that has no session, or none any
+	// more.
+	ErrNotFound = errors.New("session: not found")
+
+	// ErrExists is returned by Create for an id that has a session.
+	ErrExists = errors.New("session: exists already")
+
+	// ErrConflict is what a *ConflictError is. Update returns it, joined with
+	// the context's error, when its context ended while other writers kept
+	// changing the session.
+	ErrConflict = errors.New("session: conflict")
+
+	// ErrCorrupt is returned for a hash that is no S: a required field is
+	// missing, or a text does not fit its field, which the error names.
+	// What a service in another language wrote is still there, for it to
+	// mend, or for Put or Delete.
+	ErrCorrupt = errors.New("session: corrupt")
+
+	// ErrInvalid is returned for an S that cannot be stored, before anything
+	// is sent: a required field has no value, no field has, or one has no
+	// text.
+	ErrInvalid = errors.New("session: invalid")
+
+	// ErrWrongType is returned when the key of an id holds something other
+	// than a hash. Nothing was changed: another program uses this key.
+	ErrWrongType = errors.New("session: the key holds something other than a hash; choose another Config.Key, or look for who writes there")
+
+	// ErrUncertain is returned when it is open whether a change was made:
+	// its reply was lost, and so was the reply to the question. It may still
+	// be made, for about ten seconds, and is made once at most.
+	ErrUncertain = errors.New("session: it is open whether the change was made")
+
+	// ErrEmptyID is returned for an empty id, before anything is sent.
+	ErrEmptyID = errors.New("session: empty id")
+)
+
+// A ConflictError says that a transition did not take place, because the field
+// had another value than the one it begins with. It is an ErrConflict.
+type ConflictError[F any] struct {
+	// Now is the value that the field had instead. It may be anybody's data,
+	// so it is not part of the error's text.
+	Now F
+}
+
+func (e *ConflictError[F]) Error() string {
+	return ErrConflict.Error() + ": the field has another value than the transition begins with; ConflictError.Now says which"
+}
+
+// Is makes every ConflictError an ErrConflict.
+func (e *ConflictError[F]) Is(target error) bool { return target == ErrConflict }
