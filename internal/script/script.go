@@ -89,10 +89,13 @@ func send(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, cmd
 
 func deliver(cmd *redis.Cmd, delivery Delivery) redis.Cmder {
 	if delivery == Once {
-		return once{cmd}
+		return NoRetry(cmd)
 	}
 	return cmd
 }
+
+// NoRetry is cmd as it is sent Once.
+func NoRetry(cmd *redis.Cmd) redis.Cmder { return once{cmd} }
 
 // once is a command that go-redis must not re-send: by default it does so
 // after a lost reply, when the command may have run.

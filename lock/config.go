@@ -1,0 +1,132 @@
+package lock
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/keys"
+)
+
+// Config says what a Locker locks and for how long. Key has no default; every
+// other field may stay zero.
+type Config struct {
+	// Key is the pattern of the locks' keys: text with one '*', which the id
+	// replaces, such as "lock:*". Required.
+	Key string
+
+	// TTL is how long a lock outlives its holder's last sign of life, at least
+	// 100 ms. A holder renews its lock every third of it, and must stop when
+	// it could not for nine tenths of it. Defaults to 10 s.
+	TTL time.Duration
+
+	// MaxHold is how long one lock may be held, at least TTL, so that a
+	// forgotten Release does not block others for good. Defaults to 10 min.
+	MaxHold time.Duration
+
+	// Poll is how often a waiter looks at a lock though nobody has announced
+	// its release, as when its holder died or is a service in another
+	// language: at least 10 ms. A lock that is about to expire is looked at
+	// when it does. Defaults to 500 ms.
+	Poll time.Duration
+
+	// Replicas makes a lock, and each renewal, count only once that many
+	// replicas have it. Defaults to none.
+	Replicas Replicas
+
+	// Name stands for this Locker in errors and metrics. Defaults to Key.
+	Name string
+
+	// OnError is told the errors that no caller gets: failed renewals, failed
+	// releases after Do, refused announcements of a release, what a waiter
+	// lives through. It is called on the failure path only, possibly from
+	// several goroutines at once, and must not block. Defaults to nil, not
+	// told.
+	OnError func(context.Context, error)
+}
+
+// Replicas says how many replicas must acknowledge a lock. It narrows the
+// window in which a failover gives a lock to two holders; it does not close
+// it, see the package's documentation.
+type Replicas struct {
+	// N is the number of replicas. Defaults to 0, none.
+	N int
+
+	// Timeout is how long they may take, at least 1 ms and less than the
+	// client's ReadTimeout. Defaults to 100 ms.
+	Timeout time.Duration
+}
+
+const (
+	defaultTTL             = 10 * time.Second
+	defaultMaxHold         = 10 * time.Minute
+	defaultPoll            = 500 * time.Millisecond
+	defaultReplicasTimeout = 100 * time.Millisecond
+
+	// minTTL leaves a renewal time for its round trip. Far below it, where a
+	// TTL rounds to 0 ms, a renewal would delete the key.
+	minTTL  = 100 * time.Millisecond
+	minPoll = 10 * time.Millisecond
+	// detachedTimeout bounds what does not end with its caller: a release.
+	detachedTimeout = 2 * time.Second
+)
+
+// complete checks c and fills in its defaults.
+func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error) {
+	pattern, err := keys.Parse(c.Key)
+	if err != nil {
+		return c, pattern, fmt.Errorf("lock: Config.Key %w", err)
+	}
+	for _, field := range []struct {
+		name      string
+		value     *time.Duration
+		byDefault time.Duration
+		least     time.Duration
+	}{
+		{"TTL", &c.TTL, defaultTTL, minTTL},
+		{"MaxHold", &c.MaxHold, max(defaultMaxHold, c.TTL), max(minTTL, c.TTL)},
+		{"Poll", &c.Poll, defaultPoll, minPoll},
+		{"Replicas.Timeout", &c.Replicas.Timeout, defaultReplicasTimeout, time.Millisecond},
+	} {
+		if *field.value == 0 {
+			*field.value = field.byDefault
+		}
+		if *field.value < field.least {
+			return c, pattern, fmt.Errorf("lock: Config.%s is %v; it must be at least %v, or 0 for %v", field.name, *field.value, field.least, field.byDefault)
+		}
+	}
+	if c.Replicas.N < 0 {
+		return c, pattern, fmt.Errorf("lock: Config.Replicas.N is %d; it must be a number of replicas, or 0 for none", c.Replicas.N)
+	}
+	if limit := readTimeout(rdb); c.Replicas.N > 0 && limit > 0 && c.Replicas.Timeout >= limit {
+		return c, pattern, fmt.Errorf("lock: Config.Replicas.Timeout is %v; it must be shorter than the client's ReadTimeout, %v", c.Replicas.Timeout, limit)
+	}
+	if c.Name == "" {
+		c.Name = c.Key
+	}
+	return c, pattern, nil
+}
+
+// readTimeout is rdb's, or 0 where it has none or does not say.
+func readTimeout(rdb redis.UniversalClient) time.Duration {
+	switch rdb := rdb.(type) {
+	case *redis.Client:
+		return rdb.Options().ReadTimeout
+	case *redis.ClusterClient:
+		return rdb.Options().ReadTimeout
+	}
+	return 0
+}
+
+// validFor is how long a lock may be trusted after the request that took or
+// renewed it was sent. Redis counts its TTL from later; the tenth that is
+// missing is for clocks that run unequally and for holders to stop.
+func (c Config) validFor() time.Duration { return c.TTL - c.TTL/10 }
+
+// renewEvery is the pause between two renewals.
+func (c Config) renewEvery() time.Duration { return c.TTL / 3 }
+
+// renewAgain is the pause after a renewal that failed.
+func (c Config) renewAgain() time.Duration { return c.TTL / 12 }

@@ -1,0 +1,43 @@
+package lock
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrHeld is returned by Try and TryDo when somebody else holds the lock.
+	// It is also part of the error of an Acquire or Do whose context ended
+	// while somebody else held it.
+	ErrHeld = errors.New("lock: held by another")
+
+	// ErrLost is the cause with which a lock's context is cancelled when the
+	// lock can no longer be trusted: it could not be renewed in time, its key
+	// was gone, or MaxHold has passed. Release, Fence, Do and TryDo return it.
+	ErrLost = errors.New("lock: lost")
+
+	// ErrMaxHold is the ErrLost of a lock that was held for Config.MaxHold.
+	ErrMaxHold = fmt.Errorf("%w: held for longer than Config.MaxHold", ErrLost)
+
+	// ErrLate is returned when Redis granted a lock so late that it could not
+	// be trusted any more. It was not held; it is given back.
+	ErrLate = errors.New("lock: granted too late to be trusted")
+
+	// ErrReplicas is returned when fewer replicas than Config.Replicas.N
+	// acknowledged a lock in time. It was not held; it is given back.
+	ErrReplicas = errors.New("lock: not acknowledged by enough replicas")
+
+	// ErrEmptyID is returned for an empty id, before anything is sent.
+	ErrEmptyID = errors.New("lock: empty id")
+
+	// ErrClosed is returned after Close and to callers that Close found
+	// waiting. It is the cause with which Close cancels the contexts of locks
+	// that are still held.
+	ErrClosed = errors.New("lock: closed")
+)
+
+// Why a lock was lost.
+var (
+	errExpired = fmt.Errorf("%w: not renewed in time", ErrLost)
+	errGone    = fmt.Errorf("%w: its key expired, was deleted, or is another holder's", ErrLost)
+)

@@ -1,0 +1,119 @@
+package lock
+
+import (
+	"context"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/script"
+)
+
+// A trip is the redis.Scripter through which redislock sends one script, with
+// what we want to go along with it: in the same round trip, behind it on the
+// same connection, and never sent again by the client, which would not know
+// whether the first copy ran.
+type trip struct {
+	redis.Scripter // what redislock does not call
+
+	rdb   redis.UniversalClient
+	key   string
+	along []redis.Cmder
+}
+
+func newTrip(rdb redis.UniversalClient, key string, along ...redis.Cmder) *trip {
+	return &trip{Scripter: rdb, rdb: rdb, key: key, along: along}
+}
+
+// EvalSha sends a script by its digest.
+func (t *trip) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *redis.Cmd {
+	return t.send(ctx, "evalsha", sha1, keys, args)
+}
+
+// Eval sends a script that the server does not know yet.
+func (t *trip) Eval(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
+	return t.send(ctx, "eval", source, keys, args)
+}
+
+func (t *trip) send(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
+	words := make([]any, 0, 3+len(keys)+len(args))
+	words = append(words, name, script, len(keys))
+	for _, key := range keys {
+		words = append(words, key)
+	}
+	cmd := redis.NewCmd(ctx, append(words, args...)...)
+	switch {
+	case len(t.along) == 0:
+		t.alone(ctx, cmd)
+	default:
+		t.together(ctx, cmd)
+	}
+	return cmd
+}
+
+func (t *trip) alone(ctx context.Context, cmd *redis.Cmd) {
+	_ = t.rdb.Process(ctx, script.NoRetry(cmd))
+}
+
+// together sends cmd and what goes along in one pipeline. A Cluster's own
+// pipeline would scatter it by keys, so there it goes to the key's master, and
+// once more to where that one says that the slot has moved.
+func (t *trip) together(ctx context.Context, cmd *redis.Cmd) {
+	cluster, ok := t.rdb.(*redis.ClusterClient)
+	if !ok {
+		t.pipe(ctx, t.rdb, cmd)
+		return
+	}
+	node, err := cluster.MasterForKey(ctx, t.key)
+	if err != nil {
+		cmd.SetErr(err)
+		return
+	}
+	t.pipe(ctx, node, cmd)
+	addr, moved := redis.IsMovedError(cmd.Err())
+	asked := false
+	if !moved {
+		addr, asked = redis.IsAskError(cmd.Err())
+	}
+	if !moved && !asked {
+		return
+	}
+	cluster.ReloadState(ctx)
+	if node := master(ctx, cluster, addr); node != nil {
+		cmd.SetErr(nil)
+		if asked {
+			t.pipe(ctx, node, cmd, redis.NewCmd(ctx, "asking"))
+		} else {
+			t.pipe(ctx, node, cmd)
+		}
+	}
+}
+
+func (t *trip) pipe(ctx context.Context, node redis.UniversalClient, cmd *redis.Cmd, before ...redis.Cmder) {
+	pipe := node.Pipeline()
+	for _, c := range before {
+		_ = pipe.Process(ctx, c)
+	}
+	_ = pipe.Process(ctx, script.NoRetry(cmd))
+	for _, c := range t.along {
+		_ = pipe.Process(ctx, c)
+	}
+	_, _ = pipe.Exec(ctx) // each command has its own error
+}
+
+// master is the client of the master at addr, or nil if the cluster's client
+// does not know it yet.
+func master(ctx context.Context, cluster *redis.ClusterClient, addr string) *redis.Client {
+	found := make(chan *redis.Client, 1)
+	_ = cluster.ForEachMaster(ctx, func(_ context.Context, node *redis.Client) error {
+		if node.Options().Addr == addr {
+			found <- node
+		}
+		return nil
+	})
+	select {
+	case node := <-found:
+		return node
+	default:
+		return nil
+	}
+}
