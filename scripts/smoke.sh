@@ -25,16 +25,27 @@ grep -q '^Ctrl-C' "$dir/out" || fail "the demo did not start within two minutes"
 
 # The printed commands, with continued lines joined.
 mapfile -t lines < <(sed -e ':a' -e '/\\$/N; s/\\\n//; ta' "$dir/out" | grep '^curl')
-((${#lines[@]} == 4)) || fail "${#lines[@]} curl lines were printed, want 4"
+((${#lines[@]} == 5)) || fail "${#lines[@]} curl lines were printed, want 5"
 paste() { bash -c "${1/curl/curl -sS --max-time 10}" >"$dir/answer" || fail "$1"; }
 expect() { grep -q "$1" "$dir/answer" || { cat "$dir/answer"; fail "no $1 in the answer"; }; }
 
 paste "${lines[0]}" && expect '^X-Cache: miss' && expect '^HTTP/1.1 200'
 paste "${lines[0]}" && expect '^X-Cache: hit'
-paste "${lines[1]}" && expect '^HTTP/1.1 201'
-paste "${lines[0]}" && expect '^X-Cache: miss' && expect 'E amanhã?'
-paste "${lines[2]}" && expect '"hits":1'
-paste "${lines[3]}" && expect '"redis":"ok"'
+bash -c "${lines[1]/curl/curl -sS --max-time 10}" >"$dir/first" &
+first=$!
+for _ in $(seq 50); do
+	paste "${lines[2]}"
+	grep -q '"state":"waiting_for_llm"' "$dir/answer" && break
+	sleep 0.02
+done
+expect '"state":"waiting_for_llm"'
+paste "${lines[1]}" && expect '^HTTP/1.1 409' && expect 'already being processed'
+wait "$first"
+grep -q '^HTTP/1.1 201' "$dir/first" || fail "the first message was not taken: $(cat "$dir/first")"
+paste "${lines[2]}" && expect '"state":"answered"'
+paste "${lines[0]}" && expect '^X-Cache: miss'
+paste "${lines[3]}" && expect '"hits":1'
+paste "${lines[4]}" && expect '"redis":"ok"'
 sleep 1.2
 grep -q 'hits 1  misses 2' "$dir/out" || fail "hits and misses were not shown"
 

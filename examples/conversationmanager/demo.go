@@ -25,10 +25,15 @@ A list. X-Cache is a miss, and a hit the second time:
 
 curl -i http://%[1]s/speakers/%[4]s/conversations
 
-A message. The list after it is a miss again:
+A message, and one that comes while the assistant still thinks about it: 409.
+The list after it is a miss again:
 
 curl -i http://%[1]s/conversations/%[5]s/messages \
   -H 'Content-Type: application/json' -d '{"role": "user", "text": "E amanhã?"}'
+
+The session that began with the message, for five minutes:
+
+curl http://%[1]s/conversations/%[5]s/session
 
 What the cache has counted, and how Redis and the database are:
 

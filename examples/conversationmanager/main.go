@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
 	"github.com/convkit/rediskit/examples/internal/manager"
@@ -25,11 +26,12 @@ import (
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
 	path := flag.String("db", defaultDatabase(), "keep the conversations in this SQLite `file`")
+	thinks := flag.Duration("think", time.Second, "how long the assistant thinks before it answers")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := run(ctx, *addr, *path, os.Stdout); err != nil {
+	if err := run(ctx, *addr, *path, *thinks, os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "conversationmanager:", err)
 		os.Exit(1)
 	}
@@ -46,7 +48,7 @@ func defaultDatabase() string {
 
 // run serves until ctx ends. The deferred calls close what it opened in the
 // reverse order: HTTP server, service, Redis client.
-func run(ctx context.Context, addr, path string, out io.Writer) (err error) {
+func run(ctx context.Context, addr, path string, thinks time.Duration, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 
 	listener, err := web.Listen(ctx, addr)
@@ -61,7 +63,7 @@ func run(ctx context.Context, addr, path string, out io.Writer) (err error) {
 	}
 	defer closing(redis.Close)
 
-	service, err := manager.Open(ctx, path, redis.Client)
+	service, err := manager.Open(ctx, path, redis.Client, thinks)
 	if err != nil {
 		return err
 	}

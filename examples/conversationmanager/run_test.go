@@ -40,7 +40,7 @@ func start(t *testing.T, path string) (out *terminal, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	out, ended := &terminal{}, make(chan error, 1)
-	go func() { ended <- run(ctx, "127.0.0.1:0", path, out) }()
+	go func() { ended <- run(ctx, "127.0.0.1:0", path, 0, out) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended
@@ -60,7 +60,7 @@ func TestWhatTheWelcomeShowsWorks(t *testing.T) {
 	t.Setenv("REDIS_ADDR", "")
 	out, stop := start(t, filepath.Join(t.TempDir(), "conversations.db"))
 	urls := regexp.MustCompile(`curl (?:-i )?(http://\S+)`).FindAllStringSubmatch(out.String(), -1)
-	if len(urls) != 4 {
+	if len(urls) != 5 {
 		t.Fatalf("the welcome shows %d requests: %s", len(urls), out)
 	}
 	client := &http.Client{}
@@ -148,7 +148,7 @@ func TestATakenPortIsSaid(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer listener.Close()
-	err = run(t.Context(), listener.Addr().String(), filepath.Join(t.TempDir(), "x.db"), io.Discard)
+	err = run(t.Context(), listener.Addr().String(), filepath.Join(t.TempDir(), "x.db"), 0, io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "is taken") || !strings.Contains(err.Error(), "-addr") {
 		t.Errorf("the error is %v", err)
 	}

@@ -58,8 +58,8 @@ func readMessage(w http.ResponseWriter, r *http.Request) (saying, error) {
 		return m, web.Refuse(http.StatusBadRequest, "the body must be one JSON object and nothing after it")
 	}
 	switch {
-	case m.Role != "user" && m.Role != "assistant":
-		return m, web.Refuse(http.StatusBadRequest, `role must be "user" or "assistant"`)
+	case m.Role != "user":
+		return m, web.Refuse(http.StatusBadRequest, `role must be "user"; the assistant answers by itself`)
 	case strings.TrimSpace(m.Text) == "":
 		return m, web.Refuse(http.StatusBadRequest, "text must not be empty")
 	case strings.ContainsRune(m.Text, 0):

@@ -18,7 +18,6 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit"
-	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/secrets"
 )
@@ -29,40 +28,82 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 // keys of the service are fixed, and tests share a redis-server.
 type service struct {
 	*Service
-	url     string
-	http    *http.Client
-	store   *gatedStore
-	speaker string
-	talk    string // a conversation of speaker
+	url       string
+	http      *http.Client
+	store     *gatedStore
+	assistant *gatedAssistant
+	speaker   string
+	talk      string // a conversation of speaker
 }
 
 func newService(t *testing.T, redisAddr, speaker string) *service {
 	t.Helper()
-	db, err := openStore(t.Context(), seededFile(t))
+	path := seededFile(t)
+	s := openService(t, redisAddr, path)
+	s.speaker, s.talk = speaker, addSpeaker(t, s.store.store, speaker)
+	return s
+}
+
+// openService is one copy of the service over the database in the file at
+// path.
+func openService(t *testing.T, redisAddr, path string) *service {
+	t.Helper()
+	db, err := openStore(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
-	s := &service{
-		store:   &gatedStore{store: db},
-		speaker: speaker,
-		talk:    addSpeaker(t, db, speaker),
-	}
-	rdb := dialTest(t, redisAddr)
+	s := &service{store: &gatedStore{store: db}, assistant: &gatedAssistant{}}
 	cfg := listsConfig
 	cfg.LoadTimeout = time.Minute // the gates decide how long a load takes
-	lists, err := cache.New[[]Conversation](rdb, cfg)
+	s.Service, err = assemble(s.store, dialTest(t, redisAddr), s.assistant, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { lists.Close() })
-
-	s.Service = &Service{db: s.store, rdb: rdb, lists: lists}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 	ts := httptest.NewServer(s.Handler())
 	t.Cleanup(ts.Close)
 	s.url, s.http = ts.URL, ts.Client()
 	return s
 }
+
+// A gatedAssistant answers at once, unless a test holds an answer back or
+// makes it fail.
+type gatedAssistant struct {
+	mu   sync.Mutex
+	gate *gate
+	err  error
+}
+
+// hold makes the next answer wait until the gate opens.
+func (a *gatedAssistant) hold() *gate {
+	g := &gate{make(chan struct{}), make(chan struct{})}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gate = g
+	return g
+}
+
+func (a *gatedAssistant) Answer(ctx context.Context, said string) (string, error) {
+	a.mu.Lock()
+	g, err := a.gate, a.err
+	a.gate = nil
+	a.mu.Unlock()
+	if g != nil {
+		close(g.reached)
+		select {
+		case <-g.open:
+		case <-ctx.Done():
+			return "", context.Cause(ctx)
+		}
+	}
+	return answerTo(said), err
+}
+
+func answerTo(said string) string { return "Ouvi: " + said }
 
 func dialTest(t *testing.T, addr string) redis.UniversalClient {
 	t.Helper()
@@ -147,7 +188,7 @@ type gatedStore struct {
 	gate    *gate
 }
 
-// A gate holds back one query, after it has read its rows.
+// A gate holds back one query, after it has read its rows, or one answer.
 type gate struct{ reached, open chan struct{} }
 
 // hold makes the next list query wait, with its rows, until the gate opens.
@@ -218,6 +259,20 @@ func (s *service) say(t *testing.T, text string) answer {
 		t.Fatal(err)
 	}
 	return s.do(t, http.MethodPost, "/conversations/"+s.talk+"/messages", "application/json", string(body))
+}
+
+// state is the state of the session of the service's conversation.
+func (s *service) state(t *testing.T) string {
+	t.Helper()
+	a := s.get(t, "/conversations/"+s.talk+"/session")
+	if a.status == http.StatusNotFound {
+		return "none"
+	}
+	var got struct{ State string }
+	if err := json.Unmarshal(a.body, &got); err != nil || a.status != http.StatusOK {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+	return got.State
 }
 
 func (s *service) do(t *testing.T, method, path, contentType, body string) answer {

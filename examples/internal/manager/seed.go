@@ -37,8 +37,14 @@ const schema = `
 // The speakers of the seed are user_1 to user_120.
 const speakers = 120
 
-// seed fills a new database, in one transaction: a file is seeded or empty,
-// whatever ended the process meanwhile.
+// fences is the highest fence that has written to each conversation; files of
+// before there were locks lack it.
+const fences = `
+	ALTER TABLE conversations ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
+	PRAGMA user_version = 2;`
+
+// seed fills a new database and brings an old one up to date, in one
+// transaction: a file is seeded or empty, whatever ended the process meanwhile.
 func seed(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -47,9 +53,24 @@ func seed(ctx context.Context, db *sql.DB) error {
 	defer tx.Rollback()
 
 	var version int
-	if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil || version > 0 {
+	if err := tx.QueryRowContext(ctx, `PRAGMA user_version`).Scan(&version); err != nil {
 		return err
 	}
+	if version < 1 {
+		if err := sow(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if version < 2 {
+		if _, err := tx.ExecContext(ctx, fences); err != nil {
+			return err
+		}
+	}
+	return tx.Commit()
+}
+
+// sow creates the tables and fills them.
+func sow(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
 		return err
 	}
@@ -57,10 +78,7 @@ func seed(ctx context.Context, db *sql.DB) error {
 	for n := 1; n <= speakers && s.err == nil; n++ {
 		s.speaker(fmt.Sprintf("user_%d", n))
 	}
-	if s.err != nil {
-		return s.err
-	}
-	return tx.Commit()
+	return s.err
 }
 
 // A sower writes the same conversations each time. It stops at its first

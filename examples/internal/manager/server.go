@@ -7,17 +7,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/examples/internal/backend"
 	"github.com/convkit/rediskit/examples/internal/web"
+	"github.com/convkit/rediskit/lock"
+	"github.com/convkit/rediskit/session"
 )
 
 // listTTL bounds how old a list can be when its invalidation failed.
@@ -35,41 +35,66 @@ var listsConfig = cache.Config{
 type database interface {
 	Ping(context.Context) error
 	Conversations(ctx context.Context, speakerID string) ([]Conversation, error)
-	AddMessage(context.Context, Message) (speakerID string, err error)
+	Speaker(ctx context.Context, conversationID string) (speakerID string, err error)
+	AddMessage(ctx context.Context, m Message, fence int64) (speakerID string, err error)
 	Close() error
 }
 
 // A Service answers HTTP requests from the cache and the database.
 type Service struct {
-	db    database
-	rdb   redis.UniversalClient
-	lists *cache.Cache[[]Conversation]
+	db        database
+	assistant Assistant
+	rdb       redis.UniversalClient
+	lists     *cache.Cache[[]Conversation]
+	locks     *lock.Locker
+	sessions  *session.Store[session.Conversation]
+	state     *session.Field[session.State, session.Conversation]
 
 	failedInvalidations atomic.Uint64
 }
 
 // Open returns the service over the database in the file at path, which it
-// seeds if it is new, and over rdb, which stays its owner's.
-func Open(ctx context.Context, path string, rdb redis.UniversalClient) (*Service, error) {
+// seeds if it is new, and over rdb, which stays its owner's. Its assistant
+// thinks for as long as thinks before each answer.
+func Open(ctx context.Context, path string, rdb redis.UniversalClient, thinks time.Duration) (*Service, error) {
 	db, err := openStore(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	lists, err := cache.New[[]Conversation](rdb, listsConfig)
+	s, err := assemble(db, rdb, parrot{thinks}, listsConfig)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
-	return &Service{db: db, rdb: rdb, lists: lists}, nil
+	return s, nil
+}
+
+func assemble(db database, rdb redis.UniversalClient, assistant Assistant, listsConfig cache.Config) (*Service, error) {
+	s := &Service{db: db, rdb: rdb, assistant: assistant}
+	var err error
+	if s.lists, err = cache.New[[]Conversation](rdb, listsConfig); err != nil {
+		return nil, err
+	}
+	if s.locks, err = lock.New(rdb, locksConfig); err != nil {
+		return nil, err
+	}
+	if s.sessions, err = session.New[session.Conversation](rdb, sessionsConfig); err != nil {
+		return nil, err
+	}
+	s.state, err = session.FieldOf[session.State](s.sessions, "state")
+	return s, err
 }
 
 // Close ends what the service began. Its requests must have ended.
-func (s *Service) Close() error { return errors.Join(s.lists.Close(), s.db.Close()) }
+func (s *Service) Close() error {
+	return errors.Join(s.locks.Close(), s.lists.Close(), s.db.Close())
+}
 
 // Handler answers the service's requests, in JSON throughout.
 func (s *Service) Handler() http.Handler {
 	return web.Routes(
 		web.Route{Method: http.MethodGet, Path: "/speakers/{id}/conversations", Handle: s.list},
 		web.Route{Method: http.MethodPost, Path: "/conversations/{id}/messages", Handle: s.addMessage},
+		web.Route{Method: http.MethodGet, Path: "/conversations/{id}/session", Handle: s.session},
 		web.Route{Method: http.MethodGet, Path: "/stats", Handle: s.stats},
 		web.Route{Method: http.MethodGet, Path: "/healthz", Handle: s.health},
 	)
@@ -86,6 +111,28 @@ func (s *Service) Example(ctx context.Context) (speakerID, conversationID string
 		return "", "", err
 	}
 	return speakerID, list[0].ID, nil
+}
+
+// session answers with the session of a conversation that is going on. It does
+// not prolong it.
+func (s *Service) session(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	c, err := s.sessions.Get(r.Context(), id)
+	if errors.Is(err, session.ErrNotFound) {
+		return web.Refuse(http.StatusNotFound, "this conversation is not going on")
+	}
+	if err != nil {
+		return fmt.Errorf("read a session: %w", err)
+	}
+	return web.WriteJSON(w, http.StatusOK, struct {
+		SpeakerID    string        `json:"speaker_id"`
+		StartedAt    Time          `json:"started_at"`
+		LastActivity Time          `json:"last_activity"`
+		State        session.State `json:"state"`
+	}{c.SpeakerID, Time{c.StartedAt}, Time{c.LastActivity}, c.State})
 }
 
 // Lists is what the cache of lists has counted.
@@ -119,45 +166,4 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 		return fmt.Errorf("list conversations: %w", err)
 	}
 	return web.WriteJSON(w, http.StatusOK, list)
-}
-
-// addMessage stores a message and makes the speaker's list be loaded anew.
-func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
-	if err != nil {
-		return err
-	}
-	said, err := readMessage(w, r)
-	if err != nil {
-		return err
-	}
-	m := Message{
-		ID:             uuid.NewString(),
-		ConversationID: id,
-		Role:           said.Role,
-		Text:           said.Text,
-		CreatedAt:      Time{time.Now().Truncate(time.Millisecond)},
-	}
-	speakerID, err := s.db.AddMessage(r.Context(), m)
-	if speakerID != "" { // the message was stored, or may have been
-		s.invalidate(r.Context(), speakerID)
-	}
-	switch {
-	case errors.Is(err, errNoConversation):
-		return web.Refuse(http.StatusNotFound, "there is no such conversation")
-	case err != nil:
-		return fmt.Errorf("add a message: %w", err)
-	}
-	return web.WriteJSON(w, http.StatusCreated, m)
-}
-
-// invalidate deletes a list whose rows have changed: after the commit, so
-// that no load can store the old rows again. The write is done whether or not
-// this succeeds, so the client is not told of a failure; the log and /stats
-// are, since the old list then lives for up to listTTL.
-func (s *Service) invalidate(ctx context.Context, speakerID string) {
-	if err := s.lists.Delete(ctx, speakerID); err != nil {
-		s.failedInvalidations.Add(1)
-		slog.ErrorContext(ctx, "a changed list stays in the cache until it expires", "for_up_to", listTTL, "err", err)
-	}
 }

@@ -46,6 +46,7 @@ func (t Time) MarshalJSON() ([]byte, error) {
 var (
 	errNoSpeaker      = errors.New("no such speaker")
 	errNoConversation = errors.New("no such conversation")
+	errFenced         = errors.New("a later holder of the lock has written")
 )
 
 // maxListed bounds a list: one cached value must not grow with its speaker's
@@ -133,9 +134,19 @@ func (s *store) speakerExists(ctx context.Context, id string) error {
 	return err
 }
 
+// Speaker returns whose conversation id is.
+func (s *store) Speaker(ctx context.Context, id string) (speakerID string, err error) {
+	err = s.db.QueryRowContext(ctx, `SELECT speaker_id FROM conversations WHERE id = ?`, id).Scan(&speakerID)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = errNoConversation
+	}
+	return speakerID, err
+}
+
 // AddMessage stores m and returns whose list that changed. It returns the
-// speaker also with an error that leaves open whether m was stored.
-func (s *store) AddMessage(ctx context.Context, m Message) (speakerID string, err error) {
+// speaker also with an error that leaves open whether m was stored. A fence
+// that is lower than one that has written to the conversation is refused.
+func (s *store) AddMessage(ctx context.Context, m Message, fence int64) (speakerID string, err error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {
 		return "", err
@@ -144,10 +155,10 @@ func (s *store) AddMessage(ctx context.Context, m Message) (speakerID string, er
 
 	at := m.CreatedAt.UnixMilli()
 	err = tx.QueryRowContext(ctx, `
-		UPDATE conversations SET updated_at = max(updated_at, ?) WHERE id = ?
-		RETURNING speaker_id`, at, m.ConversationID).Scan(&speakerID)
-	if errors.Is(err, sql.ErrNoRows) {
-		return "", errNoConversation
+		UPDATE conversations SET updated_at = max(updated_at, ?), fence = ? WHERE id = ? AND fence <= ?
+		RETURNING speaker_id`, at, fence, m.ConversationID, fence).Scan(&speakerID)
+	if errors.Is(err, sql.ErrNoRows) { // conversations are never deleted
+		return "", errFenced
 	}
 	if err != nil {
 		return "", err

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"testing"
@@ -73,7 +74,7 @@ func TestASecondStartKeepsWhatWasAdded(t *testing.T) {
 			return
 		}
 		m := Message{ID: "1", ConversationID: list[0].ID, Role: "user", Text: "Oi", CreatedAt: Time{time.Now()}}
-		if _, err := s.AddMessage(t.Context(), m); err != nil {
+		if _, err := s.AddMessage(t.Context(), m, 1); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -99,5 +100,55 @@ func TestTimesMarshalAsToISOStringWrites(t *testing.T) {
 		if err := json.Unmarshal(got, &back); err != nil || !back.Equal(c.at.Truncate(time.Millisecond)) {
 			t.Errorf("%s reads back as %v, %v", got, back, err)
 		}
+	}
+}
+
+func TestAFileOfBeforeThereWereFencesIsBroughtUpToDate(t *testing.T) {
+	t.Parallel()
+	path := seededFile(t)
+	s, err := openStore(t.Context(), path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.db.Exec(`ALTER TABLE conversations DROP COLUMN fence; PRAGMA user_version = 1`); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for range 2 {
+		s, err := openStore(t.Context(), path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer s.Close()
+		if _, err := s.db.Exec(`SELECT fence FROM conversations`); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAWriteWithAnEarlierFenceIsRefused(t *testing.T) {
+	t.Parallel()
+	s, err := openStore(t.Context(), seededFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	talk := addSpeaker(t, s, "fenced")
+	for i, c := range []struct {
+		fence int64
+		want  error
+	}{{7, nil}, {7, nil}, {6, errFenced}, {8, nil}, {7, errFenced}} {
+		m := Message{ID: fmt.Sprint(i), ConversationID: talk, Role: "user", Text: "Oi", CreatedAt: Time{time.Now()}}
+		if _, err := s.AddMessage(t.Context(), m, c.fence); !errors.Is(err, c.want) {
+			t.Errorf("write %d with fence %d: %v, want %v", i, c.fence, err, c.want)
+		}
+	}
+	list, err := s.Conversations(t.Context(), "fenced")
+	if err != nil || list[0].ID != talk {
+		t.Fatal(list[0], err)
+	}
+	var stored int
+	if err := s.db.QueryRow(`SELECT count(*) FROM messages WHERE conversation_id = ? AND text = 'Oi'`, talk).Scan(&stored); err != nil || stored != 3 {
+		t.Errorf("%d messages were stored, %v; want those of the 3 that were not refused", stored, err)
 	}
 }

@@ -1,0 +1,176 @@
+package manager
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/web"
+	"github.com/convkit/rediskit/lock"
+	"github.com/convkit/rediskit/session"
+)
+
+// processTimeout bounds the handling of one message, from its lock to its
+// answer, whether or not its sender still listens.
+const processTimeout = 8 * time.Second
+
+// locksConfig is that of the locks on conversations. A service in another
+// language that takes lock:conversation:<id> with SET NX excludes this one.
+var locksConfig = lock.Config{Key: "lock:conversation:*", TTL: 10 * time.Second, OnError: backend.Log}
+
+// sessionsConfig is that of the sessions of conversations that are going on.
+var sessionsConfig = session.Config{Key: "session:*", TTL: 5 * time.Minute, OnError: backend.Log}
+
+// An Assistant answers what a speaker has said.
+type Assistant interface {
+	Answer(ctx context.Context, said string) (string, error)
+}
+
+// An exchange is a message of a speaker and its answer.
+type exchange struct {
+	Message
+	Answer Message `json:"answer"`
+}
+
+// addMessage handles a message of a speaker: it stores it, has the assistant
+// answer, and stores the answer. A conversation is handled by one request of
+// the fleet at a time; another one for it is refused and not queued, because
+// what it says was said without the answer that is under way.
+func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
+	id, err := pathID(r)
+	if err != nil {
+		return err
+	}
+	said, err := readMessage(w, r)
+	if err != nil {
+		return err
+	}
+	// Asked first, so that ids that do not exist leave nothing in Redis.
+	speaker, err := s.db.Speaker(r.Context(), id)
+	if errors.Is(err, errNoConversation) {
+		return web.Refuse(http.StatusNotFound, "there is no such conversation")
+	}
+	if err != nil {
+		return fmt.Errorf("look for a conversation: %w", err)
+	}
+	// What was stored is answered, even if the client hangs up meanwhile.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), processTimeout)
+	defer cancel()
+	var done exchange
+	err = s.locks.TryDo(ctx, id, func(ctx context.Context, held *lock.Lock) error {
+		done, err = s.process(ctx, held, id, speaker, said)
+		return err
+	})
+	switch {
+	case err == nil:
+		return web.WriteJSON(w, http.StatusCreated, done)
+	case errors.Is(err, lock.ErrHeld):
+		w.Header().Set("Retry-After", "1")
+		return web.Refuse(http.StatusConflict, "this conversation is already being processed; wait for its answer, then send the message again")
+	case errors.Is(err, errUnanswered):
+		slog.ErrorContext(ctx, "the assistant failed", "err", err)
+		return web.Refuse(http.StatusBadGateway, "the message is stored, but the assistant has not answered it")
+	case errors.Is(err, errStore):
+		return err
+	default: // without a lock nobody may process, and a lock that was lost may be another's
+		slog.ErrorContext(ctx, "a message was not processed to its end", "err", err)
+		w.Header().Set("Retry-After", "1")
+		return web.Refuse(http.StatusServiceUnavailable, "the message could not be processed to its end; look at the conversation before you send it again")
+	}
+}
+
+var (
+	errUnanswered = errors.New("no answer")
+	errStore      = errors.New("store a message")
+)
+
+// process handles a message under its conversation's lock. Each write to the
+// database carries the lock's fence, so that a process that stood still for
+// longer than its lock lived cannot write into what the next one does.
+func (s *Service) process(ctx context.Context, held *lock.Lock, id, speaker string, said saying) (exchange, error) {
+	var done exchange
+	fence, err := held.Fence(ctx)
+	if err != nil {
+		return done, err
+	}
+	if err := s.begin(ctx, id, speaker); err != nil {
+		return done, err
+	}
+	if done.Message, err = s.store(ctx, fence, id, "user", said.Text); err != nil {
+		return done, err
+	}
+	text, err := s.assistant.Answer(ctx, said.Text)
+	if err != nil {
+		s.finish(ctx, id, session.Listening) // the speaker may try again
+		return done, fmt.Errorf("%w: %w", errUnanswered, err)
+	}
+	if done.Answer, err = s.store(ctx, fence, id, "assistant", text); err != nil {
+		return done, err
+	}
+	s.finish(ctx, id, session.Answered)
+	return done, nil
+}
+
+// begin moves the conversation's session to waiting_for_llm, whatever it was:
+// a process that died while it waited is replaced by this one.
+func (s *Service) begin(ctx context.Context, id, speaker string) error {
+	now := time.Now()
+	err := s.sessions.Create(ctx, id, session.Conversation{
+		SpeakerID: speaker, StartedAt: now, LastActivity: now, State: session.WaitingForLLM,
+	})
+	if !errors.Is(err, session.ErrExists) {
+		return err
+	}
+	_, err = s.sessions.Update(ctx, id, func(c *session.Conversation) error {
+		c.State = session.WaitingForLLM
+		return nil
+	})
+	if errors.Is(err, session.ErrNotFound) { // it has just expired
+		return s.begin(ctx, id, speaker)
+	}
+	return err
+}
+
+// finish moves the session on. The messages are stored whether or not that
+// succeeds, and the session ends by its TTL, so a failure is only logged.
+func (s *Service) finish(ctx context.Context, id string, to session.State) {
+	if _, err := s.state.Transition(ctx, id, session.WaitingForLLM, to); err != nil {
+		slog.ErrorContext(ctx, "a session keeps its state until it expires", "state", session.WaitingForLLM, "err", err)
+	}
+}
+
+// store stores a message and makes its speaker's list be loaded anew.
+func (s *Service) store(ctx context.Context, fence int64, id, role, text string) (Message, error) {
+	m := Message{
+		ID:             uuid.NewString(),
+		ConversationID: id,
+		Role:           role,
+		Text:           text,
+		CreatedAt:      Time{time.Now().Truncate(time.Millisecond)},
+	}
+	speakerID, err := s.db.AddMessage(ctx, m, fence)
+	if speakerID != "" { // the message was stored, or may have been
+		s.invalidate(ctx, speakerID)
+	}
+	if err != nil && !errors.Is(err, errFenced) {
+		err = fmt.Errorf("%w: %w", errStore, err)
+	}
+	return m, err
+}
+
+// invalidate deletes a list whose rows have changed: after the commit, so
+// that no load can store the old rows again. The write is done whether or not
+// this succeeds, so the client is not told of a failure; the log and /stats
+// are, since the old list then lives for up to listTTL.
+func (s *Service) invalidate(ctx context.Context, speakerID string) {
+	if err := s.lists.Delete(ctx, speakerID); err != nil {
+		s.failedInvalidations.Add(1)
+		slog.ErrorContext(ctx, "a changed list stays in the cache until it expires", "for_up_to", listTTL, "err", err)
+	}
+}
