@@ -147,7 +147,7 @@ func (e *engine) run(ctx context.Context, o operation) (reply, error) {
 	return reply{}, e.report.Fail(o.name, errLate)
 }
 
-var errLate = errors.New("Redis ran the operation too late and refused it; it does nothing else for seconds, or its clock jumps")
+var errLate = errors.New("the operation reached Redis too late and was refused; look for a stalled server or network, or a clock that jumps")
 
 // Indices into the arguments of every script.
 const (
@@ -197,7 +197,7 @@ func (e *engine) send(ctx context.Context, call script.Call) (reply, error) {
 	return r, nil
 }
 
-var errReply = errors.New("Redis answered a script with something else")
+var errReply = errors.New("a script was answered with something else")
 
 // mayHaveRun says whether err leaves open that a script ran. Errors that Redis
 // sent do not: no script of this package fails once it has written.
@@ -212,7 +212,10 @@ func mayHaveRun(err error) bool {
 	}
 	var answer redis.Error
 	var dial *net.OpError
-	return !errors.As(err, &answer) && !(errors.As(err, &dial) && dial.Op == "dial")
+	if errors.As(err, &answer) {
+		return false
+	}
+	return !errors.As(err, &dial) || dial.Op != "dial"
 }
 
 // read sends one HGETALL.
@@ -263,8 +266,8 @@ func (e *engine) uncertain(op string, cause error) error {
 // ended says whether a session has outlived its MaxLifetime, by a text of at
 // most 15 digits as the scripts read it.
 func (e *engine) ended(hash map[string]string) bool {
-	text := hash[untilField]
-	if len(text) > 15 {
+	text, ok := hash[untilField]
+	if !ok || len(text) > 15 {
 		return false
 	}
 	deadline, err := strconv.ParseUint(text, 10, 63)

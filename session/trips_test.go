@@ -1,0 +1,43 @@
+package session_test
+
+import (
+	"testing"
+
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/session"
+)
+
+func TestRoundTrips(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		store := newStoreOn[talk](t, s, rdb)
+		warm(t, store) // the server knows every script from here on
+		trips := redistest.Trips(rdb)
+		create(t, store, "1", aTalk())
+		trips.Take()
+		every := calls(t, store)
+		for _, call := range []struct {
+			name string
+			want int
+		}{{"Get", 1}, {"Touch", 1}, {"Update", 2}, {"Transition", 1}, {"Put", 1}, {"Delete", 1}, {"Create", 1}} {
+			if err := every[call.name](t.Context(), "1"); err != nil {
+				t.Errorf("%s: %v", call.name, err)
+			}
+			if n := trips.Take(); n != call.want {
+				t.Errorf("%s: %d round trips, want %d", call.name, n, call.want)
+			}
+		}
+		runs := 0
+		_, err := store.Update(t.Context(), "1", func(v *talk) error {
+			if runs++; runs < 4 {
+				s.Client().HIncrBy(t.Context(), keyOf(s, "1"), "n", 1)
+			}
+			v.State = session.Answered
+			return nil
+		})
+		if n := trips.Take(); n != 5 || err != nil {
+			t.Errorf("Update that meets three writers: %d round trips, %v; want 5", n, err)
+		}
+	})
+}
