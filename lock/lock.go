@@ -84,8 +84,7 @@ func (l *Lock) Context() context.Context { return l.ctx }
 // It returns nil if Redis says that this gave the lock back, and ErrLost if
 // the lock was lost before: what was done under it last may not have been
 // alone. On any other error nobody knows; the lock ends by its TTL at the
-// latest. Where Redis does not answer, the release is sent once more; that
-// nothing is left then proves neither, so the first error stands.
+// latest. Where Redis does not answer, the release is sent once more.
 //
 // One round trip: a pipeline of a script of GET and DEL, and a PUBLISH. A
 // channel that an ACL refuses does not make it fail: Config.OnError is told,
@@ -134,9 +133,11 @@ func (l *Lock) giveBack(ctx context.Context) error {
 	publish := redis.NewIntCmd(ctx, "publish", keys.Sibling(kindReleased, l.key), "")
 	handle := l.through(newTrip(k.rdb, l.key, publish))
 	err := handle.Release(ctx)
-	if err != nil && mayHaveRun(err) {
+	if err != nil && !errors.Is(err, redislock.ErrLockNotHeld) {
 		again := handle.Release(ctx)
-		if !errors.Is(again, redislock.ErrLockNotHeld) { // then by the first copy, or by whoever took it before
+		// Nothing is left either because the first copy ran or because the lock
+		// was lost before: then the first error stands.
+		if !errors.Is(again, redislock.ErrLockNotHeld) || !mayHaveRun(err) {
 			err = again
 		}
 	}

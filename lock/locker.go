@@ -15,6 +15,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/report"
+	"github.com/convkit/rediskit/internal/subscriber"
 )
 
 // A Locker takes locks, each under the id of what it protects. It is safe for
@@ -33,9 +34,11 @@ type Locker struct {
 	sweepers chan struct{}  // one for each abandoned request that is looked after
 	running  sync.WaitGroup // what Close waits for
 
-	mu    sync.Mutex
-	held  map[*Lock]struct{}
-	lines map[string]*line // of waiters, by key
+	mu        sync.Mutex
+	held      map[*Lock]struct{}
+	lines     map[string]*line       // of waiters, by key
+	hears     *subscriber.Subscriber // of releases; nil while nobody waits
+	lingering *time.Timer            // ends it
 }
 
 // New returns a Locker over rdb: a client of a single server, of Sentinel or
@@ -141,9 +144,14 @@ func (k *Locker) Close() error {
 	k.mu.Lock()
 	k.end(ErrClosed)
 	held := slices.Collect(maps.Keys(k.held))
+	sub := k.hears
 	k.mu.Unlock()
 	for _, l := range held {
 		l.stop(ErrClosed)
+	}
+	var err error
+	if sub != nil {
+		err = sub.Close()
 	}
 
 	done := make(chan struct{})
@@ -156,7 +164,10 @@ func (k *Locker) Close() error {
 	defer patience.Stop()
 	select {
 	case <-done:
-		return nil
+		if err != nil {
+			err = k.report.Fail("close", err)
+		}
+		return err
 	case <-patience.C:
 		return fmt.Errorf("lock: close %s: a holder still runs after %v; let it end when its context does", k.cfg.Name, limit)
 	}

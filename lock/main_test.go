@@ -67,6 +67,18 @@ func mustTry(t testing.TB, k *lock.Locker, id string) *lock.Lock {
 	return l
 }
 
+// warm makes the server know every script.
+func warm(t testing.TB, k *lock.Locker) {
+	t.Helper()
+	l := mustTry(t, k, "warm")
+	if _, err := l.Fence(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // acquire begins to wait for the lock of id.
 func acquire(ctx context.Context, k *lock.Locker, id string) <-chan redistest.Result[*lock.Lock] {
 	return redistest.Async(func() (*lock.Lock, error) { return k.Acquire(ctx, id) })

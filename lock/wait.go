@@ -8,39 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
-
-	"github.com/convkit/rediskit/internal/keys"
 )
-
-// A line is the waiters for one key in this process. One of them, whose turn
-// it is, looks at the lock; the others cost Redis nothing.
-type line struct {
-	turn    chan struct{} // holds a token while it is somebody's turn
-	waiters int
-	rung    chan struct{} // holds a token once a release was announced
-	watch   func()        // ends the subscription
-}
-
-// join makes one more waiter for key.
-func (k *Locker) join(key string) *line {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	ln := k.lines[key]
-	if ln == nil {
-		ln = &line{turn: make(chan struct{}, 1), rung: make(chan struct{}, 1)}
-		k.lines[key] = ln
-	}
-	ln.waiters++
-	return ln
-}
-
-func (k *Locker) leave(key string, ln *line) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if ln.waiters--; ln.waiters == 0 {
-		delete(k.lines, key)
-	}
-}
 
 // wait takes the lock of key once it can. why is what the first look at it
 // brought.
@@ -49,6 +17,9 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 	k.stats.waiting.Add(1)
 	defer k.stats.waiting.Add(-1)
 	ln := k.join(key)
+	if ln == nil {
+		return nil, k.report.Fail(op, ErrClosed)
+	}
 	defer k.leave(key, ln)
 	select {
 	case ln.turn <- struct{}{}:
@@ -95,5 +66,3 @@ func (k *Locker) untilLook(left *redis.DurationCmd) time.Duration {
 	}
 	return d + rand.N(d/4)
 }
-
-func (k *Locker) channel(key string) string { return keys.Sibling(kindReleased, key) }
