@@ -27,8 +27,7 @@ const maxSweepers = 64
 // start took or may yet take, without our holding it. The request was sent
 // once, so it is settled as soon as its lock has been deleted. Until then it
 // may still be on its way, in a socket of a server that stands still or on a
-// network that is just healing: it is looked for again until a TTL has passed,
-// when a lock that it took at once would have ended anyway.
+// network that is just healing: it is looked for again until a TTL has passed.
 func (k *Locker) abandon(ctx context.Context, key, token string, start instant) {
 	k.stats.abandoned.Add(1)
 	ctx = context.WithoutCancel(ctx)
@@ -44,7 +43,7 @@ func (k *Locker) abandon(ctx context.Context, key, token string, start instant) 
 	go func() {
 		defer k.running.Done()
 		defer func() { <-k.sweepers }()
-		for !k.sweep(ctx, key, token) && k.clock().since(start) < k.cfg.TTL && k.life.Err() == nil {
+		for !k.sweep(ctx, key, token) && k.clock().since(start) < k.cfg.validFor() && k.life.Err() == nil {
 			pause(k.life, k.cfg.renewEvery())
 		}
 	}()

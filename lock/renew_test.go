@@ -1,0 +1,337 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/lock"
+)
+
+// A fault stands before what a client sends: it is applied for as long as it
+// is set.
+type fault struct {
+	f atomic.Pointer[redistest.Commands]
+}
+
+func (f *fault) set(h redistest.Commands) { f.f.Store(&h) }
+
+func (f *fault) clear() { f.f.Store(nil) }
+
+// client is one whose commands pass f.
+func (f *fault) client(s *redistest.Server) *redis.Client {
+	return s.Hooked(func(next func() error, names ...string) error {
+		if h := f.f.Load(); h != nil {
+			return (*h)(next, names...)
+		}
+		return next()
+	})
+}
+
+// lostAfter awaits the end of l's context and returns how long it took.
+func lostAfter(t *testing.T, l *lock.Lock, since time.Time) time.Duration {
+	t.Helper()
+	<-l.Context().Done()
+	if cause := context.Cause(l.Context()); !errors.Is(cause, lock.ErrLost) {
+		t.Errorf("the context's cause is %v, want ErrLost", cause)
+	}
+	return time.Since(since)
+}
+
+func TestALockIsRenewedUntilItsRelease(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		k := newLocker(t, s)
+		l := mustTry(t, k, "1")
+		for range 100 {
+			time.Sleep(5 * time.Second)
+			if left := s.Client().PTTL(t.Context(), keyOf(s, "1")).Val(); left <= 5*time.Second {
+				t.Fatalf("the lock has %v left, want more than half of its TTL", left)
+			}
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Errorf("Release: %v", err)
+		}
+		renewals := k.Stats().Renewals
+		if renewals < 140 || renewals > 150 {
+			t.Errorf("%d renewals in 500 s of a TTL of 10 s, want one every third of it", renewals)
+		}
+		time.Sleep(time.Minute)
+		if got := k.Stats(); got.Renewals != renewals || exists(t, s, "1") {
+			t.Errorf("a released lock was renewed: %+v", got)
+		}
+	})
+}
+
+func TestALockEndsAtMaxHold(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		k := newLocker(t, s, func(c *lock.Config) { c.MaxHold = time.Minute })
+		began := time.Now()
+		l := mustTry(t, k, "forgotten")
+		if held := lostAfter(t, l, began); held != time.Minute {
+			t.Errorf("held for %v, want MaxHold", held)
+		}
+		synctest.Wait()
+		if exists(t, s, "forgotten") {
+			t.Error("the lock was not given back")
+		}
+		for _, err := range []error{context.Cause(l.Context()), l.Release(t.Context())} {
+			if !errors.Is(err, lock.ErrMaxHold) || !errors.Is(err, lock.ErrLost) {
+				t.Errorf("%v, want ErrMaxHold, an ErrLost", err)
+			}
+		}
+		err := k.Do(t.Context(), "1", func(ctx context.Context, _ *lock.Lock) error { <-ctx.Done(); return nil })
+		if !errors.Is(err, lock.ErrMaxHold) {
+			t.Errorf("Do = %v, want ErrMaxHold", err)
+		}
+		if got := k.Stats(); got.Lost != 2 || got.MaxHolds != 2 || got.Holding != 0 || got.Released != 0 {
+			t.Errorf("stats = %+v", got)
+		}
+	})
+}
+
+func TestAFailedReleaseThatNobodyGetsIsTold(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var told redistest.Recorder
+		var broken fault
+		k := newLockerOn(t, s, broken.client(s), onError(&told), func(c *lock.Config) { c.MaxHold = 15 * time.Second })
+		l := mustTry(t, k, "forgotten")
+		time.Sleep(14 * time.Second)
+		broken.set(func(func() error, ...string) error { return io.EOF })
+		<-l.Context().Done()
+		synctest.Wait()
+		if !told.Has("release") {
+			t.Errorf("told %v, want the failed release at MaxHold", told.All())
+		}
+		broken.clear()
+		err := k.Do(t.Context(), "1", func(context.Context, *lock.Lock) error {
+			broken.set(func(func() error, ...string) error { return io.ErrUnexpectedEOF })
+			return nil
+		})
+		if err != nil {
+			t.Errorf("Do = %v, want fn's nil: it was alone", err)
+		}
+		if !told.Has("release") || !told.Has("unexpected EOF") {
+			t.Errorf("told %v, want the failed release of Do", told.All())
+		}
+	})
+}
+
+// A refresh that waits in a black hole, in a client that honours no context.
+func TestALockIsLostWhileItsRenewalIsBlocked(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var hole fault
+		k := newLockerOn(t, s, hole.client(s))
+		began := time.Now()
+		l := mustTry(t, k, "1")
+		time.Sleep(4 * time.Second) // one renewal, at 3.33 s
+		if got := k.Stats().Renewals; got != 1 {
+			t.Fatalf("%d renewals, want 1", got)
+		}
+		open := make(chan struct{})
+		hole.set(func(func() error, ...string) error { <-open; return io.EOF })
+		lost := lostAfter(t, l, began)
+		if renewed := 10 * time.Second / 3; lost != renewed+9*time.Second {
+			t.Errorf("lost after %v, want 9s after the last renewal", lost)
+		}
+		if !exists(t, s, "1") {
+			t.Error("the lock has expired before its holder was told")
+		}
+		close(open)
+		synctest.Wait()
+		hole.clear()
+		if err := l.Release(t.Context()); !errors.Is(err, lock.ErrLost) || exists(t, s, "1") {
+			t.Errorf("Release = %v; the lock exists: %v", err, exists(t, s, "1"))
+		}
+	})
+}
+
+func TestALockSurvivesTwoFailedRenewals(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var told redistest.Recorder
+		var broken fault
+		k := newLockerOn(t, s, broken.client(s), onError(&told))
+		l := mustTry(t, k, "1")
+		var failures atomic.Int32
+		broken.set(func(next func() error, _ ...string) error {
+			if failures.Add(1) <= 2 {
+				time.Sleep(500 * time.Millisecond)
+				return io.EOF
+			}
+			return next()
+		})
+		time.Sleep(time.Minute)
+		if got := k.Stats(); l.Context().Err() != nil || got.FailedRenewals != 2 || got.Renewals < 15 {
+			t.Errorf("the context's cause is %v, stats = %+v", context.Cause(l.Context()), got)
+		}
+		if got := told.All(); len(got) != 2 || !told.Has("renew") {
+			t.Errorf("told %v, want the two failures", got)
+		}
+		if err := l.Release(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestALockThatCannotBeRenewedIsLostBeforeItExpires(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var broken fault
+		k := newLockerOn(t, s, broken.client(s))
+		began := time.Now()
+		l := mustTry(t, k, "1")
+		broken.set(func(func() error, ...string) error { return io.EOF })
+		if lost := lostAfter(t, l, began); lost != 9*time.Second || !exists(t, s, "1") {
+			t.Errorf("lost after %v, want 9s; the lock exists: %v", lost, exists(t, s, "1"))
+		}
+		if n := k.Stats().FailedRenewals; n < 5 {
+			t.Errorf("%d renewals were tried, want several", n)
+		}
+	})
+}
+
+func TestALockWhoseKeyIsGoneIsLostAtTheNextRenewal(t *testing.T) {
+	t.Parallel()
+	for name, vanish := range map[string]func(*redistest.Server, *redis.Client){
+		"deleted by another service": func(s *redistest.Server, rdb *redis.Client) { rdb.Del(context.Background(), keyOf(s, "1")) },
+		"restarted without its data": func(s *redistest.Server, _ *redis.Client) { s.Mini().FlushAll() },
+		"another's by now": func(s *redistest.Server, rdb *redis.Client) {
+			rdb.Set(context.Background(), keyOf(s, "1"), "locked", time.Minute)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+				rdb := s.Client()
+				k := newLocker(t, s)
+				l := mustTry(t, k, "1")
+				began := time.Now()
+				vanish(s, rdb)
+				before := rdb.Get(t.Context(), keyOf(s, "1")).Val()
+				if lost := lostAfter(t, l, began); lost > 10*time.Second/3 {
+					t.Errorf("lost after %v, want a third of the TTL at most", lost)
+				}
+				time.Sleep(20 * time.Second)
+				if after := rdb.Get(t.Context(), keyOf(s, "1")).Val(); after != before {
+					t.Errorf("the key holds %q, want %q: a lost lock must not come back", after, before)
+				}
+				if err := l.Release(t.Context()); !errors.Is(err, lock.ErrLost) {
+					t.Errorf("Release = %v, want ErrLost", err)
+				}
+			})
+		})
+	}
+}
+
+// The monotonic clock stood still while the machine slept for longer than the
+// TTL; only the wall clock knows.
+func TestALockIsLostAfterTheMachineSlept(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var slept atomic.Int64
+		k := newLocker(t, s)
+		lock.SetWallAhead(k, func() time.Duration { return time.Duration(slept.Load()) })
+		began := time.Now()
+		renewed, released, fenced := mustTry(t, k, "renewed"), mustTry(t, k, "released"), mustTry(t, k, "fenced")
+		slept.Store(int64(9 * time.Second)) // Redis, which did not sleep, still has them
+		if err := released.Release(t.Context()); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Release = %v, want ErrLost", err)
+		}
+		if _, err := fenced.Fence(t.Context()); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Fence = %v, want ErrLost", err)
+		}
+		if lost := lostAfter(t, renewed, began); lost > 10*time.Second/3 {
+			t.Errorf("noticed after %v, want at the next renewal", lost)
+		}
+		if got := k.Stats(); got.Renewals != 0 || got.Lost != 3 {
+			t.Errorf("stats = %+v, want nothing renewed that was lost", got)
+		}
+	})
+}
+
+func TestAWallClockThatIsSetBackChangesNothing(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var hole fault
+		var ahead atomic.Int64
+		k := newLockerOn(t, s, hole.client(s))
+		lock.SetWallAhead(k, func() time.Duration { return time.Duration(ahead.Load()) })
+		began := time.Now()
+		l := mustTry(t, k, "1")
+		ahead.Store(int64(-time.Hour))
+		hole.set(func(func() error, ...string) error { return io.EOF })
+		if lost := lostAfter(t, l, began); lost != 9*time.Second {
+			t.Errorf("lost after %v, want 9s by the monotonic clock", lost)
+		}
+	})
+}
+
+func TestAGrantThatComesTooLateIsNotHeld(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var slow fault
+		k := newLockerOn(t, s, slow.client(s), ttl(200*time.Millisecond))
+		warm(t, k)
+		slow.set(func(next func() error, _ ...string) error {
+			err := next()
+			time.Sleep(300 * time.Millisecond)
+			return err
+		})
+		if _, err := k.Try(t.Context(), "1"); !errors.Is(err, lock.ErrLate) || errors.Is(err, lock.ErrLost) {
+			t.Errorf("Try = %v, want ErrLate", err)
+		}
+		if got := k.Stats(); got.Acquired != 1 || got.Abandoned != 1 || got.Holding != 0 {
+			t.Errorf("stats = %+v", got)
+		}
+		slow.set(func(next func() error, _ ...string) error { // late, but not too late for Redis
+			err := next()
+			time.Sleep(185 * time.Millisecond)
+			return err
+		})
+		_, err := k.Try(t.Context(), "2")
+		slow.clear()
+		if !errors.Is(err, lock.ErrLate) {
+			t.Errorf("Try = %v, want ErrLate", err)
+		}
+		time.Sleep(time.Millisecond)
+		if exists(t, s, "2") {
+			t.Error("the lock was not given back")
+		}
+	})
+}
+
+// A renewal that is answered after the lock had to be given up does not bring
+// it back.
+func TestARenewalThatComesTooLateIsNone(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var slow fault
+		k := newLockerOn(t, s, slow.client(s))
+		began := time.Now()
+		l := mustTry(t, k, "1")
+		slow.set(func(next func() error, _ ...string) error {
+			err := next()
+			time.Sleep(9 * time.Second)
+			return err
+		})
+		if lost := lostAfter(t, l, began); lost != 9*time.Second {
+			t.Errorf("lost after %v, want 9s", lost)
+		}
+		time.Sleep(10 * time.Second)
+		slow.clear()
+		if got := k.Stats(); got.Renewals != 0 || got.Lost != 1 {
+			t.Errorf("stats = %+v", got)
+		}
+	})
+}
