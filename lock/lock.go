@@ -165,7 +165,8 @@ func (l *Lock) through(t *trip) *redislock.Lock {
 // clock steps back as well. The previous one is remembered for a day longer
 // than MaxHold.
 //
-// One round trip on the first call: a script of GET, TIME and SET PX.
+// One round trip on the first call: a script of GET, TIME and SET PX. On a
+// Cluster, Redis refuses it with TRYAGAIN while the lock's slot is moving.
 func (l *Lock) Fence(ctx context.Context) (int64, error) {
 	k := l.locker
 	if err := l.check(); err != nil {
