@@ -1,0 +1,159 @@
+package lock_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/lock"
+	"github.com/convkit/rediskit/secrets"
+)
+
+// A pair is a master and a server that follows it, or has been promoted and
+// no longer does.
+type pair struct{ master, replica *redistest.Process }
+
+func startPair(t *testing.T) pair {
+	t.Helper()
+	p := pair{redistest.Start(t), redistest.Start(t)}
+	p.follow(t)
+	return p
+}
+
+// follow makes the replica one, and waits until it is.
+func (p pair) follow(t *testing.T) {
+	t.Helper()
+	p.tell(t, "127.0.0.1", p.master.Port())
+	master := p.master.Client(func(o *redis.Options) { o.PoolSize = 1 }) // WAIT is about its own connection's writes
+	redistest.Eventually(t, func() bool {
+		master.Set(t.Context(), "written", "", time.Minute)
+		return master.Do(t.Context(), "wait", 1, 10).Val() == int64(1)
+	}, "the replica follows")
+}
+
+// promote makes a master of the replica, as a Sentinel would: what the old
+// one is told from then on never reaches it.
+func (p pair) promote(t *testing.T) {
+	t.Helper()
+	p.tell(t, "no", "one")
+}
+
+func (p pair) tell(t *testing.T, of ...any) {
+	t.Helper()
+	if err := p.replica.Client().Do(t.Context(), append([]any{"replicaof"}, of...)...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func lockerOn(t *testing.T, rdb redis.UniversalClient, set ...func(*lock.Config)) *lock.Locker {
+	t.Helper()
+	cfg := lock.Config{Key: "lock:*"}
+	for _, f := range set {
+		f(&cfg)
+	}
+	k, err := lock.New(rdb, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { k.Close() })
+	return k
+}
+
+func oneReplica(c *lock.Config) { c.Replicas.N = 1 }
+
+// A failover to a replica that has not heard of a lock gives it to a second
+// holder. Their fences tell them apart.
+func TestAFailoverWithoutReplicasHasTwoHoldersAndTheirFences(t *testing.T) {
+	t.Parallel()
+	p := startPair(t)
+	first, second := lockerOn(t, p.master.Client()), lockerOn(t, p.replica.Client())
+	p.promote(t)
+	old := mustTry(t, first, "1")
+	fence, err := old.Fence(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rival := mustTry(t, second, "1")
+	later, err := rival.Fence(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if old.Context().Err() != nil {
+		t.Error("the old holder cannot know of the failover yet")
+	}
+	if later <= fence {
+		t.Errorf("the later holder's fence %d is not greater than %d", later, fence)
+	}
+}
+
+// With Replicas, the lock that the replica has not heard of is not taken.
+func TestALockThatTheReplicaHasNotHeardOfIsNotHeld(t *testing.T) {
+	t.Parallel()
+	p := startPair(t)
+	k := lockerOn(t, p.master.Client(), oneReplica)
+	mustTry(t, k, "warm")
+	p.promote(t)
+	l, err := k.Try(t.Context(), "1")
+	if !errors.Is(err, lock.ErrReplicas) || l != nil {
+		t.Fatalf("got %v, want ErrReplicas", err)
+	}
+	master := p.master.Client()
+	redistest.Eventually(t, func() bool { return master.Exists(t.Context(), "lock:1").Val() == 0 }, "it is given back")
+	p.follow(t)
+	redistest.Eventually(t, func() bool {
+		l, err := k.Try(t.Context(), "1")
+		if err != nil {
+			return false
+		}
+		return l.Release(t.Context()) == nil
+	}, "the lock once the replica follows again")
+}
+
+// A lock that was replicated survives the failover: its holder goes on, and
+// nobody else gets it from the new master.
+func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
+	t.Parallel()
+	sentinel := redistest.StartSentinel(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	connect := func() redis.UniversalClient {
+		rdb, err := rediskit.Connect(ctx, rediskit.Config{
+			Addrs: sentinel.Addrs(), MasterName: sentinel.MasterName(), Password: secrets.None(),
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { rdb.Close() })
+		return rdb
+	}
+	long := func(c *lock.Config) { c.TTL = 30 * time.Second }
+	k := lockerOn(t, connect(), oneReplica, long)
+	rival := lockerOn(t, connect(), long)
+	l := mustTry(t, k, "1")
+	fence, err := l.Fence(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	old := sentinel.Master()
+	old.Kill()
+	redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "a new master")
+	redistest.Eventually(t, func() bool {
+		_, err := rival.Try(t.Context(), "1")
+		return errors.Is(err, lock.ErrHeld)
+	}, "the new master says that the lock is held")
+	if err := l.Context().Err(); err != nil {
+		t.Errorf("the holder was told %v", context.Cause(l.Context()))
+	}
+	if err := l.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	next := mustTry(t, rival, "1")
+	if later, err := next.Fence(t.Context()); err != nil || later <= fence {
+		t.Errorf("the next fence is %d, %v; want more than %d", later, err, fence)
+	}
+}
