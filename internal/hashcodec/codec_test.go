@@ -238,7 +238,7 @@ func TestMethodsThatFailOrPanicAreErrorsWithoutTheValue(t *testing.T) {
 }
 
 type (
-	half      struct{}
+	half   struct{}
 	nested struct{ A int }
 )
 
@@ -308,7 +308,7 @@ func TestNewNamesTheFieldThatAHashCannotHold(t *testing.T) {
 			O time.Time `redis:"o,touch,omitempty"`
 		}](),
 		"field a is not exported": refusal[struct {
-			a string `redis:"a"` //nolint:unused // the tag is the point
+			a string `redis:"a"`
 		}](),
 		"field A has no redis tag": refusal[struct{ A string }](),
 		"field A has a redis tag without a name": refusal[struct {
