@@ -34,10 +34,13 @@ func TestAllYieldsEverySessionOnceAndCountCountsThem(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[talk](t, s), t.Context()
-		want := map[string]int{}
+		want, n := map[string]int{}, 2500
+		if !s.Real() {
+			n = 200 // miniredis looks at every key before every command
+		}
 		rdb := s.Client()
 		pipe := rdb.Pipeline()
-		for i := range 2500 {
+		for i := range n {
 			id := fmt.Sprintf("{%d}*?[é", i) // ids may hold any bytes
 			want[id] = i
 			pipe.HSet(ctx, keyOf(s, id), "speaker_id", "user_1", "state", "answered", "n", i)
