@@ -1,46 +1,96 @@
-// Package session keeps sessions in Redis, each a hash of plain text fields
-// with a TTL, under the id of one object.
+// Package session keeps sessions in Redis: each a hash under the id of one
+// object, with a TTL that every change slides.
 //
-//	sessions, err := session.New[session.Conversation](rdb, session.Config{
-//		Key: "session:*",
-//		TTL: 5 * time.Minute,
-//	})
-//	err = sessions.Create(ctx, id, session.Conversation{SpeakerID: "user_1", StartedAt: now, State: session.WaitingForLLM})
-//	...
-//	state, err := session.FieldOf[session.State](sessions, "state")
-//	c, err := state.Transition(ctx, id, session.WaitingForLLM, session.Answered)
+//	type Call struct {
+//		SpeakerID    string        `redis:"speaker_id,required"`
+//		State        session.State `redis:"state,required"`
+//		Turns        int           `redis:"turns"`
+//		LastActivity time.Time     `redis:"last_activity,touch"`
+//	}
 //
-// A session is any struct whose fields have redis tags: texts, numbers, bools,
-// []byte, time.Time and time.Duration as whole milliseconds, what marshals as
-// text, pointers to these (nil is an absent field), and embedded structs. The
-// options required, omitempty and touch follow the name. New refuses what it
-// cannot hold, and names the field.
+//	calls, err := session.New[Call](rdb, session.Config{Key: "session:*", TTL: 5 * time.Minute})
+//	err = calls.Create(ctx, id, Call{SpeakerID: "user_1", State: session.WaitingForLLM})
+//	call, err := calls.Touch(ctx, id)
+//	call, err = calls.Update(ctx, id, func(c *Call) error { c.Turns++; return nil })
+//
+//	state, err := session.FieldOf[session.State](calls, "state")
+//	call, err = state.Transition(ctx, id, session.WaitingForLLM, session.Answered)
+//
+// # What a session is
+//
+// A struct, each of whose exported fields is tagged with its name in the hash,
+// or with "-" to leave it out. Texts are plain, so that programs in other
+// languages may read and write them: a time.Time is Unix milliseconds, as of
+// Date.now(), a time.Duration whole milliseconds, a bool true or false. Strings,
+// integers, floats, []byte, types with MarshalText and UnmarshalText, and
+// pointers to all of these can be held; embedded structs give their fields to
+// the outer one. A nil pointer and a zero time are absent fields. Anything else
+// is an error of New. After the name in a tag there may be
+//
+//	required   a hash without it is ErrCorrupt, and it is not written without a value
+//	omitempty  a zero value is an absent field
+//	touch      the last activity, a time.Time that the store stamps; at most one
+//
+// Times come back in UTC, without fractions of milliseconds. Conversation is
+// the session of the voice platform's services, ready made.
 //
 // # What it guarantees
 //
-// No change brings back a session that has expired or was deleted, and none
-// leaves a key without a TTL.
+// Create, Put, Touch, Update, transitions and Delete are one script each, so
+// there is no moment at which a session is half written or has no TTL. A hash
+// that a foreign service left without one gets it by the first change.
 //
-// A change is made exactly once: it is one script, sent with a mark of its
-// own. If its reply is lost it is sent once more, and the mark tells whether
-// the first copy ran. If that fails as well, the error is ErrUncertain.
+// No change brings an expired or deleted session back.
 //
-// Update is exact, also against services in other languages that write the
-// hash: it is applied only if the fields that it was made from still have the
-// texts that were read, and is otherwise made again. Fields that S does not
-// know are left alone. Of all transitions that leave one state at once,
-// exactly one succeeds.
+// Each change is made once, although replies get lost. Its script is never sent
+// twice by the client. If its reply is lost, a second copy asks: it finds the
+// first one's record, or takes its place. A copy that comes late meets the
+// record of the other, and after ten seconds, by the server's clock, it is
+// refused. So an Update that adds one adds one; a transition that won is told
+// so, and one that lost is told that. If the second reply is lost as well,
+// ErrUncertain says that the change was made once or not at all.
 //
-// The field tagged touch holds the server's time of the last change and never
-// goes backwards. With Config.MaxLifetime no change prolongs a session beyond
-// its absolute end, which is kept in the hash as _until.
+// Of all who try one transition at once, one succeeds. An Update is applied only
+// if nobody, in any language, wrote a field that S has since it was read.
+//
+// Only the server's clock stamps and ends sessions. The last activity never goes
+// backwards. Config.MaxLifetime ends even the busiest session; its end is kept in
+// the hash, in the field _until, so that a foreign HSET leaves it and a foreign
+// DEL takes it along.
 //
 // # What it does not guarantee
 //
-// Redis may lose sessions: at a restart without persistence, at a failover to
-// a server that had not got them, by eviction. rediskit.Config.NoEviction
-// refuses a server that evicts.
+// Sessions that were not written to a replica before a failover, or to disk
+// before a crash, are lost, the last changes of others as well. Under an
+// eviction policy such as allkeys-lru Redis may evict sessions, and records of
+// changes, whenever memory is short: use a server with noeviction for them, as
+// rediskit.Config.NoEviction requires.
 //
-// All and Count look at keys one after another: they miss what moves in a
-// resharding and show what has changed since.
+// That a change is made once depends on the server's clock (TIME) not being set
+// back by more than 20 s within half a minute, failovers included. A clock that
+// is ahead of or behind the client's does no harm, but the first change costs
+// one round trip more, as it does after a step; on a Cluster whose masters'
+// clocks differ by more than seconds, many do.
+//
+// A Touch may be made twice, at most ten seconds apart. Touching twice is
+// touching once a little later.
+//
+// Get compares _until with what the store knows of the server's clock: this
+// machine's, until the first change. A foreign EXPIRE that outlasts _until
+// therefore fools no Get by more than that, and no change at all; but the hash
+// stays in Redis until a change finds it, and Count counts it.
+//
+// A service in another language that writes a field after its session has
+// expired, with HSET and without asking, makes a hash of that field alone, and
+// without a TTL if it dies before EXPIRE. Get says ErrCorrupt where a required
+// field is missing; Create says ErrExists; Put and Delete clean up.
+//
+// While a slot moves to another master of a Cluster, changes of its sessions
+// may fail with TRYAGAIN. They were not made.
+//
+// # What lies beside a session
+//
+// For 30 s the record of each change but Touch, about 200 bytes, in a key of
+// its own: rediskit:op-<token>:{session:<id>}. Foreign services need not know
+// it.
 package session

@@ -50,10 +50,12 @@ local function alive()
 end
 
 -- Gives the session its TTL anew, but never beyond its MaxLifetime, and notes its activity, never backwards. The TTL
--- comes first: it is also granted by a server that is out of memory.
+-- comes first: a server that is out of memory still grants it, and then the rest. A server that stood still meanwhile
+-- may find even the new TTL over, and removes the session (up to Redis 7.0): nothing more must be written then.
 local function slide()
   if lifetime > 0 then deadline = deadline or now + lifetime end
   redis.call('PEXPIRE', key, deadline and math.min(ttl, deadline - now) or ttl)
+  if redis.call('EXISTS', key) == 0 then return end
   if deadline then redis.call('HSET', key, '_until', deadline) end
   if touch ~= '' then redis.call('HSET', key, touch, math.max(touched or 0, now)) end
 end
