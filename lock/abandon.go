@@ -5,6 +5,7 @@ import (
 	_ "embed"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -37,7 +38,8 @@ func (k *Locker) abandon(ctx context.Context, key, token string, start instant) 
 		return
 	}
 	if !k.begin() {
-		<-k.sweepers
+		defer func() { <-k.sweepers }()
+		k.sweep(ctx, key, token) // nobody would wait for a goroutine
 		return
 	}
 	go func() {
@@ -92,11 +94,18 @@ func passing(err error) bool {
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrReplicas), errors.Is(err, redis.ErrClosed):
 		return false
 	case errors.As(err, &reply):
-		return redis.IsLoadingError(err) || redis.IsReadOnlyError(err) || redis.IsMasterDownError(err) ||
-			redis.IsClusterDownError(err) || redis.IsTryAgainError(err) || redis.IsMaxClientsError(err) ||
-			redis.HasErrorPrefix(err, "BUSY") || redis.HasErrorPrefix(err, "MOVED") || redis.HasErrorPrefix(err, "ASK")
+		return slices.ContainsFunc(passingReplies, func(prefix string) bool {
+			return redis.HasErrorPrefix(reply, prefix)
+		})
 	}
 	return true
+}
+
+// passingReplies are those of a server that starts, was demoted or is busy, and
+// of a Cluster that is changing.
+var passingReplies = []string{
+	"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "max number of clients",
+	"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
 }
 
 // pause waits for d, or until ctx ends.

@@ -23,7 +23,9 @@ type Config struct {
 	TTL time.Duration
 
 	// MaxHold is how long one lock may be held, at least TTL, so that a
-	// forgotten Release does not block others for good. Defaults to 10 min.
+	// forgotten Release does not block others for good. After it the lock's
+	// context ends and the lock is given back, whether its holder has stopped
+	// or not. Defaults to 10 min.
 	MaxHold time.Duration
 
 	// Poll is how often a waiter looks at a lock though nobody has announced
@@ -54,8 +56,9 @@ type Replicas struct {
 	// N is the number of replicas. Defaults to 0, none.
 	N int
 
-	// Timeout is how long they may take, at least 1 ms and less than the
-	// client's ReadTimeout. Defaults to 100 ms.
+	// Timeout is how long they may take, at least 1 ms, and less than the
+	// client's ReadTimeout and a third of TTL. Defaults to 100 ms, or a
+	// quarter of TTL if that is shorter.
 	Timeout time.Duration
 }
 
@@ -79,6 +82,9 @@ func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error
 	if err != nil {
 		return c, pattern, fmt.Errorf("lock: Config.Key %w", err)
 	}
+	if c.TTL == 0 {
+		c.TTL = defaultTTL
+	}
 	for _, field := range []struct {
 		name      string
 		value     *time.Duration
@@ -86,9 +92,9 @@ func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error
 		least     time.Duration
 	}{
 		{"TTL", &c.TTL, defaultTTL, minTTL},
-		{"MaxHold", &c.MaxHold, max(defaultMaxHold, c.TTL), max(minTTL, c.TTL)},
+		{"MaxHold", &c.MaxHold, max(defaultMaxHold, c.TTL), c.TTL},
 		{"Poll", &c.Poll, defaultPoll, minPoll},
-		{"Replicas.Timeout", &c.Replicas.Timeout, defaultReplicasTimeout, time.Millisecond},
+		{"Replicas.Timeout", &c.Replicas.Timeout, min(defaultReplicasTimeout, c.TTL/4), time.Millisecond},
 	} {
 		if *field.value == 0 {
 			*field.value = field.byDefault
@@ -100,8 +106,16 @@ func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error
 	if c.Replicas.N < 0 {
 		return c, pattern, fmt.Errorf("lock: Config.Replicas.N is %d; it must be a number of replicas, or 0 for none", c.Replicas.N)
 	}
-	if limit := readTimeout(rdb); c.Replicas.N > 0 && limit > 0 && c.Replicas.Timeout >= limit {
-		return c, pattern, fmt.Errorf("lock: Config.Replicas.Timeout is %v; it must be shorter than the client's ReadTimeout, %v", c.Replicas.Timeout, limit)
+	for _, limit := range []struct {
+		name  string
+		value time.Duration
+	}{
+		{"a third of TTL", c.renewEvery()},
+		{"the client's ReadTimeout", readTimeout(rdb)},
+	} {
+		if c.Replicas.N > 0 && limit.value > 0 && c.Replicas.Timeout >= limit.value {
+			return c, pattern, fmt.Errorf("lock: Config.Replicas.Timeout is %v; it must be shorter than %s, %v", c.Replicas.Timeout, limit.name, limit.value)
+		}
 	}
 	if c.Name == "" {
 		c.Name = c.Key

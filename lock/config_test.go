@@ -29,6 +29,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 		"Config.Poll":      {rdb, lock.Config{Key: "lock:*", Poll: time.Millisecond}},
 		"Replicas.N":       {rdb, lock.Config{Key: "lock:*", Replicas: lock.Replicas{N: -1}}},
 		"ReadTimeout":      {rdb, lock.Config{Key: "lock:*", Replicas: lock.Replicas{N: 1}}},
+		"a third of TTL":   {rdb, lock.Config{Key: "lock:*", TTL: 150 * time.Millisecond, Replicas: lock.Replicas{N: 1, Timeout: 60 * time.Millisecond}}},
 		"Replicas.Timeout": {rdb, lock.Config{Key: "lock:*", Replicas: lock.Replicas{N: 1, Timeout: time.Microsecond}}},
 	} {
 		k, err := lock.New(c.rdb, c.cfg)

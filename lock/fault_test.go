@@ -255,3 +255,55 @@ func TestAbandonedRequestsAreBounded(t *testing.T) {
 		broken.clear()
 	})
 }
+
+// keepBack is a hook, as a circuit breaker may be, that refuses pipelines
+// without a word in their commands.
+type keepBack struct{ redistest.Commands }
+
+func (keepBack) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(context.Context, []redis.Cmder) error { return io.ErrClosedPipe }
+}
+
+func (keepBack) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func TestAPipelineThatWasKeptBackGrantsNothing(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		k := newLockerOn(t, s, rdb)
+		replicated := newLockerOn(t, s, rdb, func(c *lock.Config) { c.Replicas = lock.Replicas{N: 1, Timeout: time.Millisecond} })
+		l := mustTry(t, k, "1")
+		rdb.AddHook(keepBack{})
+		if _, err := replicated.Try(t.Context(), "2"); !errors.Is(err, io.ErrClosedPipe) && !strings.Contains(err.Error(), "withheld") {
+			t.Errorf("Try = %v, want the hook's refusal", err)
+		}
+		if err := l.Release(t.Context()); err == nil || errors.Is(err, lock.ErrLost) {
+			t.Errorf("Release = %v, want the hook's refusal", err)
+		}
+	})
+}
+
+// The request was on its way when Close came.
+func TestALockGrantedAfterCloseIsGivenBack(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var slow fault
+		k := newLockerOn(t, s, slow.client(s))
+		slow.set(func(next func() error, _ ...string) error {
+			err := next()
+			time.Sleep(time.Second)
+			return err
+		})
+		try := redistest.Async(func() (*lock.Lock, error) { return k.Try(t.Context(), "1") })
+		synctest.Wait()
+		if err := k.Close(); err != nil {
+			t.Error(err)
+		}
+		if r := <-try; !errors.Is(r.Err, lock.ErrClosed) {
+			t.Errorf("Try = %v, want ErrClosed", r.Err)
+		}
+		if exists(t, s, "1") {
+			t.Error("the lock is still there")
+		}
+	})
+}

@@ -48,6 +48,7 @@ type Lock struct {
 	renewing bool
 	ended    bool  // no renewal any more, and the context is cancelled
 	lost     error // an ErrLost
+	over     bool  // Release has been called: it cannot be lost any more
 }
 
 // newLock begins to hold what was taken by a request that was sent just after
@@ -62,12 +63,15 @@ func (k *Locker) newLock(parent context.Context, key string, handle *redislock.L
 	l.timer = time.AfterFunc(l.pause, l.tick)
 	l.mu.Unlock()
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.life.Err() != nil {
+	closed := k.life.Err() != nil
+	if !closed {
+		k.held[l] = struct{}{}
+	}
+	k.mu.Unlock()
+	if closed {
 		l.stop(ErrClosed)
 		return nil
 	}
-	k.held[l] = struct{}{}
 	return l
 }
 
@@ -100,7 +104,6 @@ func (l *Lock) release(ctx context.Context) error {
 		defer k.running.Done()
 	}
 	lost := l.finish()
-	k.forget(l)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedTimeout)
 	defer cancel()
 	var err error
@@ -209,7 +212,7 @@ func (l *Lock) check() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	k := l.locker
-	if l.lost == nil && k.clock().since(l.valid) >= k.cfg.validFor() {
+	if k.clock().since(l.valid) >= k.cfg.validFor() {
 		l.lose(errExpired)
 	}
 	return l.lost
@@ -218,7 +221,10 @@ func (l *Lock) check() error {
 // finish ends the lock for its Release and says whether it was lost before.
 func (l *Lock) finish() error {
 	lost := l.check()
-	l.stop(nil)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.over = true
+	l.end(nil)
 	return lost
 }
 
@@ -231,14 +237,15 @@ func (l *Lock) stop(cause error) {
 
 // lose ends the lock because it can no longer be trusted. It needs l.mu.
 func (l *Lock) lose(why error) {
-	if l.lost == nil {
-		l.lost = why
-		l.locker.stats.lost.Add(1)
-		if why == ErrMaxHold { //nolint:errorlint // it is the very error
-			l.locker.stats.maxHolds.Add(1)
-		}
+	if l.lost != nil || l.over {
+		return
 	}
-	l.end(l.lost)
+	l.lost = why
+	l.locker.stats.lost.Add(1)
+	if errors.Is(why, ErrMaxHold) {
+		l.locker.stats.maxHolds.Add(1)
+	}
+	l.end(why)
 }
 
 // end needs l.mu.
@@ -246,4 +253,5 @@ func (l *Lock) end(cause error) {
 	l.ended = true
 	l.timer.Stop()
 	l.cancel(cause)
+	l.locker.forget(l)
 }

@@ -109,7 +109,7 @@ func (k *Locker) Do(ctx context.Context, id string, fn func(context.Context, *Lo
 	if err != nil {
 		return err
 	}
-	return k.hold(l, fn)
+	return k.hold("do", l, fn)
 }
 
 // TryDo is Do that returns ErrHeld instead of waiting.
@@ -118,7 +118,7 @@ func (k *Locker) TryDo(ctx context.Context, id string, fn func(context.Context, 
 	if err != nil {
 		return err
 	}
-	return k.hold(l, fn)
+	return k.hold("try do", l, fn)
 }
 
 // Stats returns what the Locker has counted so far.
@@ -248,7 +248,7 @@ func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.D
 }
 
 // hold runs fn under l and gives l back.
-func (k *Locker) hold(l *Lock, fn func(context.Context, *Lock) error) (err error) {
+func (k *Locker) hold(op string, l *Lock, fn func(context.Context, *Lock) error) (err error) {
 	closed := !k.begin()
 	if !closed {
 		defer k.running.Done()
@@ -263,7 +263,7 @@ func (k *Locker) hold(l *Lock, fn func(context.Context, *Lock) error) (err error
 		}
 	}()
 	if closed {
-		return k.report.Fail("do", ErrClosed)
+		return k.report.Fail(op, ErrClosed)
 	}
 	return fn(l.ctx, l)
 }
@@ -280,7 +280,7 @@ func (k *Locker) begin() bool {
 	return true
 }
 
-// forget is the opposite of newLock.
+// forget leaves l to its holder. l.mu may be held: k.mu comes after it.
 func (k *Locker) forget(l *Lock) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

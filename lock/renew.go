@@ -60,13 +60,17 @@ func (l *Lock) renew() {
 	case !gone:
 		err = k.report.Redis(context.WithoutCancel(ctx), "renew", err) // its end is not why
 	}
+	if err != nil && !gone {
+		k.stats.failedRenewals.Add(1)
+		k.report.Tell(l.ctx, err)
+	}
 	now := k.clock()
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.renewing = false
 	switch {
-	case l.ended:
+	case l.ended: // that it was renewed, if so, is too late to count
 		return
 	case gone:
 		l.lose(errGone)
@@ -75,9 +79,7 @@ func (l *Lock) renew() {
 		k.stats.renewals.Add(1)
 		l.valid, l.tried, l.pause = start, start, k.cfg.renewEvery()
 	default:
-		k.stats.failedRenewals.Add(1)
 		l.tried, l.pause = now, k.cfg.renewAgain()
-		defer k.report.Tell(l.ctx, err)
 	}
 	if now.since(l.valid) >= k.cfg.validFor() {
 		l.lose(errExpired)

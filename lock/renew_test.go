@@ -335,3 +335,58 @@ func TestARenewalThatComesTooLateIsNone(t *testing.T) {
 		}
 	})
 }
+
+func TestOnErrorMayCallBack(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var broken fault
+		var l *lock.Lock
+		var k *lock.Locker
+		k = newLockerOn(t, s, broken.client(s), func(c *lock.Config) {
+			c.OnError = func(ctx context.Context, _ error) {
+				broken.clear()
+				_ = k.Stats()
+				if err := l.Release(ctx); err != nil {
+					t.Errorf("Release: %v", err)
+				}
+			}
+		})
+		l = mustTry(t, k, "1")
+		broken.set(func(func() error, ...string) error { return io.EOF })
+		<-l.Context().Done()
+		synctest.Wait()
+		if exists(t, s, "1") {
+			t.Error("the lock was not given back")
+		}
+	})
+}
+
+func TestALockThatWasLostIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		k := newLocker(t, s)
+		l := mustTry(t, k, "1")
+		s.Client().Del(t.Context(), keyOf(s, "1"))
+		<-l.Context().Done()
+		synctest.Wait()
+		if got := k.Stats(); got.Holding != 0 || got.Lost != 1 {
+			t.Errorf("stats = %+v, want nothing held", got)
+		}
+	})
+}
+
+func TestAReleasedLockIsNotLostAfterwards(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		k := newLocker(t, s)
+		l := mustTry(t, k, "1")
+		mustRelease(t, l)
+		time.Sleep(time.Minute)
+		if _, err := l.Fence(t.Context()); !errors.Is(err, lock.ErrLost) {
+			t.Errorf("Fence after Release = %v, want ErrLost", err)
+		}
+		if err := l.Release(t.Context()); err != nil || k.Stats().Lost != 0 {
+			t.Errorf("Release = %v, stats = %+v", err, k.Stats())
+		}
+	})
+}

@@ -106,7 +106,7 @@ func TestReplicasMustAcknowledge(t *testing.T) {
 	}, "the replica is online")
 	rdb := master.Client()
 	trips := redistest.Trips(rdb)
-	k = newOn(t, rdb, one, ttl(2*time.Second), func(c *lock.Config) { c.Replicas.Timeout = time.Second })
+	k = newOn(t, rdb, one, ttl(2*time.Second), func(c *lock.Config) { c.Replicas.Timeout = 500 * time.Millisecond })
 	warm(t, k)
 	l := mustTry(t, k, "1")
 	if left := replica.Client().PTTL(t.Context(), "lock:1").Val(); left <= 0 {

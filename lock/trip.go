@@ -41,10 +41,9 @@ func (t *trip) send(ctx context.Context, name, script string, keys []string, arg
 		words = append(words, key)
 	}
 	cmd := redis.NewCmd(ctx, append(words, args...)...)
-	switch {
-	case len(t.along) == 0:
+	if len(t.along) == 0 {
 		t.alone(ctx, cmd)
-	default:
+	} else {
 		t.together(ctx, cmd)
 	}
 	return cmd
@@ -56,48 +55,58 @@ func (t *trip) alone(ctx context.Context, cmd *redis.Cmd) {
 
 // together sends cmd and what goes along in one pipeline. A Cluster's own
 // pipeline would scatter it by keys, so there it goes to the key's master, and
-// once more to where that one says that the slot has moved.
+// once more to where that one says that the slot is.
 func (t *trip) together(ctx context.Context, cmd *redis.Cmd) {
 	cluster, ok := t.rdb.(*redis.ClusterClient)
 	if !ok {
-		t.pipe(ctx, t.rdb, cmd)
+		t.pipe(ctx, t.rdb, cmd, false)
 		return
 	}
 	node, err := cluster.MasterForKey(ctx, t.key)
 	if err != nil {
-		cmd.SetErr(err)
+		t.fail(cmd, err)
 		return
 	}
-	t.pipe(ctx, node, cmd)
-	addr, moved := redis.IsMovedError(cmd.Err())
-	asked := false
-	if !moved {
-		addr, asked = redis.IsAskError(cmd.Err())
+	t.pipe(ctx, node, cmd, false)
+	addr, elsewhere := redis.IsMovedError(cmd.Err())
+	asking := false
+	if !elsewhere {
+		addr, asking = redis.IsAskError(cmd.Err())
 	}
-	if !moved && !asked {
+	if !elsewhere && !asking {
 		return
 	}
 	cluster.ReloadState(ctx)
 	if node := master(ctx, cluster, addr); node != nil {
-		cmd.SetErr(nil)
-		if asked {
-			t.pipe(ctx, node, cmd, redis.NewCmd(ctx, "asking"))
-		} else {
-			t.pipe(ctx, node, cmd)
-		}
+		t.pipe(ctx, node, cmd, asking)
+		return
 	}
+	t.fail(cmd, cmd.Err())
+	t.alone(ctx, cmd) // the cluster's client may get to know that node
 }
 
-func (t *trip) pipe(ctx context.Context, node redis.UniversalClient, cmd *redis.Cmd, before ...redis.Cmder) {
+func (t *trip) pipe(ctx context.Context, node redis.UniversalClient, cmd *redis.Cmd, asking bool) {
 	pipe := node.Pipeline()
-	for _, c := range before {
-		_ = pipe.Process(ctx, c)
+	if asking {
+		_ = pipe.Process(ctx, redis.NewCmd(ctx, "asking"))
 	}
+	cmd.SetErr(nil)
 	_ = pipe.Process(ctx, script.NoRetry(cmd))
 	for _, c := range t.along {
 		_ = pipe.Process(ctx, c)
 	}
-	_, _ = pipe.Exec(ctx) // each command has its own error
+	_, err := pipe.Exec(ctx) // each command has its own error,
+	if err != nil && cmd.Err() == nil && cmd.Val() == nil {
+		t.fail(cmd, err) // unless a hook of the client kept the pipeline back
+	}
+}
+
+// fail says that nothing was answered.
+func (t *trip) fail(cmd *redis.Cmd, err error) {
+	cmd.SetErr(err)
+	for _, c := range t.along {
+		c.SetErr(err)
+	}
 }
 
 // master is the client of the master at addr, or nil if the cluster's client

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/report"
 )
 
 // wait takes the lock of key once it can. why is what the first look at it
@@ -33,8 +35,11 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 		if err == nil || !passing(err) {
 			return l, err
 		}
-		if why = err; !errors.Is(err, ErrHeld) && ctx.Err() == nil {
-			k.report.Tell(ctx, err)
+		if report.End(ctx) == nil { // else a look that was cut short says nothing
+			why = err
+			if !errors.Is(err, ErrHeld) {
+				k.report.Tell(ctx, err)
+			}
 		}
 		timer := time.NewTimer(k.untilLook(left))
 		select {
@@ -50,19 +55,20 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 	if k.life.Err() != nil {
 		return nil, k.report.Fail(op, ErrClosed)
 	}
-	if errors.Is(why, ctx.Err()) {
-		return nil, why
-	}
 	return nil, k.report.Fail(op, fmt.Errorf("%w: %w", ctx.Err(), errors.Unwrap(why)))
 }
 
 // untilLook is the pause before the next look at a lock that nobody announces:
-// until it expires, if that is soon. It is stretched a little at random, so
-// that the waiters of a fleet do not look in step.
+// until it expires, if that is sooner than Poll. It is a little random, so that
+// the waiters of a fleet do not look in step.
 func (k *Locker) untilLook(left *redis.DurationCmd) time.Duration {
-	d := k.cfg.Poll
-	if left.Err() == nil && left.Val() >= 0 {
-		d = min(d, left.Val()+time.Millisecond) // a key outlives its last millisecond
+	poll := k.cfg.Poll - rand.N(k.cfg.Poll/4)
+	if left.Err() != nil || left.Val() == noTTL {
+		return poll
 	}
-	return d + rand.N(d/4)
+	expiry := max(left.Val(), 0) + time.Millisecond // a key outlives its last millisecond
+	return min(poll, expiry+rand.N(expiry/4))
 }
+
+// noTTL is what PTTL says of a key that never expires, as a foreign one may.
+const noTTL = -1
