@@ -18,7 +18,7 @@ race: ## run all tests under the race detector, shuffled, three times
 	@scripts/test.sh -race -shuffle=on -count=3
 
 lint: bin/golangci-lint ## check format, style and module files
-	@for m in $(MODULES); do (cd $$m && go mod tidy -diff && $(CURDIR)/bin/golangci-lint run ./...) || exit 1; done
+	@for m in $(MODULES); do (cd $$m && go mod tidy -diff && $(CURDIR)/bin/golangci-lint run --allow-parallel-runners ./...) || exit 1; done
 
 fmt: bin/golangci-lint ## format the code
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/golangci-lint fmt ./...) || exit 1; done
