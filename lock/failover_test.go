@@ -29,11 +29,18 @@ func startPair(t *testing.T) pair {
 func (p pair) follow(t *testing.T) {
 	t.Helper()
 	p.tell(t, "127.0.0.1", p.master.Port())
-	master := p.master.Client(func(o *redis.Options) { o.PoolSize = 1 }) // WAIT is about its own connection's writes
+	awaitReplica(t, p.master)
+}
+
+// awaitReplica waits until a replica acknowledges what master is told: it is
+// online some time before that.
+func awaitReplica(t *testing.T, master *redistest.Process) {
+	t.Helper()
+	rdb := master.Client(func(o *redis.Options) { o.PoolSize = 1 }) // WAIT is about its own connection's writes
 	redistest.Eventually(t, func() bool {
-		master.Set(t.Context(), "written", "", time.Minute)
-		return master.Do(t.Context(), "wait", 1, 10).Val() == int64(1)
-	}, "the replica follows")
+		rdb.Set(t.Context(), "written", "", time.Minute)
+		return rdb.Do(t.Context(), "wait", 1, 10).Val() == int64(1)
+	}, "a replica acknowledges")
 }
 
 // promote makes a master of the replica, as a Sentinel would: what the old

@@ -101,9 +101,7 @@ func TestReplicasMustAcknowledge(t *testing.T) {
 	}, "what was not acknowledged is given back")
 
 	replica := redistest.Start(t, "--replicaof", fmt.Sprint("127.0.0.1 ", master.Port()))
-	redistest.Eventually(t, func() bool {
-		return strings.Contains(master.Client().Info(t.Context(), "replication").Val(), "state=online")
-	}, "the replica is online")
+	awaitReplica(t, master)
 	rdb := master.Client()
 	trips := redistest.Trips(rdb)
 	k = newOn(t, rdb, one, ttl(2*time.Second), func(c *lock.Config) { c.Replicas.Timeout = 500 * time.Millisecond })

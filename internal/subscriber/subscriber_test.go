@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -126,7 +127,8 @@ func TestSubscribeReturnsOnceConfirmed(t *testing.T) {
 		for _, protocol := range []int{2, 3} {
 			rdb := s.Client(func(o *redis.Options) { o.Protocol = protocol })
 			sub, got := open(t, rdb)
-			a, b, p := s.Prefix()+"a", s.Prefix()+"b", s.Prefix()+"p"
+			own := s.Prefix() + strconv.Itoa(protocol) // the server may not have noticed the end of the last one
+			a, b, p := own+"a", own+"b", own+"p"
 			subscribe(t, sub, a, b)
 			publish(t, rdb, a, "1", 1)
 			publish(t, rdb, b, "2", 1)
