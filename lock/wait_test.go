@@ -63,6 +63,7 @@ func TestAWaiterIsWokenByARelease(t *testing.T) {
 		for range 10 {
 			l := mustTry(t, a, "1")
 			waiting := acquire(t.Context(), b, "1")
+			awaitWaiting(t, b, 1)
 			awaitListeners(t, s, "1", 1)
 			mustRelease(t, l)
 			mustRelease(t, got(t, waiting))
@@ -131,7 +132,7 @@ func TestAWaiterOutlivesTheEndOfItsSubscription(t *testing.T) {
 		proxy, rdb := through(t, s)
 		a, b := newLocker(t, s), newLockerOn(t, s, rdb, never)
 		for range 3 {
-			l := mustTry(t, a, "1")
+			l := got(t, acquire(t.Context(), a, "1")) // a look that was cut off may still hold it in vain
 			waiting := acquire(t.Context(), b, "1")
 			awaitListeners(t, s, "1", 1)
 			proxy.Cut()
