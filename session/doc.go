@@ -85,6 +85,9 @@
 // without a TTL if it dies before EXPIRE. Get says ErrCorrupt where a required
 // field is missing; Create says ErrExists; Put and Delete clean up.
 //
+// With a Cluster client that reads from replicas, a Get is as old as the
+// replica's lag. Changes are not: they look at the master.
+//
 // While a slot moves to another master of a Cluster, changes of its sessions
 // may fail with TRYAGAIN. They were not made.
 //

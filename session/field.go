@@ -69,8 +69,7 @@ func (f *Field[F, S]) Transition(ctx context.Context, id string, from, to F) (S,
 	case err != nil:
 		return *new(S), err
 	case r.status != conflict:
-		s.stats.transitions.Add(1)
-		return s.open(op, r.hash)
+		return s.answer(op, r.hash, &s.stats.transitions)
 	}
 	s.stats.conflicts.Add(1)
 	lost := &ConflictError[F]{}

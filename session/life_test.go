@@ -224,6 +224,9 @@ func TestASessionThatIsKeptBeyondItsMaxLifetimeIsNotFound(t *testing.T) {
 		rdb.Expire(ctx, keyOf(s, "1"), 24*time.Hour)
 		time.Sleep(time.Hour)
 		create(t, store, "1", aTalk()) // as if the old one were not there
+		if end := hash(t, s, "1")["_until"]; end != strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10) {
+			t.Errorf("a new session ends at %q", end)
+		}
 		rdb.Expire(ctx, keyOf(s, "1"), 24*time.Hour)
 		time.Sleep(time.Hour)
 		if err := store.Put(ctx, "1", aTalk()); err != nil || left(t, s, "1") != time.Minute {

@@ -6,19 +6,19 @@ import "sync/atomic"
 type Stats struct {
 	Creates     uint64 // sessions created
 	Puts        uint64 // sessions stored by Put
-	Gets        uint64 // reads that Redis answered
-	Touches     uint64 // touches that Redis answered
-	Updates     uint64 // updates that Redis answered, but for conflicts
-	Transitions uint64 // transitions that Redis answered, but for conflicts
-	Deletes     uint64 // ids deleted
+	Gets        uint64 // sessions read
+	Touches     uint64 // sessions touched
+	Updates     uint64 // sessions updated
+	Transitions uint64 // transitions won
+	Deletes     uint64 // ids deleted, whether there was a session or not
 
 	NotFound  uint64 // calls that found no session
 	Corrupt   uint64 // hashes that were no session
 	Conflicts uint64 // transitions that found another value
 	Retries   uint64 // runs of an update's fn that met another writer
 
-	Resent      uint64 // operations sent again because their reply was lost
-	Uncertain   uint64 // of these, those whose outcome stayed open
+	Resent      uint64 // changes sent again because their reply was lost
+	Uncertain   uint64 // changes whose outcome stayed open
 	RedisErrors uint64 // round trips that Redis did not answer, or with an error
 }
 

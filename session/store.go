@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -88,8 +89,7 @@ func (s *Store[S]) Get(ctx context.Context, id string) (S, error) {
 	if err != nil {
 		return *new(S), err
 	}
-	s.stats.gets.Add(1)
-	return s.open("get", hash)
+	return s.answer("get", hash, &s.stats.gets)
 }
 
 // Touch gives the session of id its TTL anew, stamps its field tagged touch,
@@ -103,8 +103,7 @@ func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
 	if err != nil {
 		return *new(S), err
 	}
-	s.stats.touches.Add(1)
-	return s.open("touch", r.hash)
+	return s.answer("touch", r.hash, &s.stats.touches)
 }
 
 // Update changes the session of id by fn and returns it as it was stored.
@@ -149,8 +148,7 @@ func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S,
 		case err != nil:
 			return none, err
 		case r.status != conflict:
-			s.stats.updates.Add(1)
-			return s.open("update", r.hash)
+			return s.answer("update", r.hash, &s.stats.updates)
 		}
 		s.stats.retries.Add(1)
 		if !sleep(ctx, rand.N(pause)) {
@@ -208,6 +206,15 @@ func (s *Store[S]) encode(op string, v *S) ([]hashcodec.Text, error) {
 		}
 	}
 	return nil, s.report.Fail(op, fmt.Errorf("%w: no field has a value, and Redis keeps no empty hash", ErrInvalid))
+}
+
+// answer is open for a call that answers with the session, and counts it.
+func (s *Store[S]) answer(op string, hash map[string]string, count *atomic.Uint64) (S, error) {
+	v, err := s.open(op, hash)
+	if err == nil {
+		count.Add(1)
+	}
+	return v, err
 }
 
 // open is the session in a hash that was read.

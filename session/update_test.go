@@ -69,6 +69,27 @@ func TestAnUpdateThatRemovesTheLastFieldKeepsTheSession(t *testing.T) {
 	})
 }
 
+// All that fn saw is as absent as before, and yet there is no session any more.
+func TestAnUpdateOfFieldsThatAreAllAbsentBringsNothingBack(t *testing.T) {
+	t.Parallel()
+	type note struct {
+		N int `redis:"n"`
+	}
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		store, ctx := newStore[note](t, s), t.Context()
+		foreign(t, s, "1", "theirs", "x")
+		_, err := store.Update(ctx, "1", func(v *note) error {
+			v.N++
+			s.Client().Del(ctx, keyOf(s, "1"))
+			return nil
+		})
+		if !errors.Is(err, session.ErrNotFound) {
+			t.Errorf("Update: %v", err)
+		}
+		gone(t, s, "1")
+	})
+}
+
 func TestAnErrorOfFnPassesWholeAndSendsNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
