@@ -141,12 +141,13 @@ func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
 	long := func(c *lock.Config) { c.TTL = 30 * time.Second }
 	k := lockerOn(t, connect(), oneReplica, long)
 	rival := lockerOn(t, connect(), long)
+	old := sentinel.Master()
+	awaitReplica(t, old)
 	l := mustTry(t, k, "1")
 	fence, err := l.Fence(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	old := sentinel.Master()
 	old.Kill()
 	redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "a new master")
 	redistest.Eventually(t, func() bool {
