@@ -263,11 +263,10 @@ func (e *engine) uncertain(op string, cause error) error {
 	return e.report.Fail(op, fmt.Errorf("%w: %w", ErrUncertain, cause))
 }
 
-// ended says whether a session has outlived its MaxLifetime, by a text of at
-// most 15 digits as the scripts read it.
+// ended says whether a session has outlived its MaxLifetime.
 func (e *engine) ended(hash map[string]string) bool {
 	text, ok := hash[untilField]
-	if !ok || len(text) > 15 {
+	if !ok {
 		return false
 	}
 	deadline, err := strconv.ParseUint(text, 10, 63)

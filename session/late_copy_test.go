@@ -3,6 +3,7 @@ package session_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"testing"
 	"time"
@@ -187,6 +188,31 @@ func TestAServerThatStoodStillForLongRefusesWhatWaited(t *testing.T) {
 		gone(t, s, "1")
 		slow = false
 		create(t, store, "1", aTalk())
+	})
+}
+
+// The record of the first copy may have been there and be gone again.
+func TestAReplyThatIsLostTooLateLeavesOpenWhetherTheChangeWasMade(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		store := newStoreOn[talk](t, s, rdb, ttl(time.Hour))
+		warm(t, store)
+		create(t, store, "1", aTalk())
+		first := true
+		rdb.AddHook(redistest.Commands(func(next func() error, names ...string) error {
+			err := next()
+			if first && names[0] == "evalsha" {
+				first = false
+				time.Sleep(31 * time.Second)
+				return io.EOF
+			}
+			return err
+		}))
+		_, err := store.Update(t.Context(), "1", func(v *talk) error { v.N++; return nil })
+		if n := hash(t, s, "1")["n"]; !errors.Is(err, session.ErrUncertain) || n != "1" {
+			t.Errorf("Update: %v, n = %s", err, n)
+		}
 	})
 }
 
