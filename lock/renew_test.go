@@ -390,3 +390,24 @@ func TestAReleasedLockIsNotLostAfterwards(t *testing.T) {
 		}
 	})
 }
+
+// What Redis counts began, at the earliest, when the request was sent.
+func TestARenewalCountsFromItsRequest(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var slow fault
+		k := newLockerOn(t, s, slow.client(s))
+		began := time.Now()
+		l := mustTry(t, k, "1")
+		time.Sleep(4 * time.Second) // the renewal at 3.33 s makes the server know the script
+		slow.set(func(next func() error, _ ...string) error {
+			err := next()
+			time.Sleep(2 * time.Second)
+			slow.set(func(func() error, ...string) error { return io.EOF })
+			return err
+		})
+		if lost, want := lostAfter(t, l, began), 2*(10*time.Second/3)+9*time.Second; lost != want {
+			t.Errorf("lost after %v, want %v: 9s after the last renewal was sent", lost, want)
+		}
+	})
+}
