@@ -132,8 +132,8 @@ func TestSlowDialIsGivenUp(t *testing.T) {
 		if err := sub.Subscribe(ctx, "ch"); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("Subscribe: %v", err)
 		}
-		if n := len(got.errs); n < 3 || !errors.Is(got.errs[0], errSlowDial) {
-			t.Errorf("told %v", got.errs)
+		if errs := got.failures(); len(errs) < 3 || !errors.Is(errs[0], errSlowDial) {
+			t.Errorf("told %v", errs)
 		}
 	})
 }

@@ -16,7 +16,8 @@ import (
 // A session is one connection, from its dial to its end.
 type session struct {
 	*Subscriber
-	gap *error // what OnGap is yet to be told
+	gap    *error                  // what OnGap is yet to be told
+	hangUp context.CancelCauseFunc // ends the session, and closes its socket
 
 	pubsub *redis.PubSub
 	start  time.Time
@@ -65,7 +66,8 @@ func told(err error) error {
 func (c *session) serve() error {
 	ctx, cut := context.WithCancelCause(c.life)
 	defer cut(nil)
-	client, err := c.connect(ctx, cut)
+	c.hangUp = cut
+	client, err := c.connect(ctx)
 	if err != nil {
 		err = told(err)
 		c.failed(err)
@@ -74,7 +76,7 @@ func (c *session) serve() error {
 	defer client.Close()
 	defer func() { _ = c.pubsub.Close() }()
 
-	commands := c.begin(cut)
+	commands := c.begin()
 	var writer sync.WaitGroup
 	writer.Go(func() { cut(c.write(ctx, commands)) })
 	err = c.read(ctx)
@@ -92,13 +94,13 @@ func (c *session) serve() error {
 // connect dials and greets. The client that it returns is the caller's to close.
 // From then on the end of ctx closes the socket, whatever go-redis does at the
 // time: neither a read nor a mutex outlasts it.
-func (c *session) connect(ctx context.Context, cut context.CancelCauseFunc) (*redis.Client, error) {
+func (c *session) connect(ctx context.Context) (*redis.Client, error) {
 	options, err := c.target(ctx)
 	if err != nil {
 		return nil, err
 	}
 	limit := max(options.DialTimeout, 0) + c.cfg.Liveness
-	timeout := time.AfterFunc(limit, func() { cut(errSlowDial) })
+	timeout := time.AfterFunc(limit, func() { c.hangUp(errSlowDial) })
 	defer timeout.Stop()
 
 	var dialled atomic.Bool
@@ -129,12 +131,11 @@ func (c *session) connect(ctx context.Context, cut context.CancelCauseFunc) (*re
 	return client, nil
 }
 
-// begin makes c the current session and returns the commands to restore what is
-// wanted.
-func (c *session) begin(cut context.CancelCauseFunc) []reply {
+// begin returns the commands that restore what is wanted.
+func (c *session) begin() []reply {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cut, c.sent = cut, map[topic]*interest{}
+	c.sent = map[topic]*interest{}
 	c.expected = []reply{{kind: pong}}
 	c.changed = c.changed[:0]
 	for t := range c.topics {
@@ -145,11 +146,11 @@ func (c *session) begin(cut context.CancelCauseFunc) []reply {
 	return commands
 }
 
-// over ends what begin began. A topic that was confirmed is absent from now on.
+// over notes the gap that begins: topics that were confirmed are not subscribed.
 func (c *session) over(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.cut = nil
+	c.current = nil
 	for _, in := range c.topics {
 		if in.known && *c.gap == nil {
 			*c.gap = err
@@ -253,7 +254,7 @@ func (c *session) confirm() {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.failure = nil
+	c.failure, c.current = nil, c
 	for _, in := range c.confirmed {
 		if !in.known && in.refused == nil {
 			in.known = true

@@ -76,9 +76,9 @@ type Subscriber struct {
 
 	mu      sync.Mutex
 	topics  map[topic]*interest
-	changed []topic                 // whose command is due
-	failure error                   // of the last attempt to connect; nil while connected
-	cut     context.CancelCauseFunc // ends the current session; nil without one
+	changed []topic  // whose command is due
+	failure error    // of the last attempt to connect; nil while connected
+	current *session // the one that is restored; nil between two
 }
 
 // A topic is a channel or a pattern.
@@ -159,13 +159,13 @@ func (s *Subscriber) PUnsubscribe(patterns ...string) {
 	}
 }
 
-// Reconnect gives up the current connection, if there is one, as if it had broken
-// for that reason.
+// Reconnect gives up the current connection as if it had broken for that reason.
+// It does nothing while the connection is being restored anyway.
 func (s *Subscriber) Reconnect(reason string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cut != nil {
-		s.cut(lost(reason))
+	if s.current != nil {
+		s.current.hangUp(lost(reason))
 	}
 }
 

@@ -139,7 +139,7 @@ func TestOneDialPerSession(t *testing.T) {
 		subscribe(t, sub, s.Prefix())
 		failing.Store(true)
 		(<-conns).Close()
-		failures := func() int { got.mu.Lock(); defer got.mu.Unlock(); return len(got.errs) }
+		failures := func() int { return len(got.failures()) }
 		redistest.Eventually(t, func() bool { return failures() >= 4 }, "four failures")
 		failing.Store(false)
 		got.await(t, gap)
