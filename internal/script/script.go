@@ -50,7 +50,7 @@ func Run(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, call
 	for i, call := range calls {
 		replies[i] = call.command(ctx, "evalsha", call.Script.digest)
 	}
-	send(ctx, rdb, delivery, replies)
+	Send(ctx, rdb, delivery, replies...)
 
 	var unknown []*redis.Cmd
 	for i, call := range calls {
@@ -59,7 +59,7 @@ func Run(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, call
 			unknown = append(unknown, replies[i])
 		}
 	}
-	send(ctx, rdb, delivery, unknown)
+	Send(ctx, rdb, delivery, unknown...)
 	return replies
 }
 
@@ -72,8 +72,9 @@ func (c Call) command(ctx context.Context, name, script string) *redis.Cmd {
 	return redis.NewCmd(ctx, append(args, c.Args...)...)
 }
 
-// send leaves each command's outcome in the command.
-func send(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, cmds []*redis.Cmd) {
+// Send sends commands that somebody else has made, several in one pipeline,
+// and leaves each one's outcome in the command.
+func Send(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, cmds ...*redis.Cmd) {
 	switch len(cmds) {
 	case 0:
 	case 1:

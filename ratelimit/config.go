@@ -1,0 +1,73 @@
+package ratelimit
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/convkit/rediskit/internal/keys"
+)
+
+// WhenDown says how a Limiter decides while Redis does not.
+type WhenDown int
+
+const (
+	// FailOpen allows every request.
+	FailOpen WhenDown = iota
+
+	// FailClosed denies every request, with a RetryAfter of one second.
+	FailClosed
+
+	// Local applies the policies in this process alone, with counts that
+	// begin empty: n processes together allow up to n times the limit. It
+	// remembers 65,536 ids at most; beyond that ids lose their counts.
+	Local
+)
+
+// Config says where a Limiter counts, and what it does without Redis. Key has
+// no default; every other field may stay zero.
+type Config struct {
+	// Key is the pattern of the limiter's keys: text with one '*', which the
+	// id replaces, such as "rate_limit:*". Required. Limiters whose counts
+	// shall not mix need different patterns.
+	Key string
+
+	// WhenDown decides while Redis is down, slow, full or refuses. Where a
+	// limit protects a secret, as at a login, FailOpen is wrong. Defaults to
+	// FailOpen.
+	WhenDown WhenDown
+
+	// DenyCache is how many denied ids are remembered in this process, so
+	// that a denied id does not reach Redis again before its RetryAfter.
+	// One takes about 200 bytes and its id; ids of more than 256 bytes are
+	// not remembered. Defaults to 0, none.
+	DenyCache int
+
+	// Name stands for this limiter in errors and metrics. Defaults to Key.
+	Name string
+
+	// OnError is told why Redis did not decide, each time that WhenDown does
+	// instead. It is called on the failure path only, possibly from several
+	// goroutines at once, and must not block. Defaults to nil, not told.
+	OnError func(context.Context, error)
+}
+
+// maxDenyCache bounds a mistake: a million remembered ids are some 250 MB.
+const maxDenyCache = 1 << 20
+
+// complete checks c and fills in its defaults.
+func (c Config) complete() (Config, keys.Pattern, error) {
+	pattern, err := keys.Parse(c.Key)
+	if err != nil {
+		return c, pattern, fmt.Errorf("ratelimit: Config.Key %w", err)
+	}
+	if c.WhenDown < FailOpen || c.WhenDown > Local {
+		return c, pattern, fmt.Errorf("ratelimit: Config.WhenDown is %d; it must be FailOpen, FailClosed or Local", c.WhenDown)
+	}
+	if c.DenyCache < 0 || c.DenyCache > maxDenyCache {
+		return c, pattern, fmt.Errorf("ratelimit: Config.DenyCache is %d; it must be from 1 to %d, or 0 for none", c.DenyCache, maxDenyCache)
+	}
+	if c.Name == "" {
+		c.Name = c.Key
+	}
+	return c, pattern, nil
+}

@@ -1,0 +1,52 @@
+package ratelimit
+
+import "time"
+
+// recent remembers something about each of a bounded number of ids, until a
+// time by the monotonic clock. Its owner guards it.
+type recent[V any] struct {
+	size    int
+	entries map[string]entry[V]
+}
+
+type entry[V any] struct {
+	value V
+	until time.Time
+}
+
+func newRecent[V any](size int) recent[V] {
+	return recent[V]{size, map[string]entry[V]{}}
+}
+
+// get is what is remembered of id, or false.
+func (r *recent[V]) get(id string, now time.Time) (entry[V], bool) {
+	e, ok := r.entries[id]
+	return e, ok && now.Before(e.until)
+}
+
+// sample is how many entries are looked at to find one to forget.
+const sample = 8
+
+// put remembers e of id. If there is no room, it forgets what has ended among
+// a few random others, or else the one of them that ends first.
+func (r *recent[V]) put(id string, e entry[V], now time.Time) {
+	if _, ok := r.entries[id]; !ok && len(r.entries) >= r.size {
+		var first string
+		looked, room := 0, false
+		for other, o := range r.entries { // in random order
+			if !now.Before(o.until) {
+				delete(r.entries, other)
+				room = true
+			} else if first == "" || o.until.Before(r.entries[first].until) {
+				first = other
+			}
+			if looked++; looked == sample {
+				break
+			}
+		}
+		if !room {
+			delete(r.entries, first)
+		}
+	}
+	r.entries[id] = e
+}

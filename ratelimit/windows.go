@@ -1,0 +1,96 @@
+package ratelimit
+
+import (
+	"context"
+	_ "embed"
+	"strings"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/script"
+)
+
+//go:embed charge.lua
+var chargeSource string
+
+var chargeScript = script.New(chargeSource)
+
+// windows counts fixed and sliding windows, all of an id in one script.
+type windows struct {
+	rdb      redis.UniversalClient
+	policies []Policy
+	siblings []string // the kind of each policy's key; "" is the caller's key itself
+	args     []any    // of the script, for n = 1
+}
+
+func newWindows(rdb redis.UniversalClient, policies []Policy) *windows {
+	w := &windows{rdb: rdb, policies: policies, args: []any{1}}
+	owned := false // the caller's key
+	for _, p := range policies {
+		sibling, span := p.sibling(), p.per.Milliseconds()
+		if p.kind == slidingWindow {
+			span = p.per.Microseconds() / 10
+		} else if !owned {
+			sibling, owned = "", true
+		}
+		w.siblings = append(w.siblings, sibling)
+		w.args = append(w.args, string(p.kind), p.n, span)
+	}
+	return w
+}
+
+func (w *windows) keys(key string) []string {
+	list := make([]string, len(w.siblings))
+	for i, kind := range w.siblings {
+		list[i] = key
+		if kind != "" {
+			list[i] = keys.Sibling(kind, key)
+		}
+	}
+	return list
+}
+
+func (w *windows) ask(ctx context.Context, key string, n int) (answer, error) {
+	args, delivery := w.args, script.Once
+	if n != 1 {
+		args = append([]any{n}, w.args[1:]...)
+	}
+	if n == 0 {
+		delivery = script.Retried
+	}
+	call := script.Call{Script: chargeScript, Keys: w.keys(key), Args: args}
+	reply, err := script.Run(ctx, w.rdb, delivery, call)[0].Int64Slice()
+	if err != nil {
+		return answer{}, notCounter(err)
+	}
+	a := answer{repaired: reply[1]}
+	for i, p := range w.policies {
+		of := reply[2+3*i:]
+		res := Result{
+			Allowed:    reply[0] == 1,
+			Policy:     p,
+			Limit:      p.n,
+			Remaining:  int(of[0]),
+			RetryAfter: time.Duration(of[1]) * time.Microsecond,
+			ResetAfter: time.Duration(of[2]) * time.Microsecond,
+		}
+		if i == 0 {
+			a.Result = res
+		} else {
+			a.Result = binds(a.Result, res)
+		}
+	}
+	return a, nil
+}
+
+// notCounter is ErrNotCounter if err is what Redis says of a key that holds
+// something else than a count: by the wrong type, or by text that is no
+// number to redis_rate's script.
+func notCounter(err error) error {
+	if text := err.Error(); strings.Contains(text, "WRONGTYPE") || strings.Contains(text, "number expected") {
+		return ErrNotCounter
+	}
+	return err
+}
