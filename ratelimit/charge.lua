@@ -52,37 +52,41 @@ for i, key in ipairs(KEYS) do
     if fields.err then
       return redis.error_reply('WRONGTYPE not a hash of counts')
     end
-    local counts, newest = {}, nil
+    local counts, youngest = {}, nil -- by age: 0 is the current bucket's
     used[i] = 0
     for f = 1, #fields, 2 do
       local bucket, count = tonumber(fields[f]), tonumber(fields[f+1])
       if not bucket or not count then
         return redis.error_reply('WRONGTYPE not a hash of counts')
       end
-      if bucket > current[i] then
+      local age = current[i] - bucket
+      if age < 0 then
         -- The clock stepped back: what it counted ahead of now counts from now on.
         redis.call('HDEL', key, fields[f])
         redis.call('HINCRBY', key, current[i], fields[f+1])
         redis.call('PEXPIRE', key, math.ceil(11 * span / 1000))
-        bucket, repaired = current[i], repaired + 1
+        age, repaired = 0, repaired + 1
       end
-      if bucket < current[i] - 10 then
+      if age > 10 then
         redis.call('HDEL', key, fields[f])
       else
         used[i] = used[i] + count
-        counts[bucket] = (counts[bucket] or 0) + count
-        newest = math.max(bucket, newest or bucket)
+        counts[age] = (counts[age] or 0) + count
+        youngest = math.min(age, youngest or age)
       end
     end
-    -- A bucket counts until the eleventh after it begins.
-    reset[i] = newest and (newest + 11) * span - now or 0
+    -- A bucket counts until its age is 11.
+    local function left(age)
+      return (current[i] - age + 11) * span - now
+    end
+    reset[i] = youngest and left(youngest) or 0
     if used[i] + want > limit then
       allowed = 0
       local excess = used[i] + want - limit
-      for bucket = current[i] - 10, current[i] do
-        excess = excess - (counts[bucket] or 0)
+      for age = 10, 0, -1 do
+        excess = excess - (counts[age] or 0)
         if excess <= 0 then
-          retry[i] = (bucket + 11) * span - now
+          retry[i] = left(age)
           break
         end
       end

@@ -21,7 +21,10 @@ func newRecent[V any](size int) recent[V] {
 // get is what is remembered of id, or false.
 func (r *recent[V]) get(id string, now time.Time) (entry[V], bool) {
 	e, ok := r.entries[id]
-	return e, ok && now.Before(e.until)
+	if !ok || !now.Before(e.until) {
+		return entry[V]{}, false
+	}
+	return e, true
 }
 
 // sample is how many entries are looked at to find one to forget.

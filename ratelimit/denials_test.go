@@ -1,0 +1,180 @@
+package ratelimit_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/ratelimit"
+)
+
+// remembering is a limiter with a deny cache and a counter of its round trips.
+func remembering(t *testing.T, s *redistest.Server, size int, p ratelimit.Policy) (*ratelimit.Limiter, *redistest.Counter) {
+	rdb := s.Client()
+	trips := redistest.Trips(rdb)
+	return newLimiterOn(t, s, rdb, ratelimit.Config{DenyCache: size}, p), trips
+}
+
+func TestARememberedDenialCostsNoRoundTripUntilItsRetryAfter(t *testing.T) {
+	t.Parallel()
+	for _, p := range []ratelimit.Policy{
+		ratelimit.PerMinute(3), ratelimit.SlidingWindow(3, time.Minute), ratelimit.GCRA(3, time.Minute, 3),
+	} {
+		redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+			l, trips := remembering(t, s, 10, p)
+			_, denial := exhaust(t, l, "1")
+			trips.Take()
+			half := denial.RetryAfter / 2
+			time.Sleep(half)
+			for range 3 {
+				res := allow(t, l, "1", 1)
+				if res.Allowed || res.RetryAfter != denial.RetryAfter-half || res.ResetAfter != denial.ResetAfter-half || res.Policy != p || res.Limit != 3 {
+					t.Errorf("%v: got %+v, want the denial %v later", p, res, half)
+				}
+			}
+			if got := trips.Take(); got != 0 {
+				t.Errorf("%v: %d round trips for remembered denials", p, got)
+			}
+			if got := l.Stats(); got.DenyCacheHits != 3 || got.Denied != 1 {
+				t.Errorf("%v: %+v", p, got)
+			}
+			time.Sleep(denial.RetryAfter - half)
+			if res := allow(t, l, "1", 1); !res.Allowed || trips.Take() != 1 {
+				t.Errorf("%v: after RetryAfter got %+v", p, res)
+			}
+		})
+	}
+}
+
+func TestADenialOfFiveDoesNotDenyOne(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		l, trips := remembering(t, s, 10, ratelimit.PerHour(7))
+		allow(t, l, "1", 4)
+		if res := allow(t, l, "1", 5); res.Allowed {
+			t.Fatal("5 of 3")
+		}
+		if res := allow(t, l, "1", 1); !res.Allowed {
+			t.Errorf("got %+v, want 1 of 3 allowed", res)
+		}
+		allow(t, l, "1", 2)
+		trips.Take()
+		allow(t, l, "1", 1) // denied, and remembered rather than that of 5
+		allow(t, l, "1", 5)
+		allow(t, l, "1", 1)
+		if got := trips.Take(); got != 2 {
+			t.Errorf("%d round trips, want 2: only the last was remembered", got)
+		}
+	})
+}
+
+func TestResetForgetsADenial(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		l, _ := remembering(t, s, 10, ratelimit.PerHour(3))
+		exhaust(t, l, "1")
+		if err := l.Reset(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		if res := allow(t, l, "1", 1); !res.Allowed || res.Remaining != 2 {
+			t.Errorf("after Reset got %+v", res)
+		}
+	})
+}
+
+// Redis denied, then came a Reset, and only then did the denial arrive.
+func TestALateDenialDoesNotOutliveAReset(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		decided, arrive := make(chan struct{}), make(chan struct{})
+		hold := false
+		rdb := s.Hooked(func(next func() error, names ...string) error {
+			err := next()
+			if hold && strings.HasPrefix(names[0], "eval") {
+				hold = false
+				close(decided)
+				<-arrive
+			}
+			return err
+		})
+		l := newLimiterOn(t, s, rdb, ratelimit.Config{DenyCache: 10}, ratelimit.PerHour(3))
+		allow(t, l, "1", 3)
+		hold = true
+		late := redistest.Async(func() (ratelimit.Result, error) { return l.Allow(t.Context(), "1") })
+		<-decided
+		if err := l.Reset(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		close(arrive)
+		if got := <-late; got.Err != nil || got.Value.Allowed {
+			t.Fatalf("got %+v, want the denial", got)
+		}
+		if res := allow(t, l, "1", 1); !res.Allowed {
+			t.Errorf("after Reset got %+v", res)
+		}
+	})
+}
+
+func TestTheDenyCacheIsBounded(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		l, _ := remembering(t, s, 5, ratelimit.PerHour(1))
+		long := strings.Repeat("x", 1000)
+		for range 3 {
+			for i := range 20 {
+				allow(t, l, fmt.Sprint(i), 1)
+			}
+			allow(t, l, long, 1)
+		}
+		remembered := 0
+		before := l.Stats().DenyCacheHits
+		for i := range 20 {
+			known := l.Stats().DenyCacheHits
+			allow(t, l, fmt.Sprint(i), 1)
+			if l.Stats().DenyCacheHits > known {
+				remembered++
+			}
+		}
+		allow(t, l, long, 1)
+		if hits := l.Stats().DenyCacheHits - before; remembered > 10 || int(hits) != remembered {
+			t.Errorf("%d of 20 ids were remembered, %d hits, though there is room for 5", remembered, hits)
+		}
+	})
+}
+
+func TestADegradedDenialIsNotRemembered(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		down := true
+		rdb := s.Hooked(func(next func() error, _ ...string) error {
+			if down {
+				return errors.New("down")
+			}
+			return next()
+		})
+		l := newLimiterOn(t, s, rdb, ratelimit.Config{DenyCache: 5, WhenDown: ratelimit.FailClosed}, ratelimit.PerHour(1))
+		allow(t, l, "1", 1)
+		down = false
+		if res := allow(t, l, "1", 1); !res.Allowed {
+			t.Errorf("once Redis is back got %+v", res)
+		}
+	})
+}
+
+func BenchmarkRememberedDenial(b *testing.B) {
+	s := redistest.Real(b)
+	l, err := ratelimit.New(s.Client(), ratelimit.Config{Key: pattern(s), DenyCache: 1000}, ratelimit.PerHour(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	exhaust(b, l, "1")
+	b.ReportAllocs()
+	for b.Loop() {
+		if res, err := l.Allow(b.Context(), "1"); err != nil || res.Allowed {
+			b.Fatal(res, err)
+		}
+	}
+}
