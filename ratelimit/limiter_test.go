@@ -334,3 +334,12 @@ func TestAPipelineIsNoClient(t *testing.T) {
 		t.Error("New takes a Pipeliner, over which redis_rate panics")
 	}
 }
+
+func TestAnAllowAllocatesNoMoreThanEighteenTimes(t *testing.T) {
+	s := redistest.Real(t)
+	l := newLimiter(t, s, ratelimit.PerHour(1_000_000))
+	allow(t, l, "1", 1)
+	if got := testing.AllocsPerRun(200, func() { allow(t, l, "1", 1) }); got > 18 {
+		t.Errorf("Allow allocates %v times", got)
+	}
+}
