@@ -51,12 +51,15 @@ func TestWhenRedisIsKilledWhenDownDecides(t *testing.T) {
 			if err := l.Reset(t.Context(), "1"); err == nil {
 				t.Errorf("%v, %v: Reset returned no error", p, down)
 			}
+			if res := peek(t, l, "1"); res.Allowed != (down != ratelimit.FailClosed) {
+				t.Errorf("%v, %v: after Reset Peek = %+v", p, down, res)
+			}
 			got := l.Stats()
-			if got.DegradedAllowed != uint64(want) || got.DegradedDenied != uint64(5-want) || got.RedisErrors != 7 || got.Allowed+got.Denied != 0 {
+			if got.DegradedAllowed != uint64(want) || got.DegradedDenied != uint64(5-want) || got.RedisErrors != 8 || got.Allowed+got.Denied != 0 {
 				t.Errorf("%v, %v: %+v", p, down, got)
 			}
-			if len(told.All()) != 6 {
-				t.Errorf("%v, %v: told %d errors, want 6", p, down, len(told.All()))
+			if len(told.All()) != 7 {
+				t.Errorf("%v, %v: told %d errors, want 7", p, down, len(told.All()))
 			}
 		}
 	}
