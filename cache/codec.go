@@ -1,7 +1,6 @@
 package cache
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -58,19 +57,11 @@ func recovered(err *error) {
 
 // kindOf describes a codec's error without the data that it quotes.
 func kindOf(err error) error {
-	var syntax *json.SyntaxError
-	var mismatch *json.UnmarshalTypeError
 	var panicked *PanicError
-	switch {
-	case errors.As(err, &panicked):
+	if errors.As(err, &panicked) {
 		return fmt.Errorf("%w: %w", ErrCodec, panicked)
-	case errors.As(err, &syntax):
-		return fmt.Errorf("%w: a syntax error at byte %d", ErrCodec, syntax.Offset)
-	case errors.As(err, &mismatch):
-		return fmt.Errorf("%w: a value that does not fit %v at byte %d", ErrCodec, mismatch.Type, mismatch.Offset)
-	default:
-		return fmt.Errorf("%w: %T", ErrCodec, err)
 	}
+	return fmt.Errorf("%w: %s", ErrCodec, jsoncodec.Kind(err))
 }
 
 // bytesOf is s without a copy, for readers only: the codec's contract.

@@ -2,6 +2,8 @@ package jsoncodec
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"reflect"
 
 	gojson "github.com/goccy/go-json"
@@ -56,4 +58,18 @@ func decodeFast[V any](data []byte) (v V, ok bool) {
 	}()
 	err := gojson.Unmarshal(data, &v)
 	return v, err == nil
+}
+
+// Kind describes an error of Encode or Decode without the data that it quotes.
+func Kind(err error) string {
+	var syntax *json.SyntaxError
+	var mismatch *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &syntax):
+		return fmt.Sprintf("a syntax error at byte %d", syntax.Offset)
+	case errors.As(err, &mismatch):
+		return fmt.Sprintf("a value that does not fit %v at byte %d", mismatch.Type, mismatch.Offset)
+	default:
+		return fmt.Sprintf("%T", err)
+	}
 }

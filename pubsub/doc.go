@@ -1,0 +1,2 @@
+// Package pubsub publishes and receives messages of one type.
+package pubsub
