@@ -156,9 +156,9 @@ func TestProbeLeavesADemotedMaster(t *testing.T) {
 	asker := redis.NewSentinelClient(&redis.Options{Addr: sentinel.Addrs()[0]})
 	t.Cleanup(func() { asker.Close() })
 	redistest.Eventually(t, func() bool {
-		asker.Failover(t.Context(), sentinel.MasterName())
-		return sentinel.Master() != old
-	}, "the failover")
+		return asker.Failover(t.Context(), sentinel.MasterName()).Err() == nil
+	}, "a Sentinel begins a failover")
+	redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "the failover")
 	if got := next(t, sub); got != "gap 0" {
 		t.Fatalf("received %q", got)
 	}
