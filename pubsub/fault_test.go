@@ -77,7 +77,7 @@ func TestSilentServerIsFoundInTime(t *testing.T) {
 		listening := s.Client(func(o *redis.Options) {
 			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				conn, err := dial(ctx, network, addr)
-				return &deafConn{Conn: conn, silent: &silent, closed: make(chan struct{})}, err
+				return deafConn{conn, &silent}, err
 			}
 		})
 		var lost atomic.Int64
@@ -108,26 +108,19 @@ func TestSilentServerIsFoundInTime(t *testing.T) {
 	})
 }
 
-// A deafConn delivers nothing while silent is set.
+// A deafConn loses what it is sent while silent is set.
 type deafConn struct {
 	net.Conn
 	silent *atomic.Bool
-	once   sync.Once
-	closed chan struct{}
 }
 
-func (c *deafConn) Read(b []byte) (int, error) {
-	n, err := c.Conn.Read(b)
-	if c.silent.Load() && err == nil {
-		<-c.closed
-		return 0, net.ErrClosed
+func (c deafConn) Read(b []byte) (int, error) {
+	for {
+		n, err := c.Conn.Read(b)
+		if err != nil || !c.silent.Load() {
+			return n, err
+		}
 	}
-	return n, err
-}
-
-func (c *deafConn) Close() error {
-	c.once.Do(func() { close(c.closed) })
-	return c.Conn.Close()
 }
 
 // The old master stays a master, as when the Sentinels cannot tell it otherwise:
@@ -190,6 +183,45 @@ func TestProbeLeavesAHealthyConnectionAlone(t *testing.T) {
 		expect(t, sub, "1")
 		if got := hub.Stats(); got.Reconnects != 0 || got.Received != 1 || len(told.All()) > 0 {
 			t.Errorf("stats = %+v, told %v", got, told.All())
+		}
+		hub.Close()
+	})
+}
+
+// The echo that the loss took along is no reason to break the new connection.
+func TestProbeThatIsLostInAGapIsNoSecondGap(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var conn atomic.Pointer[net.Conn]
+		rdb := s.Client()
+		dial := rdb.Options().Dialer
+		listening := s.Client(func(o *redis.Options) {
+			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				c, err := dial(ctx, network, addr)
+				c = deafConn{c, &atomic.Bool{}}
+				conn.Store(&c)
+				return c, err
+			}
+		})
+		topic := newTopic[int](t, listening, "ch", liveness(4*time.Second), func(cfg *pubsub.Config) { cfg.ProbeEvery = 10 * time.Second })
+		hub := listen(t, topic)
+		listener := *conn.Load()
+		sub := hub.Subscribe()
+		time.Sleep(9 * time.Second)
+		listener.(deafConn).silent.Store(true)
+		time.Sleep(2 * time.Second) // the probe is under way, and its echo lost
+		listener.(deafConn).silent.Store(false)
+		listener.Close()
+		expect(t, sub, "gap 0")
+		time.Sleep(8 * time.Second) // its time is over
+		publish(t, topic, 1)
+		expect(t, sub, "1")
+		if n := hub.Stats().Reconnects; n != 1 {
+			t.Errorf("%d reconnects for one loss", n)
+		}
+		time.Sleep(time.Hour)
+		if n := hub.Stats().Reconnects; n != 1 {
+			t.Errorf("%d reconnects though every probe comes back", n)
 		}
 		hub.Close()
 	})
