@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 )
 
 var errTest = errors.New("test")
@@ -65,6 +66,20 @@ func TestLogAccountsForEveryEntry(t *testing.T) {
 			l.end(errTest)
 			readers.Wait()
 		})
+	}
+}
+
+// The writer may have replaced an entry since the reader looked at the head.
+func TestReplacedEntryIsNotReadForAnother(t *testing.T) {
+	t.Parallel()
+	var l log[int]
+	l.init(1)
+	l.append(&entry[int]{})
+	l.slot(2).Store(&entry[int]{place: place{number: 2, messages: 2}}) // where number 0 was
+	time.AfterFunc(time.Millisecond, func() { l.head.Store(3) })
+	var p place
+	if e, gap := l.read(&p); e != nil || gap.Missed != 2 || p.number != 2 {
+		t.Errorf("read %v, %v, now at %d", e, gap, p.number)
 	}
 }
 
