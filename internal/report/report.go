@@ -72,11 +72,17 @@ func End(ctx context.Context) error {
 
 // Client says what is wrong with the client that was passed to New of pkg.
 func Client(pkg string, rdb redis.UniversalClient) error {
-	switch rdb.(type) {
-	case nil:
-		return errors.New(pkg + ": New needs a client; pass the one that rediskit.Connect returned")
+	missing := rdb == nil
+	switch rdb := rdb.(type) {
+	case *redis.Client:
+		missing = rdb == nil
+	case *redis.ClusterClient:
+		missing = rdb == nil
 	case *redis.Ring:
 		return errors.New(pkg + ": New does not take a *redis.Ring; use a single server, Sentinel or a Cluster")
+	}
+	if missing {
+		return errors.New(pkg + ": New needs a client; pass the one that rediskit.Connect returned")
 	}
 	return nil
 }

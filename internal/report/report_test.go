@@ -58,7 +58,7 @@ func TestAnErrorOfTheClientQuotesNothing(t *testing.T) {
 func TestClientRefusesWhatPackagesCannotUse(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{})
 	defer ring.Close()
-	for _, rdb := range []redis.UniversalClient{nil, ring} {
+	for _, rdb := range []redis.UniversalClient{nil, ring, (*redis.Client)(nil), (*redis.ClusterClient)(nil)} {
 		if err := report.Client("cache", rdb); err == nil || !strings.HasPrefix(err.Error(), "cache: New ") {
 			t.Errorf("%T: %v", rdb, err)
 		}
