@@ -181,7 +181,7 @@ func (l *Lock) Fence(ctx context.Context) (int64, error) {
 	reply := script.Run(ctx, k.rdb, script.Retried, script.Call{ // minting twice skips a number
 		Script: fenceScript,
 		Keys:   []string{l.key, keys.Sibling(kindFence, l.key)},
-		Args:   []any{l.handle.Token(), (fenceTTL + k.cfg.MaxHold).Milliseconds()},
+		Args:   []any{l.handle.Token(), fenceTTL.Milliseconds() + k.cfg.MaxHold.Milliseconds()},
 	})[0]
 	text, err := reply.Text()
 	switch {

@@ -3,6 +3,7 @@ package lock_test
 import (
 	"context"
 	"errors"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -303,5 +304,17 @@ func TestAFenceIsMintedOnlyWhileTheLockIsHeld(t *testing.T) {
 		if _, err := next.Fence(t.Context()); err != nil {
 			t.Errorf("Fence of the next holder: %v", err)
 		}
+	})
+}
+
+func TestALockWithoutAnEndHasAFence(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		k := newLocker(t, s, func(c *lock.Config) { c.MaxHold = math.MaxInt64 })
+		l := mustTry(t, k, "1")
+		if fence, err := l.Fence(t.Context()); err != nil || fence <= 0 {
+			t.Errorf("Fence = %d, %v", fence, err)
+		}
+		mustRelease(t, l)
 	})
 }
