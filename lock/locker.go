@@ -190,10 +190,13 @@ func (k *Locker) acquire(ctx, parent context.Context, op, id string) (*Lock, err
 	}
 	key := k.pattern.Key(id)
 	l, err := k.take(ctx, parent, op, key, nil)
-	if err != nil && passing(err) && ctx.Err() == nil {
+	switch {
+	case err == nil || !passing(err):
+		return l, err
+	case ctx.Err() == nil:
 		return k.wait(ctx, parent, op, key, err)
 	}
-	return l, err
+	return nil, k.waited(ctx, op, err)
 }
 
 // ready says whether a call may go ahead.

@@ -41,7 +41,7 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 				k.report.Tell(ctx, err)
 			}
 		}
-		timer := time.NewTimer(k.untilLook(left))
+		timer := time.NewTimer(k.untilLook(left, err))
 		select {
 		case <-ln.rung:
 			k.stats.woken.Add(1)
@@ -55,15 +55,27 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 	if k.life.Err() != nil {
 		return nil, k.report.Fail(op, ErrClosed)
 	}
-	return nil, k.report.Fail(op, fmt.Errorf("%w: %w", ctx.Err(), errors.Unwrap(why)))
+	return nil, k.waited(ctx, op, why)
 }
 
-// untilLook is the pause before the next look at a lock that nobody announces:
-// until it expires, if that is sooner than Poll. It is a little random, so that
-// the waiters of a fleet do not look in step.
-func (k *Locker) untilLook(left *redis.DurationCmd) time.Duration {
+// waited is the error of a wait that ended with its context: that, and what the
+// last look brought.
+func (k *Locker) waited(ctx context.Context, op string, why error) error {
+	why = errors.Unwrap(why) // without the operation
+	if !errors.Is(why, ctx.Err()) {
+		why = fmt.Errorf("%w: %w", ctx.Err(), why)
+	}
+	return k.report.Fail(op, why)
+}
+
+// untilLook is the pause before the next look at a lock that nobody announces,
+// after one that brought err: until it expires, if it is held and that is sooner
+// than Poll. A server that refuses to grant one, as a replica, may well say that
+// there is none. The pause is a little random, so that the waiters of a fleet do
+// not look in step.
+func (k *Locker) untilLook(left *redis.DurationCmd, err error) time.Duration {
 	poll := k.cfg.Poll - rand.N(k.cfg.Poll/4)
-	if left.Err() != nil || left.Val() == noTTL {
+	if !errors.Is(err, ErrHeld) || left.Err() != nil || left.Val() == noTTL {
 		return poll
 	}
 	expiry := max(left.Val(), 0) + time.Millisecond // a key outlives its last millisecond

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -450,5 +451,43 @@ func TestAReleaseBeforeTheSubscriptionIsNotMissed(t *testing.T) {
 		if waited := time.Since(released); waited > time.Second {
 			t.Errorf("got it %v after its release, want once it could hear", waited)
 		}
+	})
+}
+
+// A server that takes no writes does not know when the lock will be free, even
+// if it says that there is none.
+func TestAServerThatTakesNoWritesIsPolled(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t, "--min-replicas-to-write", "1")
+	k := newOn(t, server.Client(), never)
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	if _, err := k.Acquire(ctx, "1"); !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "NOREPLICAS") {
+		t.Errorf("Acquire = %v, want that time was up, and why", err)
+	}
+	if got := k.Stats(); got.Polls != 0 {
+		t.Errorf("stats = %+v, want no look before Poll", got)
+	}
+}
+
+// A client without ContextTimeoutEnabled brings its first look home late.
+func TestAWaitThatEndsDuringItsFirstLookIsBothErrors(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := s.Client(func(o *redis.Options) { o.Addr, o.ContextTimeoutEnabled = proxy.Addr(), false })
+		a, b := newLocker(t, s), newLockerOn(t, s, rdb)
+		warm(t, b)
+		l := mustTry(t, a, "1")
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		answered := proxy.DelayReply(keyOf(s, "1"), 50*time.Millisecond)
+		waiting := acquire(ctx, b, "1")
+		<-answered
+		cancel()
+		if r := <-waiting; !errors.Is(r.Err, context.Canceled) || !errors.Is(r.Err, lock.ErrHeld) {
+			t.Errorf("Acquire = %v, want that its context ended and that the lock is held", r.Err)
+		}
+		mustRelease(t, l)
 	})
 }
