@@ -118,12 +118,14 @@ func (s *Service) process(ctx context.Context, held *lock.Lock, id, speaker stri
 }
 
 // begin moves the conversation's session to waiting_for_llm, whatever it was:
-// a process that died while it waited is replaced by this one.
+// a process that died while it waited is replaced by this one, as is what a
+// service left that wrote a field after the session had expired.
 func (s *Service) begin(ctx context.Context, id, speaker string) error {
 	now := time.Now()
-	err := s.sessions.Create(ctx, id, session.Conversation{
+	fresh := session.Conversation{
 		SpeakerID: speaker, StartedAt: now, LastActivity: now, State: session.WaitingForLLM,
-	})
+	}
+	err := s.sessions.Create(ctx, id, fresh)
 	if !errors.Is(err, session.ErrExists) {
 		return err
 	}
@@ -131,8 +133,11 @@ func (s *Service) begin(ctx context.Context, id, speaker string) error {
 		c.State = session.WaitingForLLM
 		return nil
 	})
-	if errors.Is(err, session.ErrNotFound) { // it has just expired
+	switch {
+	case errors.Is(err, session.ErrNotFound): // it has just expired
 		return s.begin(ctx, id, speaker)
+	case errors.Is(err, session.ErrCorrupt):
+		return s.sessions.Put(ctx, id, fresh)
 	}
 	return err
 }

@@ -67,6 +67,26 @@ func TestRedisHoldsTheSessionAsOtherServicesReadIt(t *testing.T) {
 	})
 }
 
+// A service in another language that writes a field of a session that has
+// expired, without asking, leaves a hash that is no session and never ends.
+func TestWhatIsLeftOfASessionStopsNobody(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		s := newService(t, r.Addr(), r.Prefix())
+		rdb, key := r.Client(), "session:"+s.talk
+		rdb.HSet(t.Context(), key, "last_activity", time.Now().UnixMilli())
+		if a := s.say(t, "Oi"); a.status != http.StatusCreated {
+			t.Errorf("status %d: %s", a.status, a.body)
+		}
+		if got := s.state(t); got != "answered" {
+			t.Errorf("after the answer the session is %s", got)
+		}
+		if ttl := rdb.PTTL(t.Context(), key).Val(); ttl <= 0 {
+			t.Errorf("the session's TTL is %v", ttl)
+		}
+	})
+}
+
 func TestADuplicateIsRefusedWhileTheFirstIsProcessed(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
