@@ -87,6 +87,9 @@ func grab(k *lock.Locker) grabber {
 	}
 }
 
+// hands is how many goroutines of one process take locks at once.
+const hands = 12
+
 // work increments the register of random ids under their locks, until it has
 // held rounds of them, from several goroutines, and returns what happened.
 func work(ctx context.Context, client, rounds int, ids []string, take grabber, store *redis.Client) history {
@@ -94,7 +97,7 @@ func work(ctx context.Context, client, rounds int, ids []string, take grabber, s
 	var h history
 	left := rounds
 	var all sync.WaitGroup
-	for g := range 4 {
+	for g := range hands {
 		all.Go(func() {
 			for {
 				mu.Lock()
@@ -104,7 +107,7 @@ func work(ctx context.Context, client, rounds int, ids []string, take grabber, s
 					return
 				}
 				id := ids[rand.IntN(len(ids))]
-				ops, held, lost := increment(ctx, client*4+g, id, take, store)
+				ops, held, lost := increment(ctx, client*hands+g, id, take, store)
 				mu.Lock()
 				h.Operations = append(h.Operations, ops...)
 				if held != nil {
@@ -273,7 +276,7 @@ var worker = redistest.Child("lock worker", func(args []string) {
 	}
 	fmt.Println("ready")
 	var ids []string
-	for i := range 24 {
+	for i := range 2 * 3 * hands {
 		ids = append(ids, fmt.Sprint(prefix, i))
 	}
 	h := work(context.Background(), client, rounds, ids, grab(k), registers)
@@ -348,7 +351,7 @@ func (p *pauses) covers(h hold) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, pause := range p.all {
-		if pause.process == h.Client/4 && pause.from <= h.Till && h.From <= pause.till+int64(time.Second) {
+		if pause.process == h.Client/hands && pause.from <= h.Till && h.From <= pause.till+int64(time.Second) {
 			return true
 		}
 	}
