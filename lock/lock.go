@@ -59,15 +59,15 @@ func (k *Locker) newLock(parent context.Context, key string, handle *redislock.L
 		taken: start, valid: start, tried: start, pause: k.cfg.renewEvery(),
 	}
 	l.ctx, l.cancel = context.WithCancelCause(parent)
-	l.mu.Lock()
+	l.mu.Lock() // until it is among those that are held: its end must find it there
 	l.timer = time.AfterFunc(l.pause, l.tick)
-	l.mu.Unlock()
 	k.mu.Lock()
 	closed := k.life.Err() != nil
 	if !closed {
 		k.held[l] = struct{}{}
 	}
 	k.mu.Unlock()
+	l.mu.Unlock()
 	if closed {
 		l.stop(ErrClosed)
 		return nil

@@ -117,7 +117,8 @@ func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
 //
 // If fn returns an error, nothing is sent and Update returns that very error.
 // A session that is not there, or expires meanwhile, is ErrNotFound and stays
-// away.
+// away. If the reply was lost, the session that is returned may show what came
+// after, and is ErrNotFound if it ended meanwhile.
 //
 // Two round trips: HGETALL, then a script of HGET, HSET, HDEL, PEXPIRE and
 // HGETALL; one more for each time that fn is called anew.
