@@ -96,4 +96,11 @@
 // For 30 s the record of each change but Touch, about 200 bytes, in a key of
 // its own: rediskit:op-<token>:{session:<id>}. Foreign services need not know
 // it.
+//
+// # What the user needs
+//
+// +@scripting, +@connection, +hget +hmget +hgetall +hlen +hset +hdel +exists
+// +del +set +pexpire +time, for All and Count +scan; the keys of the pattern and
+// rediskit:*. Grant all of them: Redis asks for each when a script comes to it,
+// so that a user who may HSET but not PEXPIRE leaves a session half changed.
 package session

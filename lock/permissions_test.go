@@ -1,0 +1,58 @@
+package lock_test
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+// What the package's documentation says that a user needs is enough: no call
+// fails, and OnError is told of nothing.
+func TestTheDocumentedPermissionsSuffice(t *testing.T) {
+	t.Parallel()
+	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
+		user := "user-" + s.Prefix()
+		grant := "ACL SETUSER " + user + " on >pw" +
+			" +@scripting +@connection +set +get +getrange +del +pexpire +pttl +time" +
+			" +publish +subscribe +unsubscribe +ping" +
+			" ~" + s.Prefix() + ":* ~rediskit:* &rediskit:released:*"
+		var words []any
+		for _, word := range strings.Fields(grant) {
+			words = append(words, word)
+		}
+		if err := s.Client().Do(t.Context(), words...).Err(); err != nil {
+			t.Fatal(err)
+		}
+		defer s.Client().Do(context.Background(), "ACL", "DELUSER", user)
+		var told redistest.Recorder
+		proxy := redistest.StartProxy(t, s.Addr())
+		k := newLockerOn(t, s, s.Client(func(o *redis.Options) {
+			o.Addr, o.Username, o.Password = proxy.Addr(), user, "pw"
+		}), onError(&told), never, ttl(600*time.Millisecond))
+
+		l := mustTry(t, k, "1")
+		if _, err := l.Fence(t.Context()); err != nil {
+			t.Error(err)
+		}
+		waiting := acquire(t.Context(), k, "1")
+		awaitListeners(t, s, "1", 1)
+		redistest.Eventually(t, func() bool { return k.Stats().Renewals > 0 }, "the lock is renewed")
+		mustRelease(t, l)
+		mustRelease(t, got(t, waiting))
+		if errs := told.All(); len(errs) != 0 {
+			t.Errorf("told %v", errs)
+		}
+
+		lost := proxy.DropReply(keyOf(s, "2"))
+		if _, err := k.Try(t.Context(), "2"); err == nil {
+			t.Error("Try = nil though its reply was lost")
+		}
+		<-lost
+		redistest.Eventually(t, func() bool { return !exists(t, s, "2") }, "what was taken in vain is given back")
+	})
+}
