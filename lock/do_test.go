@@ -59,6 +59,19 @@ func TestTryDoDoesNotRunFnWhileAnotherHoldsTheLock(t *testing.T) {
 	})
 }
 
+func TestAHolderThatAsksAgainFindsTheLockHeld(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		k := newLocker(t, s)
+		err := k.Do(t.Context(), "1", func(ctx context.Context, _ *lock.Lock) error {
+			return k.TryDo(ctx, "1", func(context.Context, *lock.Lock) error { return nil })
+		})
+		if !errors.Is(err, lock.ErrHeld) {
+			t.Errorf("Do = %v, want ErrHeld", err)
+		}
+	})
+}
+
 func TestDoExcludesOthers(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {

@@ -33,6 +33,10 @@
 // [Lock.Fence] is a number that rises with every holder of a lock, 16 digits
 // that survive exactly.
 //
+// A lock has no owner but the [Lock] that was returned: whoever holds the lock of
+// an id and asks for it again, as by a Do within a Do, finds it held by another
+// and waits until its context ends. Pass the Lock on instead.
+//
 // # What it does not guarantee
 //
 // Mutual exclusion is by time, and so best effort. There may be two holders
