@@ -187,12 +187,7 @@ func TestALockIsLostInABlackHole(t *testing.T) {
 func TestAnAnnouncementThatIsRefusedDoesNotFailTheRelease(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		user := "user-" + s.Prefix()
-		if err := s.Client().Do(t.Context(), "ACL", "SETUSER", user, "on", ">pw", "~*", "+@all", "resetchannels").Err(); err != nil {
-			t.Fatal(err)
-		}
-		defer s.Client().Do(context.Background(), "ACL", "DELUSER", user)
-		deaf := func(o *redis.Options) { o.Username, o.Password = user, "pw" }
+		user, deaf := s.User("~* +@all resetchannels")
 		var told redistest.Recorder
 		poll := func(c *lock.Config) { c.Poll = 20 * time.Millisecond }
 		k := newLockerOn(t, s, s.Client(deaf), onError(&told))

@@ -1,8 +1,6 @@
 package lock_test
 
 import (
-	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,24 +14,12 @@ import (
 func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		user := "user-" + s.Prefix()
-		grant := "ACL SETUSER " + user + " on >pw" +
-			" +@scripting +@connection +set +get +getrange +del +pexpire +pttl +time" +
+		_, limited := s.User("+@scripting +@connection +set +get +getrange +del +pexpire +pttl +time" +
 			" +publish +subscribe +unsubscribe +ping" +
-			" ~" + s.Prefix() + ":* ~rediskit:* &rediskit:released:*"
-		var words []any
-		for _, word := range strings.Fields(grant) {
-			words = append(words, word)
-		}
-		if err := s.Client().Do(t.Context(), words...).Err(); err != nil {
-			t.Fatal(err)
-		}
-		defer s.Client().Do(context.Background(), "ACL", "DELUSER", user)
+			" ~" + s.Prefix() + ":* ~rediskit:* &rediskit:released:*")
 		var told redistest.Recorder
 		proxy := redistest.StartProxy(t, s.Addr())
-		k := newLockerOn(t, s, s.Client(func(o *redis.Options) {
-			o.Addr, o.Username, o.Password = proxy.Addr(), user, "pw"
-		}), onError(&told), never, ttl(600*time.Millisecond))
+		k := newLockerOn(t, s, s.Client(limited, func(o *redis.Options) { o.Addr = proxy.Addr() }), onError(&told), never, ttl(600*time.Millisecond))
 
 		l := mustTry(t, k, "1")
 		if _, err := l.Fence(t.Context()); err != nil {

@@ -1,12 +1,8 @@
 package session_test
 
 import (
-	"context"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/redistest"
 )
@@ -15,19 +11,9 @@ import (
 func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		user := "user-" + s.Prefix()
-		grant := "ACL SETUSER " + user + " on >pw" +
-			" +@scripting +@connection +hget +hmget +hgetall +hlen +hset +hdel +exists +del +set +pexpire +time +scan" +
-			" ~" + s.Prefix() + ":* ~rediskit:*"
-		var words []any
-		for _, word := range strings.Fields(grant) {
-			words = append(words, word)
-		}
-		if err := s.Client().Do(t.Context(), words...).Err(); err != nil {
-			t.Fatal(err)
-		}
-		defer s.Client().Do(context.Background(), "ACL", "DELUSER", user)
-		rdb := s.Client(func(o *redis.Options) { o.Username, o.Password = user, "pw" })
+		_, limited := s.User("+@scripting +@connection +hget +hmget +hgetall +hlen +hset +hdel +exists +del +set +pexpire +time +scan" +
+			" ~" + s.Prefix() + ":* ~rediskit:*")
+		rdb := s.Client(limited)
 		store := newStoreOn[talk](t, s, rdb, lifetime(time.Hour))
 		every := calls(t, store)
 		for _, name := range []string{"Create", "Get", "Touch", "Update", "Transition", "Put"} {

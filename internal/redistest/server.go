@@ -91,6 +91,23 @@ func (s *Server) Client(opts ...func(*redis.Options)) *redis.Client {
 	return newClient(s.t, s.connect, opts)
 }
 
+// User makes a user of its own with rules of ACL SETUSER, of which none has a
+// space in it, and returns its name and what makes a client's user of it. The
+// user ends with the test.
+func (s *Server) User(rules string) (name string, as func(*redis.Options)) {
+	s.t.Helper()
+	name = "user-" + strings.ToLower(rand.Text())
+	words := []any{"ACL", "SETUSER", name, "on", ">pw"}
+	for rule := range strings.FieldsSeq(rules) {
+		words = append(words, rule)
+	}
+	if err := s.Client().Do(s.t.Context(), words...).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { s.Client().Do(context.Background(), "ACL", "DELUSER", name) })
+	return name, func(o *redis.Options) { o.Username, o.Password = name, "pw" }
+}
+
 // Advance lets d pass on the server's clock: a key whose TTL is d or less is
 // gone afterwards. On a redis-server it waits for real, so keep d short.
 // It does not move the clock of this process, save inside Bubble.
