@@ -4,13 +4,11 @@ import (
 	"context"
 	_ "embed"
 	"errors"
-	"net"
 	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/script"
 )
@@ -65,23 +63,6 @@ func (k *Locker) sweep(ctx context.Context, key, token string) bool {
 		return false
 	}
 	_ = k.rdb.Publish(ctx, keys.Sibling(kindReleased, key), "").Err() // else waiters poll
-	return true
-}
-
-// mayHaveRun says whether a request that failed with err may have been, or may
-// yet be, executed.
-func mayHaveRun(err error) bool {
-	var reply redis.Error
-	var op *net.OpError
-	switch {
-	case errors.As(err, &reply): // so the server refused it
-		return false
-	case errors.As(err, &op) && op.Op == "dial",
-		errors.Is(err, breaker.ErrOpen),
-		errors.Is(err, redis.ErrPoolTimeout),
-		errors.Is(err, redis.ErrClosed):
-		return false
-	}
 	return true
 }
 

@@ -140,7 +140,7 @@ func (l *Lock) giveBack(ctx context.Context) error {
 		again := handle.Release(ctx)
 		// Nothing is left either because the first copy ran or because the lock
 		// was lost before: then the first error stands.
-		if !errors.Is(again, redislock.ErrLockNotHeld) || !mayHaveRun(err) {
+		if !errors.Is(again, redislock.ErrLockNotHeld) || !script.MayHaveRun(err) {
 			err = again
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/report"
+	"github.com/convkit/rediskit/internal/script"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
@@ -228,7 +229,7 @@ func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.D
 	case errors.Is(err, redislock.ErrNotObtained):
 		return nil, k.report.Fail(op, ErrHeld)
 	case err != nil:
-		if mayHaveRun(err) {
+		if script.MayHaveRun(err) {
 			k.abandon(ctx, key, token, start)
 		}
 		return nil, k.report.Redis(ctx, op, err)

@@ -6,14 +6,12 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
-	"net"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/script"
@@ -118,7 +116,7 @@ func (e *engine) run(ctx context.Context, o operation) (reply, error) {
 		sent := time.Now()
 		call := e.call(o)
 		r, err := e.send(ctx, call)
-		lost := mayHaveRun(err)
+		lost := script.MayHaveRun(err) // no script of this package fails once it has written
 		if lost {
 			if report.End(ctx) != nil {
 				return r, e.uncertain(o.name, e.cause(ctx, o.name, err))
@@ -198,25 +196,6 @@ func (e *engine) send(ctx context.Context, call script.Call) (reply, error) {
 }
 
 var errReply = errors.New("a script was answered with something else")
-
-// mayHaveRun says whether err leaves open that a script ran. Errors that Redis
-// sent do not: no script of this package fails once it has written.
-func mayHaveRun(err error) bool {
-	if err == nil {
-		return false
-	}
-	for _, unsent := range []error{redis.ErrPoolTimeout, redis.ErrPoolExhausted, redis.ErrClosed, breaker.ErrOpen} {
-		if errors.Is(err, unsent) {
-			return false
-		}
-	}
-	var answer redis.Error
-	var dial *net.OpError
-	if errors.As(err, &answer) {
-		return false
-	}
-	return !errors.As(err, &dial) || dial.Op != "dial"
-}
 
 // read sends one HGETALL.
 func (e *engine) read(ctx context.Context, op, id string) (map[string]string, error) {
