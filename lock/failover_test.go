@@ -61,20 +61,6 @@ func (p pair) tell(t *testing.T, of ...any) {
 	}
 }
 
-func lockerOn(t *testing.T, rdb redis.UniversalClient, set ...func(*lock.Config)) *lock.Locker {
-	t.Helper()
-	cfg := lock.Config{Key: "lock:*"}
-	for _, f := range set {
-		f(&cfg)
-	}
-	k, err := lock.New(rdb, cfg)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { k.Close() })
-	return k
-}
-
 func oneReplica(c *lock.Config) { c.Replicas.N = 1 }
 
 // A failover to a replica that has not heard of a lock gives it to a second
@@ -82,7 +68,7 @@ func oneReplica(c *lock.Config) { c.Replicas.N = 1 }
 func TestAFailoverWithoutReplicasHasTwoHoldersAndTheirFences(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
-	first, second := lockerOn(t, p.master.Client()), lockerOn(t, p.replica.Client())
+	first, second := newOn(t, p.master.Client()), newOn(t, p.replica.Client())
 	p.promote(t)
 	old := mustTry(t, first, "1")
 	fence, err := old.Fence(t.Context())
@@ -106,7 +92,7 @@ func TestAFailoverWithoutReplicasHasTwoHoldersAndTheirFences(t *testing.T) {
 func TestALockThatTheReplicaHasNotHeardOfIsNotHeld(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
-	k := lockerOn(t, p.master.Client(), oneReplica)
+	k := newOn(t, p.master.Client(), oneReplica)
 	mustTry(t, k, "warm")
 	p.promote(t)
 	l, err := k.Try(t.Context(), "1")
@@ -143,8 +129,8 @@ func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
 		return rdb
 	}
 	long := func(c *lock.Config) { c.TTL = 30 * time.Second }
-	k := lockerOn(t, connect(), oneReplica, long)
-	rival := lockerOn(t, connect(), long)
+	k := newOn(t, connect(), oneReplica, long)
+	rival := newOn(t, connect(), long)
 	old := sentinel.Master()
 	awaitReplica(t, old)
 	l := mustTry(t, k, "1")
