@@ -8,28 +8,15 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"github.com/convkit/rediskit/examples/internal/web"
 )
 
 const (
-	maxIDBytes   = 128
 	maxBodyBytes = 64 << 10
 	maxTextRunes = 4000
 )
-
-// pathID returns the id in the path. It is any text of a sensible length: SQL
-// takes it as an argument and the cache as an id, so there is nothing to
-// escape.
-func pathID(r *http.Request) (string, error) {
-	id := r.PathValue("id")
-	if len(id) > maxIDBytes || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {
-		return "", web.Refuse(http.StatusBadRequest, "an id is at most %d bytes of text without control characters", maxIDBytes)
-	}
-	return id, nil
-}
 
 // A saying is the body of a request that adds a message.
 type saying struct {

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/lock"
 	"github.com/convkit/rediskit/session"
@@ -26,6 +27,10 @@ var locksConfig = lock.Config{Key: "lock:conversation:*", TTL: 10 * time.Second,
 
 // sessionsConfig is that of the sessions of conversations that are going on.
 var sessionsConfig = session.Config{Key: "session:*", TTL: 5 * time.Minute, OnError: backend.Log}
+
+// SpeakerHeader is where a gateway says whose message it passes on. It is
+// checked, so that nobody talks at the expense of another speaker's limit.
+const SpeakerHeader = "X-Speaker-Id"
 
 // An Assistant answers what a speaker has said.
 type Assistant interface {
@@ -43,7 +48,7 @@ type exchange struct {
 // the fleet at a time; another one for it is refused and not queued, because
 // what it says was said without the answer that is under way.
 func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
+	id, err := web.PathID(r, "id")
 	if err != nil {
 		return err
 	}
@@ -58,6 +63,9 @@ func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	}
 	if err != nil {
 		return fmt.Errorf("look for a conversation: %w", err)
+	}
+	if by := r.Header.Get(SpeakerHeader); by != "" && by != speaker {
+		return web.Refuse(http.StatusNotFound, "this speaker has no such conversation")
 	}
 	// What was stored is answered, even if the client hangs up meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), processTimeout)
@@ -102,18 +110,21 @@ func (s *Service) process(ctx context.Context, held *lock.Lock, id, speaker stri
 	if err := s.begin(ctx, id, speaker); err != nil {
 		return done, err
 	}
+	s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: session.WaitingForLLM})
 	if done.Message, err = s.store(ctx, fence, id, "user", said.Text); err != nil {
 		return done, err
 	}
+	s.updates.Tell(ctx, updates.MessageReceived, id, updates.Data{SpeakerID: speaker, Text: said.Text})
 	text, err := s.assistant.Answer(ctx, said.Text)
 	if err != nil {
-		s.finish(ctx, id, session.Listening) // the speaker may try again
+		s.finish(ctx, id, speaker, session.Listening) // the speaker may try again
 		return done, fmt.Errorf("%w: %w", errUnanswered, err)
 	}
 	if done.Answer, err = s.store(ctx, fence, id, "assistant", text); err != nil {
 		return done, err
 	}
-	s.finish(ctx, id, session.Answered)
+	s.updates.Tell(ctx, updates.MessageAnswered, id, updates.Data{SpeakerID: speaker, Text: text})
+	s.finish(ctx, id, speaker, session.Answered)
 	return done, nil
 }
 
@@ -144,10 +155,12 @@ func (s *Service) begin(ctx context.Context, id, speaker string) error {
 
 // finish moves the session on. The messages are stored whether or not that
 // succeeds, and the session ends by its TTL, so a failure is only logged.
-func (s *Service) finish(ctx context.Context, id string, to session.State) {
+func (s *Service) finish(ctx context.Context, id, speaker string, to session.State) {
 	if _, err := s.state.Transition(ctx, id, session.WaitingForLLM, to); err != nil {
 		slog.ErrorContext(ctx, "a session keeps its state until it expires", "state", session.WaitingForLLM, "err", err)
+		return
 	}
+	s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: to})
 }
 
 // store stores a message and makes its speaker's list be loaded anew.

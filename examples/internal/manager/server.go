@@ -15,6 +15,7 @@ import (
 
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/lock"
 	"github.com/convkit/rediskit/session"
@@ -49,8 +50,10 @@ type Service struct {
 	locks     *lock.Locker
 	sessions  *session.Store[session.Conversation]
 	state     *session.Field[session.State, session.Conversation]
+	updates   *updates.Publisher
 
 	failedInvalidations atomic.Uint64
+	hitReads, missReads latency
 }
 
 // Open returns the service over the database in the file at path, which it
@@ -80,7 +83,10 @@ func assemble(db database, rdb redis.UniversalClient, assistant Assistant, lists
 	if s.sessions, err = session.New[session.Conversation](rdb, sessionsConfig); err != nil {
 		return nil, err
 	}
-	s.state, err = session.FieldOf[session.State](s.sessions, "state")
+	if s.state, err = session.FieldOf[session.State](s.sessions, "state"); err != nil {
+		return nil, err
+	}
+	s.updates, err = updates.NewPublisher(rdb)
 	return s, err
 }
 
@@ -95,6 +101,7 @@ func (s *Service) Handler() http.Handler {
 		web.Route{Method: http.MethodGet, Path: "/speakers/{id}/conversations", Handle: s.list},
 		web.Route{Method: http.MethodPost, Path: "/conversations/{id}/messages", Handle: s.addMessage},
 		web.Route{Method: http.MethodGet, Path: "/conversations/{id}/session", Handle: s.session},
+		web.Route{Method: http.MethodGet, Path: "/sessions", Handle: s.active},
 		web.Route{Method: http.MethodGet, Path: "/stats", Handle: s.stats},
 		web.Route{Method: http.MethodGet, Path: "/healthz", Handle: s.health},
 	)
@@ -113,28 +120,6 @@ func (s *Service) Example(ctx context.Context) (speakerID, conversationID string
 	return speakerID, list[0].ID, nil
 }
 
-// session answers with the session of a conversation that is going on. It does
-// not prolong it.
-func (s *Service) session(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
-	if err != nil {
-		return err
-	}
-	c, err := s.sessions.Get(r.Context(), id)
-	if errors.Is(err, session.ErrNotFound) {
-		return web.Refuse(http.StatusNotFound, "this conversation is not going on")
-	}
-	if err != nil {
-		return fmt.Errorf("read a session: %w", err)
-	}
-	return web.WriteJSON(w, http.StatusOK, struct {
-		SpeakerID    string        `json:"speaker_id"`
-		StartedAt    Time          `json:"started_at"`
-		LastActivity Time          `json:"last_activity"`
-		State        session.State `json:"state"`
-	}{c.SpeakerID, Time{c.StartedAt}, Time{c.LastActivity}, c.State})
-}
-
 // Lists is what the cache of lists has counted.
 func (s *Service) Lists() cache.Stats { return s.lists.Stats() }
 
@@ -142,10 +127,11 @@ func (s *Service) Lists() cache.Stats { return s.lists.Stats() }
 // if this request asked the database, and "hit" if the answer came from Redis
 // or from another request's query.
 func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
-	id, err := pathID(r)
+	id, err := web.PathID(r, "id")
 	if err != nil {
 		return err
 	}
+	began := time.Now()
 	var asked atomic.Bool // the loader may outlive this request
 	list, err := s.lists.GetOrLoad(r.Context(), id, func(ctx context.Context, id string) ([]Conversation, error) {
 		asked.Store(true)
@@ -155,15 +141,17 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 		}
 		return list, err
 	})
-	w.Header().Set("X-Cache", "hit")
+	reads, how := &s.hitReads, "hit"
 	if asked.Load() {
-		w.Header().Set("X-Cache", "miss")
+		reads, how = &s.missReads, "miss"
 	}
+	w.Header().Set("X-Cache", how)
 	switch {
 	case errors.Is(err, cache.ErrNotFound):
 		return web.Refuse(http.StatusNotFound, "there is no such speaker")
 	case err != nil:
 		return fmt.Errorf("list conversations: %w", err)
 	}
+	reads.add(time.Since(began))
 	return web.WriteJSON(w, http.StatusOK, list)
 }

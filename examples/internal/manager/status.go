@@ -3,6 +3,7 @@ package manager
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/convkit/rediskit"
@@ -24,11 +25,31 @@ func (s *Service) stats(w http.ResponseWriter, r *http.Request) error {
 		RefusedFills        uint64  `json:"refused_fills"`
 		RedisErrors         uint64  `json:"redis_errors"`
 		FailedInvalidations uint64  `json:"failed_invalidations"`
+		HitReads            reads   `json:"hit_reads"`
+		MissReads           reads   `json:"miss_reads"`
 	}{
 		c.Hits, c.Misses, HitRate(c), c.Loads, c.LoadFailures, c.Shared, c.NegativeHits,
-		c.RefusedFills, c.RedisErrors, s.failedInvalidations.Load(),
+		c.RefusedFills, c.RedisErrors, s.failedInvalidations.Load(), s.hitReads.reads(), s.missReads.reads(),
 	})
 }
+
+// A latency counts reads and how long they took. The two are added one after
+// the other, which is exact enough for a chart.
+type latency struct{ count, micros atomic.Uint64 }
+
+func (l *latency) add(d time.Duration) {
+	l.count.Add(1)
+	l.micros.Add(uint64(d.Microseconds()))
+}
+
+// reads is a latency in JSON: the mean over a span of time is the difference of
+// micros at its ends by that of count.
+type reads struct {
+	Count  uint64 `json:"count"`
+	Micros uint64 `json:"micros"` // of all together
+}
+
+func (l *latency) reads() reads { return reads{l.count.Load(), l.micros.Load()} }
 
 // HitRate is the part of the reads that Redis answered, or 0 before the first.
 func HitRate(c cache.Stats) float64 {

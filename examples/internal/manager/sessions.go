@@ -1,0 +1,81 @@
+package manager
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/convkit/rediskit/examples/internal/web"
+	"github.com/convkit/rediskit/session"
+)
+
+// The bounds of a look at all sessions, which walks Redis's whole keyspace.
+const (
+	maxSessions     = 200
+	sessionsTimeout = 2 * time.Second
+)
+
+// A sessionView is a session as clients see it.
+type sessionView struct {
+	ID           string        `json:"id,omitempty"`
+	SpeakerID    string        `json:"speaker_id"`
+	StartedAt    Time          `json:"started_at"`
+	LastActivity Time          `json:"last_activity"`
+	State        session.State `json:"state"`
+}
+
+func viewOf(id string, c session.Conversation) sessionView {
+	return sessionView{id, c.SpeakerID, Time{c.StartedAt}, Time{c.LastActivity}, c.State}
+}
+
+// session answers with the session of a conversation that is going on. It does
+// not prolong it.
+func (s *Service) session(w http.ResponseWriter, r *http.Request) error {
+	id, err := web.PathID(r, "id")
+	if err != nil {
+		return err
+	}
+	c, err := s.sessions.Get(r.Context(), id)
+	if errors.Is(err, session.ErrNotFound) {
+		return web.Refuse(http.StatusNotFound, "this conversation is not going on")
+	}
+	if err != nil {
+		return fmt.Errorf("read a session: %w", err)
+	}
+	return web.WriteJSON(w, http.StatusOK, viewOf("", c))
+}
+
+// active answers with the sessions that there are, the latest activity first.
+// If there are more than it shows, it says so and which ones it shows is left
+// to chance.
+func (s *Service) active(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), sessionsTimeout)
+	defer cancel()
+	var answer struct {
+		Sessions []sessionView `json:"sessions"`
+		More     bool          `json:"more"`
+	}
+	answer.Sessions = []sessionView{}
+	for entry, err := range s.sessions.All(ctx) {
+		switch {
+		case err != nil && entry.ID == "":
+			return fmt.Errorf("list sessions: %w", err)
+		case err != nil: // that one is no session; its writer is to blame
+		case len(answer.Sessions) == maxSessions:
+			answer.More = true
+		default:
+			answer.Sessions = append(answer.Sessions, viewOf(entry.ID, entry.Session))
+		}
+		if answer.More {
+			break
+		}
+	}
+	slices.SortFunc(answer.Sessions, func(a, b sessionView) int {
+		return cmp.Or(b.LastActivity.Compare(a.LastActivity.Time), cmp.Compare(a.ID, b.ID))
+	})
+	return web.WriteJSON(w, http.StatusOK, answer)
+}

@@ -1,0 +1,128 @@
+package manager
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/convkit/rediskit/examples/internal/updates"
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/session"
+)
+
+func TestWhatHappensIsPublishedInItsOrder(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		s := newService(t, r.Addr(), r.Prefix())
+		heard := r.Client().Subscribe(t.Context(), updates.Channel)
+		defer heard.Close()
+		if _, err := heard.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		said := strings.Repeat("ã", 500)
+		s.say(t, said)
+		var got []string
+		for len(got) < 4 {
+			m, err := heard.ReceiveMessage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			var e updates.Event
+			if err := json.Unmarshal([]byte(m.Payload), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.ConversationID != s.talk {
+				continue // of a test beside this one
+			}
+			if e.Data.SpeakerID != s.speaker || e.Data.At == 0 || len([]rune(e.Data.Text)) > 161 {
+				t.Errorf("%s has the data %+v", e.Event, e.Data)
+			}
+			got = append(got, strings.TrimSpace(e.Event+" "+string(e.Data.State)))
+		}
+		want := "[state_changed waiting_for_llm message_received message_answered state_changed answered]"
+		if fmt.Sprint(got) != want {
+			t.Errorf("published were %v, want %s", got, want)
+		}
+	})
+}
+
+func TestSessionsAreThoseThatAreGoingOn(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		s := newService(t, r.Addr(), r.Prefix())
+		r.Client().Set(t.Context(), "session:"+r.Prefix(), "no session", 0)
+		defer r.Client().Del(t.Context(), "session:"+r.Prefix())
+		s.say(t, "Oi")
+		var found int
+		for _, one := range s.goingOn(t).Sessions {
+			if one.ID == s.talk && one.SpeakerID == s.speaker && one.State == session.Answered {
+				found++
+			}
+		}
+		if found != 1 {
+			t.Errorf("the session is there %d times", found)
+		}
+	})
+}
+
+func TestNoMoreSessionsAreShownThanFit(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	s := newService(t, r.Addr(), r.Prefix())
+	for _, n := range []int{maxSessions, maxSessions + 1} {
+		for i := range n {
+			err := s.sessions.Put(t.Context(), fmt.Sprint(i), session.Conversation{
+				SpeakerID: s.speaker, StartedAt: firstDay, State: session.Speaking,
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if got := s.goingOn(t); len(got.Sessions) != maxSessions || got.More != (n > maxSessions) {
+			t.Errorf("of %d sessions %d are shown, more: %v", n, len(got.Sessions), got.More)
+		}
+	}
+}
+
+func TestNobodyTalksInAnothersConversation(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	s := newService(t, r.Addr(), r.Prefix())
+	for by, want := range map[string]int{s.speaker: http.StatusCreated, "user_2": http.StatusNotFound} {
+		req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/conversations/"+s.talk+"/messages",
+			strings.NewReader(`{"role": "user", "text": "Oi"}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/json")
+		req.Header.Set(SpeakerHeader, by)
+		res, err := s.http.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if res.StatusCode != want {
+			t.Errorf("by %s: status %d, want %d", by, res.StatusCode, want)
+		}
+	}
+}
+
+// goingOn is what /sessions answers.
+func (s *service) goingOn(t *testing.T) (answer struct {
+	Sessions []struct {
+		ID        string        `json:"id"`
+		SpeakerID string        `json:"speaker_id"`
+		State     session.State `json:"state"`
+	}
+	More bool
+},
+) {
+	t.Helper()
+	a := s.get(t, "/sessions")
+	if err := json.Unmarshal(a.body, &answer); err != nil || a.status != http.StatusOK {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+	return answer
+}
