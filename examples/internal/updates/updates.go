@@ -64,6 +64,9 @@ func (p *Publisher) Tell(ctx context.Context, event, conversation string, d Data
 	}
 }
 
+// Published is how many events Redis has taken.
+func (p *Publisher) Published() uint64 { return p.topic.Stats().Published }
+
 func clip(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	n := 0

@@ -1,0 +1,66 @@
+// Coregateway stands in front of the Conversation Manager: it limits how often
+// each speaker may say something, and shows what goes on to browsers.
+//
+// It and the manager must use one Redis: REDIS_URL or REDIS_ADDR names it.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/gateway"
+	"github.com/convkit/rediskit/examples/internal/web"
+)
+
+func main() {
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
+	manager := flag.String("manager", "http://127.0.0.1:8081", "the Conversation Manager's `URL`")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, *addr, *manager, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "coregateway:", err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends. The deferred calls close what it opened in the
+// reverse order: HTTP server, service with its WebSockets, Redis client.
+func run(ctx context.Context, addr, manager string, out io.Writer) (err error) {
+	closing := func(close func() error) { err = errors.Join(err, close()) }
+
+	listener, err := web.Listen(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer listener.Close()
+
+	redis, err := backend.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(redis.Close)
+
+	service, err := gateway.Open(ctx, redis.Client, manager)
+	if err != nil {
+		return err
+	}
+	defer closing(service.Close)
+
+	fmt.Fprintf(out, `Dashboard    http://%s
+Manager      %s
+Redis        %s
+
+Ctrl-C ends.
+
+`, listener.Addr(), manager, redis.Name)
+	return web.Serve(ctx, listener, service.Handler())
+}

@@ -1,0 +1,112 @@
+// Demo runs the Core Gateway with its Dashboard, the Conversation Manager
+// behind it, and a few speakers who talk, one of them too eagerly.
+//
+// It needs nothing but Go: without REDIS_URL or REDIS_ADDR in its environment
+// it runs a Redis of its own, and its database is a file that it seeds.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/gateway"
+	"github.com/convkit/rediskit/examples/internal/manager"
+	"github.com/convkit/rediskit/examples/internal/web"
+)
+
+type options struct {
+	addr, path string
+	thinks     time.Duration
+	quiet      bool
+}
+
+func main() {
+	var o options
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
+	flag.StringVar(&o.path, "db", defaultDatabase(), "keep the conversations in this SQLite `file`")
+	flag.DurationVar(&o.thinks, "think", time.Second, "how long the assistant thinks before it answers")
+	flag.BoolVar(&o.quiet, "quiet", false, "let nobody talk but you")
+	flag.Parse()
+
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	if err := run(ctx, o, os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// defaultDatabase is a file that a second start finds again.
+func defaultDatabase() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "rediskit", "conversations.db")
+}
+
+// run serves until ctx ends. The deferred calls close what it opened in the
+// reverse order: speakers, the gateway's HTTP server and WebSockets, the
+// manager's HTTP server, the manager, Redis.
+func run(ctx context.Context, o options, out io.Writer) (err error) {
+	closing := func(close func() error) { err = errors.Join(err, close()) }
+
+	front, err := web.Listen(ctx, o.addr)
+	if err != nil {
+		return err
+	}
+	defer front.Close()
+	back, err := web.Listen(ctx, "127.0.0.1:0")
+	if err != nil {
+		return err
+	}
+	defer back.Close()
+
+	redis, err := backend.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer closing(redis.Close)
+
+	conversations, err := manager.Open(ctx, o.path, redis.Client, o.thinks)
+	if err != nil {
+		return err
+	}
+	defer closing(conversations.Close)
+	serving, end := context.WithCancel(context.WithoutCancel(ctx))
+	ended := make(chan error, 1)
+	go func() { ended <- web.Serve(serving, back, conversations.Handler()) }()
+	defer closing(func() error { end(); return <-ended })
+
+	core, err := gateway.Open(ctx, redis.Client, "http://"+back.Addr().String())
+	if err != nil {
+		return err
+	}
+	defer closing(core.Close)
+
+	speaker, conversation, err := conversations.Example(ctx)
+	if err != nil {
+		return err
+	}
+	welcome(out, places{
+		dashboard: front.Addr(), manager: back.Addr(),
+		database: o.path, redis: redis.Name,
+		speaker: speaker, conversation: conversation,
+	})
+	var talking sync.WaitGroup
+	if !o.quiet {
+		talking.Go(func() { talk(ctx, "http://"+front.Addr().String()) })
+	}
+	defer talking.Wait()
+	return web.Serve(ctx, front, core.Handler())
+}

@@ -1,0 +1,132 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+)
+
+// Who talks. The eager speaker has more to say than the limits allow.
+const (
+	calm  = 5 // user_2 to user_6
+	eager = "user_7"
+)
+
+var sayings = []string{
+	"E amanhã?", "Como vai estar o tempo?", "Coloca café na lista de compras.", "Me acorda às 7h.",
+	"Apaga as luzes da sala.", "Que horas joga o Bahia?", "Toca uma MPB tranquila.", "Quanto falta para o forno?",
+	"Me ensina a fazer pão de queijo.", "Liga para minha avó.", "Repete, por favor.", "Obrigada!",
+}
+
+// A visitor is a speaker's end of the gateway.
+type visitor struct {
+	base, speaker string
+	client        *http.Client
+}
+
+// talk has the speakers talk until ctx ends.
+func talk(ctx context.Context, base string) {
+	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
+	defer client.CloseIdleConnections()
+	var all sync.WaitGroup
+	for n := range calm {
+		v := visitor{base, fmt.Sprintf("user_%d", n+2), client}
+		all.Go(func() { v.chat(ctx, 3, 2*time.Second, 6*time.Second) })
+		all.Go(func() { v.look(ctx) })
+	}
+	for part := range 4 { // four conversations at once
+		v := visitor{base, eager, client}
+		all.Go(func() { v.chat(ctx, part+1, 400*time.Millisecond, 900*time.Millisecond) })
+	}
+	all.Wait()
+}
+
+// chat says something in one of the speaker's latest conversations, again and
+// again with pauses between the two.
+func (v visitor) chat(ctx context.Context, latest int, from, to time.Duration) {
+	for pause(ctx, from+rand.N(to-from)) {
+		list := v.list(ctx)
+		if len(list) < latest {
+			continue
+		}
+		id := list[rand.IntN(latest)]
+		if v.speaker == eager {
+			id = list[latest-1] // its own, so that only the limits are in its way
+		}
+		v.say(ctx, id, sayings[rand.IntN(len(sayings))])
+	}
+}
+
+// look looks at the speaker's list about once a second.
+func (v visitor) look(ctx context.Context) {
+	for pause(ctx, 700*time.Millisecond+rand.N(600*time.Millisecond)) {
+		v.list(ctx)
+	}
+}
+
+func (v visitor) path(parts ...string) string {
+	path := v.base + "/speakers/" + url.PathEscape(v.speaker) + "/conversations"
+	for _, part := range parts {
+		path += "/" + url.PathEscape(part)
+	}
+	return path
+}
+
+// list returns the ids of the speaker's conversations. What fails shows on the
+// Dashboard; a speaker just goes on.
+func (v visitor) list(ctx context.Context) (ids []string) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.path(), nil)
+	if err != nil {
+		return nil
+	}
+	res, err := v.client.Do(req)
+	if err != nil {
+		return nil
+	}
+	defer res.Body.Close()
+	var list []struct {
+		ID string `json:"id"`
+	}
+	if res.StatusCode != http.StatusOK || json.NewDecoder(res.Body).Decode(&list) != nil {
+		return nil
+	}
+	for _, c := range list {
+		ids = append(ids, c.ID)
+	}
+	return ids
+}
+
+func (v visitor) say(ctx context.Context, conversation, text string) {
+	body, err := json.Marshal(map[string]string{"role": "user", "text": text})
+	if err != nil {
+		return
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, v.path(conversation, "messages"), bytes.NewReader(body))
+	if err != nil {
+		return
+	}
+	req.Header.Set("Content-Type", "application/json")
+	res, err := v.client.Do(req)
+	if err != nil {
+		return
+	}
+	defer res.Body.Close()
+	_, _ = io.Copy(io.Discard, res.Body)
+}
+
+// pause says whether ctx lasted for d.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-time.After(d):
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,110 @@
+// Package gateway is the Core Gateway: it limits how often each speaker may
+// talk to the Conversation Manager behind it, and shows everything that goes
+// on to browsers.
+package gateway
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/updates"
+	"github.com/convkit/rediskit/examples/internal/web"
+	"github.com/convkit/rediskit/pubsub"
+)
+
+// listenTimeout is how long Open waits for Redis to confirm a subscription.
+const listenTimeout = 15 * time.Second
+
+// An envelope is the part of an update that every one has. What else is in it
+// concerns only the page that it is passed on to.
+type envelope struct {
+	ConversationID string `json:"conversation_id"`
+	Event          string `json:"event"`
+}
+
+// A Service answers the HTTP requests of speakers and of dashboards.
+type Service struct {
+	rdb       redis.UniversalClient
+	manager   *url.URL
+	transport *http.Transport
+	proxy     *httputil.ReverseProxy
+	talk      http.Handler // a message, within the limits
+	tally     tally
+	publisher *updates.Publisher
+	hub       *pubsub.Hub[envelope]
+	sockets   *sockets
+	snapshots snapshots
+}
+
+// Open returns the service in front of the Conversation Manager at the URL
+// manager, over rdb, which stays its owner's.
+func Open(ctx context.Context, rdb redis.UniversalClient, manager string) (*Service, error) {
+	return open(ctx, rdb, manager, defaultPace)
+}
+
+func open(ctx context.Context, rdb redis.UniversalClient, manager string, p pace) (*Service, error) {
+	base, err := url.Parse(manager)
+	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
+		return nil, errors.New("the Conversation Manager's address must be a URL such as http://127.0.0.1:8081")
+	}
+	s := &Service{rdb: rdb, manager: base, sockets: newSockets(p), snapshots: snapshots{turn: make(chan struct{}, 1)}}
+	s.transport = &http.Transport{
+		MaxIdleConnsPerHost:   32,
+		IdleConnTimeout:       30 * time.Second,
+		ResponseHeaderTimeout: 9 * time.Second, // longer than a message takes, shorter than web.Serve waits
+	}
+	s.proxy = s.newProxy()
+	if s.talk, err = s.limited(http.HandlerFunc(s.pass)); err != nil {
+		return nil, err
+	}
+	if s.publisher, err = updates.NewPublisher(rdb); err != nil {
+		return nil, err
+	}
+	topic, err := pubsub.NewTopic[envelope](rdb, updates.Channel, pubsub.Config{Buffer: p.buffer, OnError: backend.Log})
+	if err != nil {
+		return nil, err
+	}
+	patience, cancel := context.WithTimeout(ctx, listenTimeout)
+	defer cancel()
+	s.hub, err = topic.Listen(patience)
+	return s, err
+}
+
+// Close lets the browsers read what has come for them, says goodbye to them,
+// and ends what the service began. Its HTTP server must have ended.
+func (s *Service) Close() error {
+	patience, cancel := context.WithTimeout(context.Background(), s.sockets.pace.goodbye)
+	defer cancel()
+	s.sockets.refuse()
+	err := s.hub.Shutdown(patience)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil // some browser was slow: nothing is amiss here
+	}
+	s.sockets.wait(patience)
+	s.transport.CloseIdleConnections()
+	return err
+}
+
+// Handler answers the service's requests.
+func (s *Service) Handler() http.Handler {
+	get := func(path string, h web.Handler) web.Route {
+		return web.Route{Method: http.MethodGet, Path: path, Handle: h}
+	}
+	routes := []web.Route{
+		{Method: http.MethodPost, Path: "/speakers/{id}/conversations/{conversation}/messages", Handle: s.message},
+		get("/speakers/{id}/conversations", s.forward),
+		get("/conversations/{id}/session", s.forward),
+		get("/stats", s.forward),
+		get("/ws", s.live),
+		get("/api/snapshot", s.snapshot),
+		get("/healthz", s.health),
+	}
+	return web.Routes(append(routes, pageRoutes()...)...)
+}

@@ -1,0 +1,218 @@
+package gateway
+
+import (
+	"encoding/json"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/convkit/rediskit/examples/internal/updates"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+const saying = `{"role": "user", "text": "Oi"}`
+
+func TestAMessageReachesTheManagerUnderItsPath(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		s := newService(t, r.Addr(), patient, echo)
+		for path, want := range map[string]string{
+			"/speakers/" + r.Prefix() + "/conversations/abc/messages":       "/conversations/abc/messages",
+			"/speakers/" + r.Prefix() + "/conversations/a%2Fb%20c/messages": "/conversations/a%2Fb%20c/messages",
+		} {
+			a := s.do(t, "POST", path, saying, "X-Speaker-Id", "somebody else")
+			if a.status != http.StatusOK || a.body != saying {
+				t.Errorf("status %d: %s", a.status, a.body)
+			}
+			if asked := a.header.Get("X-Asked"); asked != "POST "+want {
+				t.Errorf("the manager was asked for %s, want %s", asked, want)
+			}
+			if by := a.header.Get("X-By"); by != r.Prefix() {
+				t.Errorf("the manager was told that %q speaks", by)
+			}
+			if a.header.Get("RateLimit") == "" || a.header.Get("RateLimit-Policy") == "" {
+				t.Errorf("the limits are not told: %v", a.header)
+			}
+		}
+		for _, path := range []string{"/speakers/user_1/conversations", "/conversations/abc/session", "/stats"} {
+			if a := s.do(t, "GET", path, ""); a.header.Get("X-Asked") != "GET "+path {
+				t.Errorf("%s: status %d, the manager was asked for %q", path, a.status, a.header.Get("X-Asked"))
+			}
+		}
+		// Past the limits there is no way.
+		if a := s.do(t, "POST", "/conversations/abc/messages", saying); a.status != http.StatusNotFound {
+			t.Errorf("a message without its speaker: status %d", a.status)
+		}
+	})
+}
+
+func TestTheCountIsTheOneThatOtherServicesKeep(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		s := newService(t, r.Addr(), patient, echo)
+		talk := "/speakers/" + r.Prefix() + "/conversations/abc/messages"
+		s.do(t, "POST", talk, saying)
+		s.do(t, "POST", talk, saying)
+		rdb, key := r.Client(), "rate_limit:"+r.Prefix()
+		if n, err := rdb.Get(t.Context(), key).Int(); err != nil || n != 2 {
+			t.Errorf("%d are counted, %v; want 2", n, err)
+		}
+		rdb.IncrBy(t.Context(), key, 98) // elsewhere
+		a := s.do(t, "POST", talk, saying)
+		if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "100 per 1m") {
+			t.Errorf("the 101st: status %d, %v: %s", a.status, a.header, a.body)
+		}
+	})
+}
+
+func TestADenialShowsOnEveryDashboardButNoFloodOfThem(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		one, other := newService(t, r.Addr(), patient, echo), newService(t, r.Addr(), patient, echo)
+		browsers := []*browser{one.browse(t), other.browse(t)}
+		denied := 0
+		for range 60 {
+			if a := one.do(t, "POST", "/speakers/"+r.Prefix()+"/conversations/abc/messages", saying); a.status == http.StatusTooManyRequests {
+				denied++
+			}
+		}
+		if denied != 40 {
+			t.Errorf("%d of 60 were denied, want those after the first 20", denied)
+		}
+		for _, b := range browsers {
+			var e updates.Event
+			if err := json.Unmarshal(b.next(r.Prefix()), &e); err != nil {
+				t.Fatal(err)
+			}
+			if e.Event != updates.RequestDenied || e.ConversationID != "abc" || e.Data.RetryAfter <= 0 || e.Data.At == 0 {
+				t.Errorf("shown was %+v", e)
+			}
+		}
+		if n := one.publisher.Published(); n == 0 || n > 40/2 {
+			t.Errorf("%d of 40 denials were published", n)
+		}
+		got := one.snapshot(t)
+		if len(got.Speakers) != 1 || got.Speakers[0].Allowed != 20 || got.Speakers[0].Denied != 40 {
+			t.Errorf("counted were %+v", got.Speakers)
+		}
+	})
+}
+
+func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	s := newService(t, r.Addr(), patient, echo)
+	for name, c := range map[string]struct {
+		method, path string
+		status       int
+	}{
+		"unknown path":  {"GET", "/none", 404},
+		"wrong method":  {"DELETE", "/api/snapshot", 405},
+		"GET a message": {"GET", "/speakers/a/conversations/b/messages", 405},
+		"long speaker":  {"POST", "/speakers/" + strings.Repeat("x", 129) + "/conversations/b/messages", 400},
+		"control":       {"POST", "/speakers/a/conversations/%00/messages", 400},
+		"no WebSocket":  {"GET", "/ws", 426},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := s.do(t, c.method, c.path, "")
+			if a.status != c.status {
+				t.Errorf("status %d, want %d: %s", a.status, c.status, a.body)
+			}
+			if c.path != "/ws" && !json.Valid([]byte(a.body)) {
+				t.Errorf("the answer is no JSON: %s", a.body)
+			}
+		})
+	}
+	if keys := r.Mini().Keys(); len(keys) != 0 {
+		t.Errorf("refused requests left %q", keys)
+	}
+}
+
+func TestWithoutTheManagerThatIsSaid(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	s := newService(t, r.Addr(), patient, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
+	if a := s.do(t, "POST", "/speakers/a/conversations/b/messages", saying); a.status != http.StatusBadGateway || !json.Valid([]byte(a.body)) {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+	if a := s.do(t, "GET", "/healthz", ""); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, `"redis":"ok"`) {
+		t.Errorf("/healthz: status %d: %s", a.status, a.body)
+	}
+	if got := s.snapshot(t); string(got.Sessions) != "null" || string(got.Stats) != "null" || !got.Redis.OK {
+		t.Errorf("the snapshot is %+v", got)
+	}
+}
+
+func TestWithoutRedisThatIsSaid(t *testing.T) {
+	t.Parallel()
+	process := redistest.Start(t)
+	s := newService(t, process.Addr(), patient, echo)
+	process.Kill()
+	redistest.Eventually(t, func() bool { return !s.snapshot(t).Redis.OK }, "a snapshot that knows")
+	if a := s.do(t, "GET", "/healthz", ""); a.status != http.StatusServiceUnavailable && !strings.Contains(a.body, "degraded") {
+		t.Errorf("/healthz: status %d: %s", a.status, a.body)
+	}
+	// The limits then hold in this gateway.
+	denied := 0
+	for range 30 {
+		if a := s.do(t, "POST", "/speakers/a/conversations/b/messages", saying); a.status == http.StatusTooManyRequests {
+			denied++
+		}
+	}
+	if denied != 10 {
+		t.Errorf("%d of 30 were denied, want those after the first 20", denied)
+	}
+	process.Restart()
+	redistest.Eventually(t, func() bool { return s.snapshot(t).Redis.OK }, "a snapshot that knows it is back")
+}
+
+func TestASnapshotIsNeverOlderThanItsRequest(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	var mu sync.Mutex
+	asked := 0
+	s := newService(t, r.Addr(), patient, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/sessions" {
+			mu.Lock()
+			asked++
+			mu.Unlock()
+		}
+		echo(w, r)
+		_, _ = w.Write([]byte(`{}`))
+	})
+	for range 3 {
+		s.snapshot(t)
+	}
+	if asked != 3 {
+		t.Errorf("three snapshots, one after the other, asked %d times", asked)
+	}
+	// Those that come together share.
+	var all sync.WaitGroup
+	s.snapshots.turn <- struct{}{} // one is being made
+	for range 20 {
+		all.Go(func() { s.snapshot(t) })
+	}
+	redistest.Eventually(t, func() bool { return s.snapshots.waiting.Load() == 20 }, "20 that wait")
+	<-s.snapshots.turn
+	all.Wait()
+	if asked != 4 {
+		t.Errorf("20 snapshots at once asked %d times, want once", asked-3)
+	}
+}
+
+// snapshot is what /api/snapshot answers.
+func (s *service) snapshot(t *testing.T) (got struct {
+	Sessions, Stats json.RawMessage
+	Speakers        []speaker
+	Redis           struct{ OK bool }
+	Sockets         int
+},
+) {
+	t.Helper()
+	a := s.do(t, "GET", "/api/snapshot", "")
+	if err := json.Unmarshal([]byte(a.body), &got); err != nil || a.status != http.StatusOK {
+		t.Errorf("status %d, %v: %s", a.status, err, a.body)
+	}
+	return got
+}

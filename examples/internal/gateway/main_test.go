@@ -1,0 +1,157 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/examples/internal/updates"
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/secrets"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// patient is a pace at which no busy machine fails a test.
+var patient = pace{buffer: 1024, most: 10, write: time.Minute, ping: time.Minute, goodbye: 10 * time.Second}
+
+// A service is what a test talks to, in front of a manager that answers
+// whatever its handler does.
+type service struct {
+	*Service
+	url  string
+	http *http.Client
+}
+
+func newService(t *testing.T, redisAddr string, p pace, manager http.HandlerFunc) *service {
+	t.Helper()
+	back := httptest.NewServer(manager)
+	t.Cleanup(back.Close)
+	s := &service{}
+	var err error
+	if s.Service, err = open(t.Context(), dialTest(t, redisAddr), back.URL, p); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	front := httptest.NewServer(s.Handler())
+	t.Cleanup(front.Close)
+	s.url, s.http = front.URL, front.Client()
+	return s
+}
+
+func dialTest(t *testing.T, addr string) redis.UniversalClient {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	rdb, err := rediskit.Connect(ctx, rediskit.Config{
+		Addrs:        []string{addr},
+		Password:     secrets.None(),
+		ReadTimeout:  10 * time.Second, // a busy machine is no fault
+		WriteTimeout: 10 * time.Second,
+		PoolTimeout:  10 * time.Second,
+		DialTimeout:  10 * time.Second,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+// echo is a manager that tells how it was asked.
+func echo(w http.ResponseWriter, r *http.Request) {
+	body, _ := io.ReadAll(r.Body)
+	w.Header().Set("X-Asked", r.Method+" "+r.URL.EscapedPath())
+	w.Header().Set("X-By", r.Header.Get("X-Speaker-Id"))
+	_, _ = w.Write(body)
+}
+
+type answered struct {
+	status int
+	header http.Header
+	body   string
+}
+
+func (s *service) do(t *testing.T, method, path, body string, fields ...string) answered {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Header.Set("Content-Type", "application/json")
+	for i := 0; i < len(fields); i += 2 {
+		req.Header.Set(fields[i], fields[i+1])
+	}
+	res, err := s.http.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	got, err := io.ReadAll(res.Body)
+	if err != nil {
+		t.Error(err)
+	}
+	return answered{res.StatusCode, res.Header, string(got)}
+}
+
+// A browser is a WebSocket of a dashboard.
+type browser struct {
+	t    *testing.T
+	conn *websocket.Conn
+}
+
+func (s *service) browse(t *testing.T) *browser {
+	t.Helper()
+	conn, _, err := websocket.Dial(t.Context(), s.url+"/ws", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.CloseNow() })
+	conn.SetReadLimit(1 << 20)
+	return &browser{t, conn}
+}
+
+// next is the next frame, once one comes that want is part of.
+func (b *browser) next(want string) []byte {
+	b.t.Helper()
+	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	defer cancel()
+	for {
+		_, frame, err := b.conn.Read(ctx)
+		if err != nil {
+			b.t.Fatalf("while waiting for %s: %v", want, err)
+		}
+		if bytes.Contains(frame, []byte(want)) {
+			return frame
+		}
+	}
+}
+
+// publish publishes an event about conversation as a service elsewhere would.
+func publish(t *testing.T, rdb redis.UniversalClient, conversation, text string) []byte {
+	t.Helper()
+	payload, err := json.Marshal(updates.Event{
+		ConversationID: conversation, Event: updates.MessageReceived, Data: updates.Data{SpeakerID: "user_1", Text: text},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := rdb.Publish(t.Context(), updates.Channel, payload).Err(); err != nil {
+		t.Fatal(err)
+	}
+	return payload
+}

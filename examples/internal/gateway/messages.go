@@ -1,0 +1,124 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httputil"
+	"net/url"
+	"time"
+
+	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/manager"
+	"github.com/convkit/rediskit/examples/internal/updates"
+	"github.com/convkit/rediskit/examples/internal/web"
+	"github.com/convkit/rediskit/ratelimit"
+)
+
+// limits is how often a speaker may say something. The first counts under
+// rate_limit:<speaker>, together with services in other languages; the second
+// keeps anyone from saying it all at once.
+var limits = []ratelimit.Policy{
+	ratelimit.PerMinute(100),
+	ratelimit.SlidingWindow(20, 10*time.Second),
+}
+
+// limitsConfig has each gateway count for itself while Redis is away: speakers
+// can then say nothing, but lists are answered.
+var limitsConfig = ratelimit.Config{
+	Key:       "rate_limit:*",
+	WhenDown:  ratelimit.Local,
+	DenyCache: 1024,
+	OnError:   backend.Log,
+}
+
+// limited passes on what the speaker in the path may say, and refuses the rest.
+func (s *Service) limited(next http.Handler) (http.Handler, error) {
+	limiter, err := ratelimit.New(s.rdb, limitsConfig, limits...)
+	if err != nil {
+		return nil, err
+	}
+	limit, err := ratelimit.Middleware(limiter, ratelimit.MiddlewareConfig{
+		Key:    func(r *http.Request) (string, error) { return r.PathValue("id"), nil },
+		Denied: s.denied,
+		Failed: undecided,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return limit(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.tally.allow(r.PathValue("id"))
+		next.ServeHTTP(w, r)
+	})), nil
+}
+
+// message takes what a speaker says, if the limits allow it.
+func (s *Service) message(w http.ResponseWriter, r *http.Request) error {
+	for _, name := range []string{"id", "conversation"} {
+		if _, err := web.PathID(r, name); err != nil {
+			return err
+		}
+	}
+	s.talk.ServeHTTP(w, r)
+	return nil
+}
+
+// denied refuses a message, and shows it on every dashboard.
+func (s *Service) denied(w http.ResponseWriter, r *http.Request, res ratelimit.Result) {
+	speaker := r.PathValue("id")
+	if s.tally.deny(speaker, time.Now()) {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Second)
+		defer cancel()
+		s.publisher.Tell(ctx, updates.RequestDenied, r.PathValue("conversation"), updates.Data{
+			SpeakerID: speaker, RetryAfter: res.RetryAfter.Milliseconds(),
+		})
+	}
+	answer(w, r, web.Refuse(http.StatusTooManyRequests, "too many messages: at most %s; wait as long as Retry-After says", res.Policy))
+}
+
+// undecided refuses a message of which Redis holds no count.
+func undecided(w http.ResponseWriter, r *http.Request, err error) {
+	if errors.Is(err, ratelimit.ErrKey) {
+		answer(w, r, web.Refuse(http.StatusBadRequest, "the path names no speaker"))
+		return
+	}
+	slog.ErrorContext(r.Context(), "a message was neither allowed nor denied", "err", err)
+	answer(w, r, web.Refuse(http.StatusServiceUnavailable, "the message could not be taken; try again later"))
+}
+
+func answer(w http.ResponseWriter, r *http.Request, err error) {
+	web.Handler(func(http.ResponseWriter, *http.Request) error { return err }).ServeHTTP(w, r)
+}
+
+// pass hands a message to the manager, under the path that it has there.
+func (s *Service) pass(w http.ResponseWriter, r *http.Request) {
+	conversation := r.PathValue("conversation")
+	out := r.Clone(r.Context())
+	out.Header.Set(manager.SpeakerHeader, r.PathValue("id"))
+	out.URL = &url.URL{
+		Path:    "/conversations/" + conversation + "/messages",
+		RawPath: "/conversations/" + url.PathEscape(conversation) + "/messages",
+	}
+	s.proxy.ServeHTTP(w, out)
+}
+
+// forward hands a request to the manager as it is.
+func (s *Service) forward(w http.ResponseWriter, r *http.Request) error {
+	s.proxy.ServeHTTP(w, r)
+	return nil
+}
+
+func (s *Service) newProxy() *httputil.ReverseProxy {
+	return &httputil.ReverseProxy{
+		Transport: s.transport,
+		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(s.manager) },
+		ErrorLog:  slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
+		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			if r.Context().Err() == nil {
+				slog.ErrorContext(r.Context(), "the Conversation Manager did not answer", "err", err)
+			}
+			answer(w, r, web.Refuse(http.StatusBadGateway, "the Conversation Manager does not answer"))
+		},
+	}
+}

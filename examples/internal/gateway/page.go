@@ -1,0 +1,56 @@
+package gateway
+
+import (
+	"embed"
+	"fmt"
+	"net/http"
+	"path"
+
+	"github.com/convkit/rediskit/examples/internal/web"
+)
+
+//go:embed page
+var page embed.FS
+
+// policy lets the page load, and talk to, what is here and nothing else.
+const policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
+
+// pageRoutes serve the Dashboard, its index.html as /.
+func pageRoutes() []web.Route {
+	files, _ := page.ReadDir("page") // it is part of the program
+	var routes []web.Route
+	for _, file := range files {
+		name := file.Name()
+		at := "/" + name
+		if name == "index.html" {
+			at = "/{$}"
+		}
+		routes = append(routes, web.Route{Method: http.MethodGet, Path: at, Handle: serveFile(name)})
+	}
+	return routes
+}
+
+func serveFile(name string) web.Handler {
+	return func(w http.ResponseWriter, _ *http.Request) error {
+		body, err := page.ReadFile("page/" + name)
+		if err != nil {
+			return fmt.Errorf("read a file of the page: %w", err)
+		}
+		h := w.Header()
+		h.Set("Content-Type", contentTypes[path.Ext(name)])
+		h.Set("Content-Security-Policy", policy)
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cache-Control", "no-cache")
+		_, _ = w.Write(body)
+		return nil
+	}
+}
+
+// contentTypes are fixed, for the system's tables may say anything.
+var contentTypes = map[string]string{
+	".html": "text/html; charset=utf-8",
+	".css":  "text/css; charset=utf-8",
+	".js":   "text/javascript; charset=utf-8",
+	".svg":  "image/svg+xml",
+}

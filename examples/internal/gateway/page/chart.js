@@ -1,0 +1,83 @@
+// Line charts, in SVG, of the last two minutes.
+
+import { number, text } from "./text.js";
+
+const svg = "http://www.w3.org/2000/svg";
+const span = 120; // seconds
+const high = 190;
+const left = 54, right = 68, top = 12, bottom = 34;
+
+function make(name, attributes, content) {
+  const node = document.createElementNS(svg, name);
+  for (const [key, value] of Object.entries(attributes)) node.setAttribute(key, value);
+  if (content !== undefined) node.textContent = content;
+  return node;
+}
+
+// ceiling is a round number that is not below the highest of values.
+function ceiling(values) {
+  const highest = Math.max(...values, 0.1);
+  const power = 10 ** Math.floor(Math.log10(highest));
+  return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= highest * 0.999) ?? highest;
+}
+
+// draw draws points, each {at, values} with null for a value that there is
+// none of, into place. lines are {name, kind}; a fixed most is the top of the axis.
+export function draw(place, points, { lines, unit, label, most }) {
+  const wide = Math.max(place.clientWidth, 240);
+  const now = points.at(-1)?.at ?? Date.now();
+  const shown = points.filter((p) => now - p.at <= span * 1000);
+  const x = (at) => left + (wide - left - right) * (1 - (now - at) / (span * 1000));
+  const limit = most ?? ceiling(shown.flatMap((p) => p.values.filter((v) => v !== null)));
+  const y = (value) => top + (high - top - bottom) * (1 - value / limit);
+  const digits = limit < 1 ? 2 : limit < 10 ? 1 : 0;
+
+  const picture = make("svg", { viewBox: `0 0 ${wide} ${high}`, role: "img" });
+  for (const part of [0, 0.5, 1]) {
+    const at = y(limit * part);
+    picture.append(
+      make("line", { class: "grid", x1: left, x2: wide - right, y1: at, y2: at }),
+      make("text", { x: left - 8, y: at + 4, "text-anchor": "end" }, `${number(limit * part, part === 0 ? 0 : digits)} ${unit}`),
+    );
+  }
+  for (const ago of [120, 90, 60, 30, 0]) {
+    picture.append(make("text", { x: x(now - ago * 1000), y: high - bottom + 16, "text-anchor": "middle" }, ago));
+  }
+  picture.append(make("text", { x: (left + wide - right) / 2, y: high - 3, "text-anchor": "middle" }, text("secondsAgo")));
+
+  const said = [];
+  const labels = [];
+  lines.forEach(({ name, kind }, i) => {
+    const known = shown.filter((p) => p.values[i] !== null);
+    if (known.length === 0) return;
+    const path = known.map((p, j) => `${j ? "L" : "M"}${x(p.at).toFixed(1)} ${y(Math.min(p.values[i], limit)).toFixed(1)}`).join("");
+    const last = known.at(-1);
+    if (lines.length === 1) {
+      picture.append(make("path", { class: "area", d: `${path}L${x(last.at).toFixed(1)} ${y(0)}L${x(known[0].at).toFixed(1)} ${y(0)}Z` }));
+    }
+    const height = y(Math.min(last.values[i], limit));
+    picture.append(make("path", { class: `line ${kind}`, d: path }), make("circle", { class: `dot ${kind}`, cx: x(last.at), cy: height, r: 3 }));
+    const value = number(last.values[i], last.values[i] < 10 && most === undefined ? 2 : 0);
+    labels.push({ at: height + 4, text: name ? `${name} ${value}` : `${value} ${unit}` });
+    said.push(`${name ?? ""} ${value} ${unit}`.trim());
+  });
+  labels.sort((a, b) => a.at - b.at);
+  labels.forEach((one, i) => {
+    if (i > 0) one.at = Math.max(one.at, labels[i - 1].at + 13);
+    picture.append(make("text", { x: wide - right + 8, y: one.at }, one.text));
+  });
+  if (said.length === 0) {
+    picture.append(make("text", { x: (left + wide - right) / 2, y: y(limit / 2) - 8, "text-anchor": "middle" }, text("noReads")));
+  }
+  picture.setAttribute("aria-label", `${label}: ${said.join(", ") || text("noReads")}`);
+  place.replaceChildren(picture);
+}
+
+// bar draws how much of the widest bar was allowed and denied.
+export function bar(allowed, denied, widest) {
+  const picture = make("svg", { viewBox: "0 0 1000 14", preserveAspectRatio: "none", "aria-hidden": "true" });
+  const a = (1000 * allowed) / widest, d = (1000 * denied) / widest;
+  picture.append(make("rect", { class: "allowed", x: 0, y: 1, width: a, height: 12 }));
+  picture.append(make("rect", { class: "denied", x: a + (a && d ? 3 : 0), y: 1, width: d, height: 12 }));
+  return picture;
+}

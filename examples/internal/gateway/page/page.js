@@ -1,0 +1,256 @@
+// The Dashboard. Whatever it shows is put there as text, never as HTML.
+
+import { bar, draw } from "./chart.js";
+import { follow, watch } from "./feed.js";
+import { clock, current, number, recall, remember, setLanguage, text } from "./text.js";
+
+const most = { events: 100, points: 90, conversations: 1000 };
+const byID = (id) => document.getElementById(id);
+
+const shown = {
+  conversations: new Map(), // by id: {speaker, state, at}
+  more: false,
+  events: [], // the latest first
+  points: [], // {at, stats}
+  snapshot: null,
+  readable: true, // whether the last snapshot was there and whole
+  socket: "wait",
+};
+
+function node(name, className, content) {
+  const made = document.createElement(name);
+  if (className) made.className = className;
+  if (content !== undefined) made.textContent = content;
+  return made;
+}
+
+function chip(kind) {
+  const made = node("span", "chip", text(kind));
+  made.dataset.kind = kind;
+  return made;
+}
+
+// What comes in.
+
+let early = []; // events since the last snapshot, which the next may be older than
+
+function told(event) {
+  const kind = String(event.event ?? "");
+  if (kind === "resync") {
+    list({ kind, at: Date.now() });
+    refresh();
+    return;
+  }
+  const data = event.data !== null && typeof event.data === "object" ? event.data : {};
+  const at = Number.isFinite(data.at) ? data.at : Date.now();
+  const speaker = String(data.speaker_id ?? "");
+  const id = String(event.conversation_id ?? "");
+  const one = { kind, at, speaker, id, state: data.state && String(data.state), said: data.text && String(data.text), retry: data.retry_after_ms };
+  list(one);
+  early.push(one);
+  if (early.length > most.conversations) early.shift(); // a page that nobody sees reads no snapshots
+  change(one);
+}
+
+function change({ kind, at, speaker, id, state }) {
+  if (kind !== "state_changed" || !state) return;
+  const known = shown.conversations.get(id);
+  if (known && known.at > at) return; // the snapshot knows better
+  shown.conversations.set(id, { speaker, state, at });
+  if (shown.conversations.size > most.conversations) shown.conversations.delete(shown.conversations.keys().next().value);
+  later(showConversations);
+}
+
+function list(event) {
+  shown.events.unshift(event);
+  shown.events.length = Math.min(shown.events.length, most.events);
+  later(showEvents);
+}
+
+function read(snapshot) {
+  const whole = snapshot.sessions !== null && snapshot.stats !== null;
+  shown.readable = whole && snapshot.redis.ok;
+  shown.snapshot = { ...snapshot, readAt: shown.readable ? Date.now() : (shown.snapshot?.readAt ?? Date.now()) };
+  if (snapshot.sessions) {
+    shown.more = snapshot.sessions.more;
+    shown.conversations = new Map(snapshot.sessions.sessions.map((s) =>
+      [s.id, { speaker: s.speaker_id, state: s.state, at: Date.parse(s.last_activity) }]));
+    for (const event of early) change(event);
+  }
+  early = [];
+  if (snapshot.stats) {
+    if ((shown.points.at(-1)?.stats.hits ?? 0) > snapshot.stats.hits) shown.points = []; // the manager began anew
+    shown.points.push({ at: snapshot.at, stats: snapshot.stats });
+    shown.points = shown.points.slice(-most.points);
+  }
+  showAll();
+}
+
+function failed() {
+  shown.readable = false;
+  later(showStatus);
+}
+
+// What is shown.
+
+const due = new Set();
+function later(show) {
+  if (due.size === 0) requestAnimationFrame(() => {
+    const all = [...due];
+    due.clear();
+    for (const one of all) one();
+  });
+  due.add(show);
+}
+
+function pill(id, name, state, detail) {
+  const place = byID(id);
+  const says = `${name} ${detail}`;
+  if (place.dataset.state === state && place.textContent === says) return; // nothing for a screen reader to repeat
+  place.dataset.state = state;
+  place.textContent = says;
+}
+
+function showStatus() {
+  const got = shown.snapshot;
+  pill("socket", "WebSocket", shown.socket, text(shown.socket));
+  const gateway = got !== null && (shown.readable || shown.socket === "ok");
+  pill("redis", "Redis", !gateway ? "wait" : got.redis.ok ? "ok" : "down", text(!gateway ? "wait" : got.redis.ok ? "ok" : "down"));
+  const manager = gateway && (got.stats !== null ? "ok" : "down");
+  pill("manager", "Manager", manager || "wait", text(manager === "ok" ? "answers" : manager || "wait"));
+  const notice = byID("notice");
+  const says = shown.readable || got === null ? "" : text("stale", { time: clock(got.readAt) });
+  if (notice.textContent !== says) notice.textContent = says;
+  notice.hidden = says === "";
+}
+
+function ago(at) {
+  const s = Math.max(0, Math.round((Date.now() - at) / 1000));
+  return s < 60 ? text("ago", { s }) : text("agoMin", { m: Math.floor(s / 60) });
+}
+
+function showConversations() {
+  const sorted = [...shown.conversations].sort(([, a], [, b]) => b.at - a.at).slice(0, 200);
+  byID("active").textContent = shown.snapshot ? number(shown.conversations.size) + (shown.more ? "+" : "") : "–";
+  byID("no-conversations").hidden = sorted.length > 0;
+  byID("more").hidden = !shown.more;
+  byID("conversations").replaceChildren(...sorted.map(([id, { speaker, state, at }]) => {
+    const row = node("tr");
+    const short = node("td", "id", id.slice(0, 8));
+    short.title = id;
+    const cell = node("td");
+    cell.append(chip(state));
+    row.append(node("td", "speaker", speaker), short, cell, node("td", "number", ago(at)));
+    return row;
+  }));
+}
+
+function showEvents() {
+  byID("no-events").hidden = shown.events.length > 0;
+  byID("events").replaceChildren(...shown.events.map((event) => {
+    const item = node("li");
+    const about = node("span", "about");
+    about.append(node("b", "", event.speaker ?? ""), " ", detail(event));
+    item.append(node("time", "", clock(event.at)), chip(event.kind), about);
+    return item;
+  }));
+}
+
+function detail({ kind, state, said, retry }) {
+  if (kind === "resync") return text("resyncText");
+  if (kind === "request_denied") return text("retryIn", { s: Math.ceil((retry ?? 0) / 1000) });
+  if (state) return `→ ${text(state)}`;
+  return said ? `“${said}”` : "";
+}
+
+function showSpeakers() {
+  const { speakers, limits } = shown.snapshot;
+  const sum = (name) => number(speakers.reduce((all, s) => all + s[name], 0));
+  byID("allowed").textContent = sum("allowed");
+  byID("denied").textContent = sum("denied");
+  byID("limits").textContent = limits.join(" · ");
+  byID("no-speakers").hidden = speakers.length > 0;
+  const head = node("div", "bar head");
+  head.append(node("span", "", text("speaker")), node("span"), node("span", "number key", text("allowed")), node("span", "number key no", text("denied")));
+  const widest = Math.max(...speakers.map((s) => s.allowed + s.denied), 1);
+  const rows = speakers.map(({ id, allowed, denied }) => {
+    const row = node("div", "bar");
+    const name = node("span", "name", id || text("others"));
+    name.title = id;
+    row.append(name, bar(allowed, denied, widest), node("span", "number", number(allowed)), node("span", "number", number(denied)));
+    return row;
+  });
+  byID("speakers").replaceChildren(...(rows.length ? [head, ...rows] : []));
+}
+
+// mean is the mean of what two readings of {count, micros} have between them,
+// in milliseconds.
+const mean = (a, b) => (b.count > a.count ? (b.micros - a.micros) / (b.count - a.count) / 1000 : null);
+
+function showCharts() {
+  const rates = [], latencies = [];
+  shown.points.forEach(({ at, stats }, i) => {
+    if (i === 0) return;
+    const before = shown.points[i - 1].stats;
+    const hits = stats.hits - before.hits, reads = hits + stats.misses - before.misses;
+    rates.push({ at, values: [reads > 0 ? (100 * hits) / reads : null] });
+    latencies.push({ at, values: [mean(before.hit_reads, stats.hit_reads), mean(before.miss_reads, stats.miss_reads)] });
+  });
+  const last = shown.points.at(-1)?.stats;
+  byID("rate").textContent = last && last.hits + last.misses > 0 ? number(100 * last.hit_rate, 1) : "–";
+  draw(byID("rate-chart"), rates, { lines: [{ kind: "a" }], unit: "%", label: text("hitRate"), most: 100 });
+  draw(byID("latency-chart"), latencies, {
+    lines: [{ name: text("hit"), kind: "a" }, { name: text("miss"), kind: "b" }], unit: "ms", label: text("latency"),
+  });
+}
+
+function showAll() {
+  showStatus();
+  showConversations();
+  showEvents();
+  showCharts();
+  if (shown.snapshot) showSpeakers();
+}
+
+// What the reader chooses.
+
+const darkByDefault = matchMedia("(prefers-color-scheme: dark)");
+function isDark() {
+  const chosen = document.documentElement.dataset.theme;
+  return chosen ? chosen === "dark" : darkByDefault.matches;
+}
+
+function dress() {
+  document.documentElement.lang = current() === "pt" ? "pt-BR" : "en";
+  for (const place of document.querySelectorAll("[data-text]")) place.textContent = text(place.dataset.text);
+  const [language, theme] = [byID("language"), byID("theme")];
+  language.textContent = current() === "pt" ? "EN" : "PT";
+  language.title = text("toLanguage");
+  language.setAttribute("aria-label", `${language.textContent}: ${text("toLanguage")}`);
+  language.lang = current() === "pt" ? "en" : "pt-BR";
+  theme.textContent = text(isDark() ? "light" : "dark");
+  theme.title = text("toTheme");
+  showAll();
+}
+
+if (["light", "dark"].includes(recall("theme"))) document.documentElement.dataset.theme = recall("theme");
+darkByDefault.addEventListener("change", dress);
+addEventListener("resize", () => later(showCharts));
+byID("theme").addEventListener("click", () => {
+  const to = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = to;
+  remember("theme", to);
+  dress();
+});
+byID("language").addEventListener("click", () => {
+  setLanguage(current() === "pt" ? "en" : "pt");
+  dress();
+});
+
+dress();
+const refresh = watch({ read, failed });
+follow({
+  told,
+  opened: () => { shown.socket = "ok"; later(showStatus); refresh(); },
+  closed: () => { shown.socket = "down"; later(showStatus); },
+});

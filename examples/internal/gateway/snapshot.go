@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/examples/internal/web"
+)
+
+const (
+	collectTimeout = 2 * time.Second // for a whole snapshot
+	maxAnswerBytes = 1 << 20         // of the manager's answers
+)
+
+// A snapshot is all that a dashboard shows, but for what happens next.
+type snapshot struct {
+	At       int64           `json:"at"`       // Unix milliseconds
+	Sessions json.RawMessage `json:"sessions"` // as of the manager's /sessions, null while it is unknown
+	Stats    json.RawMessage `json:"stats"`    // as of the manager's /stats, null while it is unknown
+	Speakers []speaker       `json:"speakers"` // what this gateway allowed and denied
+	Limits   []string        `json:"limits"`
+	Redis    redisState      `json:"redis"`
+	Sockets  int             `json:"sockets"` // dashboards that are open
+}
+
+// A redisState is how the connection to Redis is.
+type redisState struct {
+	OK         bool                  `json:"ok"`
+	Nodes      []rediskit.NodeHealth `json:"nodes"`
+	Reconnects uint64                `json:"reconnects"` // of the subscription
+}
+
+// snapshots share what it costs to make one.
+type snapshots struct {
+	turn    chan struct{} // held by who makes one or looks at the last
+	waiting atomic.Int64  // requests that are not answered yet
+	began   time.Time
+	last    snapshot
+}
+
+// snapshot answers with how everything is. Whoever comes while one is made
+// waits for the next, and shares it: a page that has missed an event needs a
+// snapshot from after it, but a hundred pages need no hundred.
+func (s *Service) snapshot(w http.ResponseWriter, r *http.Request) error {
+	arrived := time.Now()
+	s.snapshots.waiting.Add(1)
+	defer s.snapshots.waiting.Add(-1)
+	select {
+	case s.snapshots.turn <- struct{}{}:
+		defer func() { <-s.snapshots.turn }()
+	case <-r.Context().Done():
+		return r.Context().Err()
+	}
+	if !s.snapshots.began.After(arrived) {
+		s.snapshots.began = time.Now()
+		s.snapshots.last = s.collect(context.WithoutCancel(r.Context()))
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	return web.WriteJSON(w, http.StatusOK, s.snapshots.last)
+}
+
+func (s *Service) collect(ctx context.Context) snapshot {
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	got := snapshot{
+		At:       time.Now().UnixMilli(),
+		Speakers: s.tally.top(),
+		Sockets:  s.sockets.count(),
+		Redis:    redisState{Reconnects: s.hub.Stats().Reconnects},
+	}
+	for _, policy := range limits {
+		got.Limits = append(got.Limits, policy.String())
+	}
+	var all sync.WaitGroup
+	all.Go(func() { got.Sessions, _ = s.ask(ctx, "sessions") })
+	all.Go(func() { got.Stats, _ = s.ask(ctx, "stats") })
+	all.Go(func() {
+		health, err := rediskit.Check(ctx, s.rdb)
+		got.Redis.OK, got.Redis.Nodes = err == nil, health.Nodes
+	})
+	all.Wait()
+	return got
+}
+
+var errNoAnswer = errors.New("the Conversation Manager has no answer")
+
+// ask returns what the manager answers under path.
+func (s *Service) ask(ctx context.Context, path string) (json.RawMessage, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.manager.JoinPath(path).String(), nil)
+	if err != nil {
+		return nil, err
+	}
+	res, err := (&http.Client{Transport: s.transport}).Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(io.LimitReader(res.Body, maxAnswerBytes))
+	if err != nil {
+		return nil, err
+	}
+	if res.StatusCode != http.StatusOK || !json.Valid(body) {
+		return nil, errNoAnswer
+	}
+	return body, nil
+}
+
+// health answers with how Redis and the manager are. Without the manager
+// nothing can be done; without Redis lists are answered.
+func (s *Service) health(w http.ResponseWriter, r *http.Request) error {
+	ctx, cancel := context.WithTimeout(r.Context(), collectTimeout)
+	defer cancel()
+	status := http.StatusOK
+	var report struct {
+		Status  string                `json:"status"` // "ok", "degraded" or "down"
+		Redis   string                `json:"redis"`
+		Manager string                `json:"manager"`
+		Nodes   []rediskit.NodeHealth `json:"redis_nodes,omitempty"`
+	}
+	report.Status, report.Redis, report.Manager = "ok", "ok", "ok"
+	health, err := rediskit.Check(ctx, s.rdb)
+	if err != nil {
+		report.Status, report.Redis = "degraded", err.Error()
+	}
+	if _, err := s.ask(ctx, "healthz"); err != nil {
+		status = http.StatusServiceUnavailable
+		report.Status, report.Manager = "down", errNoAnswer.Error()
+	}
+	report.Nodes = health.Nodes
+	return web.WriteJSON(w, status, report)
+}
