@@ -6,10 +6,10 @@ MODULES := . examples internal/bench
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## start the example service on 127.0.0.1:8080; ARGS="-addr 127.0.0.1:9000" moves it
+demo: ## start the example services and their Dashboard on 127.0.0.1:8080; ARGS="-addr 127.0.0.1:9000" moves it, ARGS=-quiet has nobody talk
 	@echo "building; the first time takes a minute or two"
-	@cd examples && go build -o ../bin/conversationmanager ./conversationmanager
-	@exec bin/conversationmanager $(ARGS)
+	@cd examples && go build -o ../bin/demo ./demo
+	@exec bin/demo $(ARGS)
 
 test: ## run all tests; legs that need redis-server are skipped, and counted, where it is missing
 	@scripts/test.sh

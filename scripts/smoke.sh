@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 
 dir=$(mktemp -d)
 # In a process group of its own, so that nothing of it outlives this script.
-setsid make demo ARGS="-addr 127.0.0.1:0 -db $dir/demo.db" >"$dir/out" 2>&1 &
+setsid make demo ARGS="-quiet -addr 127.0.0.1:0 -db $dir/demo.db" >"$dir/out" 2>&1 &
 demo=$!
 end() { kill -KILL -- "-$demo" 2>/dev/null || true; rm -rf "$dir"; }
 trap end EXIT
@@ -25,7 +25,7 @@ grep -q '^Ctrl-C' "$dir/out" || fail "the demo did not start within two minutes"
 
 # The printed commands, with continued lines joined.
 mapfile -t lines < <(sed -e ':a' -e '/\\$/N; s/\\\n//; ta' "$dir/out" | grep '^curl')
-((${#lines[@]} == 5)) || fail "${#lines[@]} curl lines were printed, want 5"
+((${#lines[@]} == 6)) || fail "${#lines[@]} curl lines were printed, want 6"
 paste() { bash -c "${1/curl/curl -sS --max-time 10}" >"$dir/answer" || fail "$1"; }
 expect() { grep -q "$1" "$dir/answer" || { cat "$dir/answer"; fail "no $1 in the answer"; }; }
 
@@ -46,9 +46,10 @@ paste "${lines[2]}" && expect '"state":"answered"'
 paste "${lines[0]}" && expect '^X-Cache: miss'
 paste "${lines[3]}" && expect '"hits":1'
 paste "${lines[4]}" && expect '"redis":"ok"'
-sleep 1.2
-grep -q 'hits 1  misses 2' "$dir/out" || fail "hits and misses were not shown"
+paste "${lines[5]}" && expect '"state":"answered"' && expect '"allowed":2'
+dashboard=$(sed -n 's/^Dashboard  *//p' "$dir/out")
+paste "curl -i $dashboard/" && expect '^HTTP/1.1 200' && expect "^Content-Security-Policy: default-src 'self'" && expect '<h1>'
 
-pkill -INT -g "$demo" -f '^bin/conversationmanager'
+pkill -INT -g "$demo" -f '^bin/demo'
 wait "$demo" || fail "the demo did not end well"
 echo "smoke: the demo answers, counts and ends"

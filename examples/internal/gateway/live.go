@@ -117,16 +117,34 @@ func (s *Service) live(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return nil //nolint:nilerr // Accept has answered
 	}
+	var reading sync.WaitGroup
+	defer reading.Wait()
 	defer conn.CloseNow()
-	conn.SetReadLimit(1 << 10)
 	defer context.AfterFunc(s.sockets.ended, func() { _ = conn.CloseNow() })()
 
-	ctx := conn.CloseRead(r.Context()) // a dashboard has nothing to say
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	conn.SetReadLimit(1 << 10)
+	reading.Go(func() { cancel(listen(r.Context(), conn)) })
 	err = s.sockets.pace.run(ctx, conn, sub)
-	if errors.Is(err, pubsub.ErrClosed) || errors.Is(err, pubsub.ErrClientClosed) {
+	switch {
+	case errors.Is(context.Cause(ctx), errTalks):
+		_ = conn.Close(websocket.StatusPolicyViolation, errTalks.Error())
+	case errors.Is(err, pubsub.ErrClosed), errors.Is(err, pubsub.ErrClientClosed):
 		_ = conn.Close(websocket.StatusGoingAway, "the gateway ends")
 	}
 	return nil // whoever has gone needs no answer
+}
+
+var errTalks = errors.New("a dashboard has nothing to say")
+
+// listen answers pings and takes pongs until the browser goes, or talks.
+// Conn.CloseRead would wait for itself then, for 15 s.
+func listen(ctx context.Context, conn *websocket.Conn) error {
+	if _, _, err := conn.Reader(ctx); err != nil {
+		return err
+	}
+	return errTalks
 }
 
 // run returns why it could not go on.
