@@ -100,6 +100,7 @@ func TestTheSpeakersTalkAndOneIsTooEager(t *testing.T) {
 	next(t, conn, "message_answered", eager)
 	next(t, conn, "request_denied", eager)
 	next(t, conn, "message_answered", "user_2")
+	_ = conn.CloseNow()
 	if err := d.stop(); err != nil {
 		t.Error(err)
 	}
@@ -117,7 +118,8 @@ func TestTwoDemosOnOneServerShowTheSame(t *testing.T) {
 			next(t, conn, "message_answered", "user_1")
 		}
 	}
-	for _, d := range []*running{one, other} {
+	for i, d := range []*running{one, other} {
+		_ = conns[i].CloseNow()
 		if !strings.Contains(d.out.String(), process.Addr()) {
 			t.Errorf("the welcome does not name the server: %s", d.out)
 		}

@@ -115,11 +115,11 @@ func (s *Service) live(w http.ResponseWriter, r *http.Request) error {
 	defer sub.Close()
 	conn, err := websocket.Accept(w, r, nil)
 	if err != nil {
-		return nil //nolint:nilerr // Accept has answered
+		return nil // Accept has answered
 	}
 	var reading sync.WaitGroup
 	defer reading.Wait()
-	defer conn.CloseNow()
+	defer func() { _ = conn.CloseNow() }()
 	defer context.AfterFunc(s.sockets.ended, func() { _ = conn.CloseNow() })()
 
 	ctx, cancel := context.WithCancelCause(r.Context())

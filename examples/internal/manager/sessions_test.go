@@ -48,6 +48,24 @@ func TestWhatHappensIsPublishedInItsOrder(t *testing.T) {
 	})
 }
 
+func TestAMessageIsAnsweredThoughNobodyCanBeTold(t *testing.T) {
+	t.Parallel()
+	process := redistest.Start(t)
+	if err := process.Client().Do(t.Context(), "ACL", "SETUSER", "default", "resetchannels", "&rediskit:*").Err(); err != nil {
+		t.Fatal(err)
+	}
+	s := newService(t, process.Addr(), "user_0")
+	if a := s.say(t, "Alguém aí?"); a.status != http.StatusCreated {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+	if got := s.state(t); got != "answered" {
+		t.Errorf("the session is %s", got)
+	}
+	if n := s.updates.Published(); n != 0 {
+		t.Errorf("%d events were published, though none is allowed", n)
+	}
+}
+
 func TestSessionsAreThoseThatAreGoingOn(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
@@ -91,7 +109,7 @@ func TestNobodyTalksInAnothersConversation(t *testing.T) {
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), r.Prefix())
 	for by, want := range map[string]int{s.speaker: http.StatusCreated, "user_2": http.StatusNotFound} {
-		req, err := http.NewRequestWithContext(t.Context(), "POST", s.url+"/conversations/"+s.talk+"/messages",
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.url+"/conversations/"+s.talk+"/messages",
 			strings.NewReader(`{"role": "user", "text": "Oi"}`))
 		if err != nil {
 			t.Fatal(err)

@@ -5,7 +5,7 @@ import { number, text } from "./text.js";
 const svg = "http://www.w3.org/2000/svg";
 const span = 120; // seconds
 const high = 190;
-const left = 54, right = 68, top = 12, bottom = 34;
+const left = 54, right = 80, top = 12, bottom = 34;
 
 function make(name, attributes, content) {
   const node = document.createElementNS(svg, name);

@@ -168,7 +168,7 @@ function showSpeakers() {
   const sum = (name) => number(speakers.reduce((all, s) => all + s[name], 0));
   byID("allowed").textContent = sum("allowed");
   byID("denied").textContent = sum("denied");
-  byID("limits").textContent = limits.join(" · ");
+  byID("limits").textContent = limits.map((one) => one.replace(" per ", ` ${text("per")} `).replace(" sliding", "")).join(" · ");
   byID("no-speakers").hidden = speakers.length > 0;
   const head = node("div", "bar head");
   head.append(node("span", "", text("speaker")), node("span"), node("span", "number key", text("allowed")), node("span", "number key no", text("denied")));
