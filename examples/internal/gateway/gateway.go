@@ -6,6 +6,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"net"
 	"net/http"
 	"net/http/httputil"
 	"net/url"
@@ -56,6 +57,7 @@ func open(ctx context.Context, rdb redis.UniversalClient, manager string, p pace
 	}
 	s := &Service{rdb: rdb, manager: base, sockets: newSockets(p), snapshots: snapshots{turn: make(chan struct{}, 1)}}
 	s.transport = &http.Transport{
+		DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 		MaxIdleConnsPerHost:   32,
 		IdleConnTimeout:       30 * time.Second,
 		ResponseHeaderTimeout: 9 * time.Second, // longer than a message takes, shorter than web.Serve waits

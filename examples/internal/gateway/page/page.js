@@ -13,6 +13,7 @@ const shown = {
   events: [], // the latest first
   points: [], // {at, stats}
   snapshot: null,
+  ahead: 0, // milliseconds by which this clock is ahead of the gateway's
   readable: true, // whether the last snapshot was there and whole
   socket: "wait",
 };
@@ -37,15 +38,15 @@ let early = []; // events since the last snapshot, which the next may be older t
 function told(event) {
   const kind = String(event.event ?? "");
   if (kind === "resync") {
-    list({ kind, at: Date.now() });
+    list({ kind, at: Date.now() - shown.ahead });
     refresh();
     return;
   }
   const data = event.data !== null && typeof event.data === "object" ? event.data : {};
-  const at = Number.isFinite(data.at) ? data.at : Date.now();
+  const at = Number.isFinite(data.at) ? data.at : Date.now() - shown.ahead;
   const speaker = String(data.speaker_id ?? "");
   const id = String(event.conversation_id ?? "");
-  const one = { kind, at, speaker, id, state: data.state && String(data.state), said: data.text && String(data.text), retry: data.retry_after_ms };
+  const one = { kind, at, speaker, id, state: data.state && String(data.state), said: data.text && String(data.text), retry: Number(data.retry_after_ms) || 0 };
   list(one);
   early.push(one);
   if (early.length > most.conversations) early.shift(); // a page that nobody sees reads no snapshots
@@ -68,6 +69,7 @@ function list(event) {
 }
 
 function read(snapshot) {
+  shown.ahead = Date.now() - snapshot.at;
   const whole = snapshot.sessions !== null && snapshot.stats !== null;
   shown.readable = whole && snapshot.redis.ok;
   shown.snapshot = { ...snapshot, readAt: shown.readable ? Date.now() : (shown.snapshot?.readAt ?? Date.now()) };
@@ -125,7 +127,7 @@ function showStatus() {
 }
 
 function ago(at) {
-  const s = Math.max(0, Math.round((Date.now() - at) / 1000));
+  const s = Math.max(0, Math.round((Date.now() - shown.ahead - at) / 1000));
   return s < 60 ? text("ago", { s }) : text("agoMin", { m: Math.floor(s / 60) });
 }
 
@@ -158,7 +160,7 @@ function showEvents() {
 
 function detail({ kind, state, said, retry }) {
   if (kind === "resync") return text("resyncText");
-  if (kind === "request_denied") return text("retryIn", { s: Math.ceil((retry ?? 0) / 1000) });
+  if (kind === "request_denied") return text("retryIn", { s: Math.ceil(retry / 1000) });
   if (state) return `→ ${text(state)}`;
   return said ? `“${said}”` : "";
 }
