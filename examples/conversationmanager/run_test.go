@@ -19,14 +19,20 @@ import (
 
 // A terminal keeps what was printed.
 type terminal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu      sync.Mutex
+	text    bytes.Buffer
+	welcome chan struct{} // closed once it was printed
 }
 
 func (t *terminal) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.text.Write(b)
+	before := bytes.Contains(t.text.Bytes(), []byte("Ctrl-C"))
+	t.text.Write(b)
+	if !before && bytes.Contains(t.text.Bytes(), []byte("Ctrl-C")) {
+		close(t.welcome)
+	}
+	return len(b), nil
 }
 
 func (t *terminal) String() string {
@@ -39,18 +45,18 @@ func (t *terminal) String() string {
 func start(t *testing.T, path string) (out *terminal, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	out, ended := &terminal{}, make(chan error, 1)
+	out, ended := &terminal{welcome: make(chan struct{})}, make(chan error, 1)
 	go func() { ended <- run(ctx, "127.0.0.1:0", path, 0, out) }()
 	stop = sync.OnceValue(func() error {
 		cancel()
 		return <-ended
 	})
 	t.Cleanup(func() { stop() })
-	redistest.Eventually(t, func() bool {
-		return strings.Contains(out.String(), "Ctrl-C") || len(ended) > 0
-	}, "the welcome")
-	if len(ended) > 0 {
-		t.Fatal(stop())
+	select { // seeding takes as long as it takes
+	case <-out.welcome:
+	case err := <-ended:
+		ended <- err
+		t.Fatal(err)
 	}
 	return out, stop
 }

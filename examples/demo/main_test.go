@@ -5,7 +5,6 @@ import (
 	"context"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"sync"
 	"testing"
 
@@ -16,14 +15,20 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 
 // A terminal keeps what was printed.
 type terminal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
+	mu      sync.Mutex
+	text    bytes.Buffer
+	welcome chan struct{} // closed once it was printed
 }
 
 func (t *terminal) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.text.Write(b)
+	before := bytes.Contains(t.text.Bytes(), []byte("Ctrl-C"))
+	t.text.Write(b)
+	if !before && bytes.Contains(t.text.Bytes(), []byte("Ctrl-C")) {
+		close(t.welcome)
+	}
+	return len(b), nil
 }
 
 func (t *terminal) String() string {
@@ -46,7 +51,7 @@ func start(t *testing.T, addr string, quiet bool) *running {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", addr)
 	ctx, cancel := context.WithCancel(t.Context())
-	d, ended := &running{out: &terminal{}}, make(chan error, 1)
+	d, ended := &running{out: &terminal{welcome: make(chan struct{})}}, make(chan error, 1)
 	o := options{addr: "127.0.0.1:0", path: filepath.Join(t.TempDir(), "conversations.db"), quiet: quiet}
 	go func() { ended <- run(ctx, o, d.out) }()
 	d.stop = sync.OnceValue(func() error {
@@ -54,11 +59,11 @@ func start(t *testing.T, addr string, quiet bool) *running {
 		return <-ended
 	})
 	t.Cleanup(func() { d.stop() })
-	redistest.Eventually(t, func() bool {
-		return strings.Contains(d.out.String(), "Ctrl-C") || len(ended) > 0
-	}, "the welcome")
-	if len(ended) > 0 {
-		t.Fatal(d.stop())
+	select { // seeding takes as long as it takes
+	case <-d.out.welcome:
+	case err := <-ended:
+		ended <- err
+		t.Fatal(err)
 	}
 	d.base = regexp.MustCompile(`Dashboard +(\S+)`).FindStringSubmatch(d.out.String())[1]
 	return d
