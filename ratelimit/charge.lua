@@ -16,6 +16,9 @@ local n = tonumber(ARGV[1])
 local function life(window) -- the TTL of a counter: a key outlives its last millisecond
   return math.max(window - 1, 1)
 end
+local function whole(text) -- what INCRBY and HINCRBY write, few enough digits to be exact in a float
+  return type(text) == 'string' and #text <= 15 and (text == '0' or string.match(text, '^-?[1-9]%d*$'))
+end
 local want = math.max(n, 1)
 local allowed, repaired, now = 1, 0, nil
 local used, retry, reset, current = {}, {}, {}, {}
@@ -27,7 +30,7 @@ for i, key in ipairs(KEYS) do
     local text = redis.pcall('GET', key)
     if not text then
       used[i], reset[i] = 0, 0
-    elseif type(text) == 'string' and #text <= 15 and (text == '0' or string.match(text, '^-?[1-9]%d*$')) then
+    elseif whole(text) then
       used[i] = tonumber(text)
       local left = redis.call('PTTL', key)
       if left < 0 or left > span then
@@ -56,7 +59,7 @@ for i, key in ipairs(KEYS) do
     used[i] = 0
     for f = 1, #fields, 2 do
       local bucket, count = tonumber(fields[f]), tonumber(fields[f+1])
-      if not bucket or not count then
+      if not (whole(fields[f]) and whole(fields[f+1]) and count >= 0) then
         return redis.error_reply('WRONGTYPE not a hash of counts')
       end
       local age = current[i] - bucket
@@ -113,7 +116,8 @@ end
 
 local reply = {allowed, repaired}
 for i = 1, #KEYS do
-  reply[#reply+1] = math.max(tonumber(ARGV[3*i]) - used[i], 0)
+  local limit = tonumber(ARGV[3*i])
+  reply[#reply+1] = math.max(math.min(limit - used[i], limit), 0) -- somebody else may have counted below 0
   reply[#reply+1] = retry[i]
   reply[#reply+1] = reset[i]
 end

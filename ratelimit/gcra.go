@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 	"math"
+	"strconv"
 	"strings"
 	"time"
 
@@ -121,5 +122,16 @@ func (b bridge) send(ctx context.Context, name, text string, keys []string, args
 	}
 	cmd := redis.NewCmd(ctx, name, text, 1, key, args[0], args[1], b.interval, args[3])
 	script.Send(ctx, b.UniversalClient, delivery, cmd)
+	if reply, err := cmd.Slice(); err == nil && !isTime(reply[3]) {
+		cmd.SetErr(ErrNotCounter)
+	}
 	return cmd
+}
+
+// isTime says whether a time to reset, in seconds, is one that a Duration holds.
+// Of what may be stored, its script reads "nan" and 1e300 as numbers too.
+func isTime(text any) bool {
+	s, _ := text.(string)
+	seconds, err := strconv.ParseFloat(s, 64)
+	return err == nil && seconds >= 0 && seconds < math.MaxInt64/float64(time.Second)
 }

@@ -1,0 +1,90 @@
+package ratelimit_test
+
+import (
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/ratelimit"
+)
+
+// Whoever can write to Redis may have written anything. Then either no decision
+// is made, or it is one that a caller can live with.
+func TestWhateverIsStoredTheDecisionIsSound(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		for _, text := range hostile {
+			decideOver(t, s, rdb, text, "1")
+			decideOver(t, s, rdb, text, "-5")
+			decideOver(t, s, rdb, "0", text)
+		}
+		for _, ahead := range []float64{-1e9, 0, 1, 59, 61, 1e6, 9e9, 1e10} { // of a clock that is kept as redis_rate does
+			epoch := time.Date(2017, time.January, 1, 0, 0, 0, 0, time.UTC)
+			decideOver(t, s, rdb, strconv.FormatFloat(time.Since(epoch).Seconds()+ahead, 'f', 6, 64), "1")
+		}
+	})
+}
+
+// FuzzWhateverIsStoredTheDecisionIsSound is that of any text.
+func FuzzWhateverIsStoredTheDecisionIsSound(f *testing.F) {
+	for _, text := range hostile {
+		f.Add(text, "1")
+		f.Add("0", text)
+	}
+	s := redistest.Mini(f)
+	rdb := s.Client()
+	f.Fuzz(func(t *testing.T, text, count string) { decideOver(t, s, rdb, text, count) })
+}
+
+var hostile = []string{
+	"", "0", "-0", "1", "-1", "5", "-5", "4.5", "01", "1e3", "0x10", " 1", "1 ", "nan", "-nan", "NaN", "inf", "-inf", "Infinity",
+	"9007199254740993", "-9007199254740993", "999999999999999", "-999999999999999", "9223372036854775807",
+	"1e18", "1e300", "-1e300", "1e-300", "five", "\x00", "1\x00", strings.Repeat("9", 400),
+}
+
+// decideOver lets each policy decide over what somebody else has stored: text
+// where a counter or a timestamp belongs, and text with count where a bucket
+// and its count do.
+func decideOver(t *testing.T, s *redistest.Server, rdb *redis.Client, text, count string) {
+	t.Helper()
+	ctx, id := t.Context(), "1"
+	plain := func(key string) { rdb.Set(ctx, key, text, time.Minute) }
+	bucket := func(key string) { rdb.HSet(ctx, key, text, count); rdb.Expire(ctx, key, time.Minute) }
+	for _, c := range []struct {
+		policy ratelimit.Policy
+		key    string
+		write  func(key string)
+	}{
+		{ratelimit.PerMinute(5), keyOf(s, id), plain},
+		{ratelimit.GCRA(5, time.Minute, 5), keys.Sibling("limit-gcra-1m-5-5", keyOf(s, id)), plain},
+		{ratelimit.SlidingWindow(5, time.Minute), keys.Sibling("limit-sliding-1m", keyOf(s, id)), bucket},
+	} {
+		l, err := ratelimit.New(rdb, ratelimit.Config{Key: pattern(s)}, c.policy)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rdb.Del(ctx, c.key)
+		c.write(c.key)
+		for op, ask := range map[string]func() (ratelimit.Result, error){
+			"Peek":      func() (ratelimit.Result, error) { return l.Peek(ctx, id) },
+			"Allow":     func() (ratelimit.Result, error) { return l.Allow(ctx, id) },
+			"AllowN(3)": func() (ratelimit.Result, error) { return l.AllowN(ctx, id, 3) },
+		} {
+			res, err := ask()
+			sound := !res.Degraded && res.Limit == 5 && res.Remaining >= 0 && res.Remaining <= 5 &&
+				res.ResetAfter >= 0 && res.ResetAfter <= 67*time.Second && res.RetryAfter <= res.ResetAfter &&
+				res.Allowed == (res.RetryAfter == 0) && res.RetryAfter >= 0
+			if err == nil && !sound || err != nil && !errors.Is(err, ratelimit.ErrNotCounter) {
+				t.Errorf("%v over %.30q, %.30q: %s = %+v, %v", c.policy, text, count, op, res, err)
+			}
+		}
+		rdb.Del(ctx, c.key)
+	}
+}
