@@ -19,7 +19,8 @@ const (
 
 	// Local applies the policies in this process alone, with counts that
 	// begin empty: n processes together allow up to n times the limit. It
-	// remembers 65,536 ids at most; beyond that ids lose their counts.
+	// remembers 65,536 ids at most, long ones by a digest; beyond that ids
+	// lose their counts.
 	Local
 )
 
@@ -38,8 +39,8 @@ type Config struct {
 
 	// DenyCache is how many denied ids are remembered in this process, so
 	// that a denied id does not reach Redis again before its RetryAfter.
-	// One takes about 200 bytes and its id; ids of more than 256 bytes are
-	// not remembered. Defaults to 0, none.
+	// One takes about 200 bytes and its id, of a long id its digest. Defaults
+	// to 0, none.
 	DenyCache int
 
 	// Name stands for this limiter in errors and metrics. Defaults to Key.

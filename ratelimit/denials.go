@@ -1,7 +1,6 @@
 package ratelimit
 
 import (
-	"strings"
 	"sync"
 	"time"
 )
@@ -20,9 +19,6 @@ type denial struct {
 	result Result
 	reset  time.Time
 }
-
-// maxID is the longest id, in bytes, that is remembered.
-const maxID = 256
 
 func newDenials(size int) *denials { return &denials{known: newRecent[denial](size)} }
 
@@ -47,9 +43,6 @@ func (d *denials) find(id string, n int) (Result, int, bool) {
 // Time counts from the reply on, later than Redis decided: who was told to
 // wait is not told too little.
 func (d *denials) remember(id string, n int, res Result, epoch int) {
-	if len(id) > maxID {
-		return
-	}
 	now := time.Now()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,7 +52,7 @@ func (d *denials) remember(id string, n int, res Result, epoch int) {
 	if known, ok := d.known.get(id, now); ok && known.value.n < n {
 		return // cheap requests are the many
 	}
-	d.known.put(strings.Clone(id), entry[denial]{denial{n, res, now.Add(res.ResetAfter)}, now.Add(res.RetryAfter)}, now)
+	d.known.put(id, entry[denial]{denial{n, res, now.Add(res.ResetAfter)}, now.Add(res.RetryAfter)}, now)
 }
 
 // forget makes sure that nothing decided before holds.
@@ -70,5 +63,5 @@ func (d *denials) forget(id string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.epoch++
-	delete(d.known.entries, id)
+	d.known.forget(id)
 }

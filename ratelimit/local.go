@@ -87,7 +87,7 @@ func (l *local) forget(id string) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.ids.entries, id)
+	l.ids.forget(id)
 }
 
 type fixedMeter struct {
