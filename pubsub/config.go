@@ -19,7 +19,7 @@ type Config struct {
 
 	// Liveness is how long a Hub's server may say nothing, not even PONG, before
 	// the connection is given up and made anew. It is asked after half of that.
-	// At least 10 ms. Defaults to 10 s.
+	// From 10 ms to an hour. Defaults to 10 s.
 	Liveness time.Duration
 
 	// ProbeEvery makes a Hub publish to itself that often, through its client and
@@ -44,7 +44,7 @@ type Config struct {
 const (
 	defaultBuffer = 1024
 	maxBuffer     = 1 << 24
-	minPeriod     = 10 * time.Millisecond
+	minProbeEvery = 10 * time.Millisecond
 	// reserved begins the names of the library's own channels.
 	reserved = "rediskit:"
 )
@@ -60,11 +60,12 @@ func (c Config) complete(kind, channel string) (Config, error) {
 	if c.Buffer < 0 || c.Buffer > maxBuffer {
 		return c, fmt.Errorf("pubsub: Config.Buffer is %d; it must be from 1 to %d, or 0 for %d", c.Buffer, maxBuffer, defaultBuffer)
 	}
-	if c.Liveness != 0 && c.Liveness < minPeriod {
-		return c, fmt.Errorf("pubsub: Config.Liveness is %v; it must be at least %v, or 0 for %v", c.Liveness, minPeriod, subscriber.DefaultLiveness)
+	if c.Liveness != 0 && (c.Liveness < subscriber.MinLiveness || c.Liveness > subscriber.MaxLiveness) {
+		return c, fmt.Errorf("pubsub: Config.Liveness is %v; it must be from %v to %v, or 0 for %v",
+			c.Liveness, subscriber.MinLiveness, subscriber.MaxLiveness, subscriber.DefaultLiveness)
 	}
-	if c.ProbeEvery != 0 && c.ProbeEvery < minPeriod {
-		return c, fmt.Errorf("pubsub: Config.ProbeEvery is %v; it must be at least %v, or 0 for no probe", c.ProbeEvery, minPeriod)
+	if c.ProbeEvery != 0 && c.ProbeEvery < minProbeEvery {
+		return c, fmt.Errorf("pubsub: Config.ProbeEvery is %v; it must be at least %v, or 0 for no probe", c.ProbeEvery, minProbeEvery)
 	}
 	if c.Buffer == 0 {
 		c.Buffer = defaultBuffer

@@ -330,6 +330,21 @@ func TestShutdownDiscardsWhenItsContextEnds(t *testing.T) {
 	})
 }
 
+func TestShutdownWithNothingToReadNeedsNoTime(t *testing.T) {
+	t.Parallel()
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	rdb := redistest.Mini(t).Client()
+	for range 20 {
+		topic := newTopic[int](t, rdb, "ch")
+		hub := listen(t, topic)
+		hub.Subscribe()
+		if err := hub.Shutdown(ended); err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	}
+}
+
 func TestConcurrentSubscribeCloseAndDispatch(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {

@@ -59,7 +59,7 @@ func (t *Topic[T]) Publish(ctx context.Context, v T) (receivers int64, err error
 		err = node.Process(ctx, cmd)
 	}
 	if err != nil {
-		return 0, t.report.Redis(ctx, "publish", err)
+		return 0, t.failed(ctx, "publish", err)
 	}
 	t.published.Add(1)
 	return cmd.Val(), nil
@@ -84,7 +84,7 @@ func (t *Topic[T]) PublishAll(ctx context.Context, values ...T) error {
 	}
 	node, err := t.node(ctx)
 	if err != nil {
-		return t.report.Redis(ctx, "publish all", err)
+		return t.failed(ctx, "publish all", err)
 	}
 	pipe := node.Pipeline()
 	for _, cmd := range cmds {
@@ -97,7 +97,7 @@ func (t *Topic[T]) PublishAll(ctx context.Context, values ...T) error {
 		}
 	}
 	if err != nil {
-		return t.report.Redis(ctx, "publish all", err)
+		return t.failed(ctx, "publish all", err)
 	}
 	return nil
 }
@@ -147,6 +147,15 @@ func (t *Topic[T]) node(ctx context.Context) (redis.UniversalClient, error) {
 		return cluster.MasterForKey(ctx, t.channel)
 	}
 	return t.rdb, nil
+}
+
+// failed is err as its caller gets it. On a Cluster another master may have taken
+// over; nobody redirects a PUBLISH, so that the client would know ten seconds later.
+func (t *Topic[T]) failed(ctx context.Context, op string, err error) error {
+	if cluster, ok := t.rdb.(*redis.ClusterClient); ok {
+		cluster.ReloadState(ctx)
+	}
+	return t.report.Redis(ctx, op, err)
 }
 
 // publish is a command that go-redis must not re-send, as it does by default

@@ -5,8 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	"math"
 	"reflect"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -184,6 +187,7 @@ func TestImpossibleSettingsAreNamed(t *testing.T) {
 		"rediskit:":  {rdb, "rediskit:probe:x", pubsub.Config{}},
 		"Buffer":     {rdb, "ch", pubsub.Config{Buffer: -1}},
 		"Liveness":   {rdb, "ch", pubsub.Config{Liveness: 1}},
+		"to 1h":      {rdb, "ch", pubsub.Config{Liveness: math.MaxInt64}},
 		"ProbeEvery": {rdb, "ch", pubsub.Config{ProbeEvery: -1}},
 	} {
 		if _, err := pubsub.NewTopic[int](test.rdb, test.channel, test.cfg); err == nil || !strings.Contains(err.Error(), want) {
@@ -210,5 +214,42 @@ func TestOnAClusterMessagesStayInOrder(t *testing.T) {
 	}
 	for i := range 600 {
 		expect(t, sub, fmt.Sprint(i))
+	}
+}
+
+func TestOnAClusterAFailedPublishAsksForTheMapAnew(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 1)
+	rdb := cluster.Client()
+	var down atomic.Bool
+	rdb.OnNewNode(func(node *redis.Client) {
+		node.AddHook(redistest.Commands(func(next func() error, names ...string) error {
+			if down.Load() && names[0] == "publish" {
+				return io.EOF
+			}
+			return next()
+		}))
+	})
+	topic := newTopic[int](t, rdb, "ch")
+	asked := func() string {
+		stats := cluster.Nodes()[0].Client().Info(t.Context(), "commandstats").Val()
+		_, calls, _ := strings.Cut(stats, "cmdstat_cluster|slots:")
+		calls, _, _ = strings.Cut(calls, ",")
+		return calls
+	}
+	for name, publish := range map[string]func() error{
+		"Publish":    func() error { _, err := topic.Publish(t.Context(), 1); return err },
+		"PublishAll": func() error { return topic.PublishAll(t.Context(), 1, 2) },
+	} {
+		down.Store(false)
+		if err := publish(); err != nil {
+			t.Fatal(err)
+		}
+		before := asked()
+		down.Store(true)
+		if err := publish(); err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		redistest.Eventually(t, func() bool { return asked() != before }, name, ": it asked where the masters are")
 	}
 }

@@ -265,12 +265,14 @@ func (c *session) confirm() {
 }
 
 // write sends commands, those that become due, and a PING whenever the server has
-// said nothing for half of Config.Liveness. It returns when the server has stayed
-// silent for all of it.
+// said nothing for half of Config.Liveness. It returns when nothing follows for the
+// other half: counted from the PING, which is late where this process stood still,
+// and what the server has said meanwhile may yet be unread.
 func (c *session) write(ctx context.Context, commands []reply) error {
 	timer := time.NewTimer(c.cfg.Liveness)
 	defer timer.Stop()
 	asked := time.Duration(-1) // what was last heard when the last PING was sent
+	var at time.Duration       // when that was
 	for {
 		for _, command := range commands {
 			if err := c.send(ctx, command); err != nil {
@@ -278,13 +280,12 @@ func (c *session) write(ctx context.Context, commands []reply) error {
 			}
 		}
 		commands = nil
-		heard := time.Duration(c.heard.Load())
-		patience := c.cfg.Liveness
-		if asked != heard {
-			patience /= 2
+		heard, now := time.Duration(c.heard.Load()), time.Since(c.start)
+		since := heard
+		if asked == heard {
+			since = at
 		}
-		left := heard + patience - time.Since(c.start)
-		switch {
+		switch left := since + c.cfg.Liveness/2 - now; {
 		case left > 0:
 			timer.Reset(left)
 			select {
@@ -297,7 +298,7 @@ func (c *session) write(ctx context.Context, commands []reply) error {
 		case asked == heard:
 			return errSilent
 		default:
-			asked = heard
+			asked, at = heard, now
 			commands = c.next(reply{kind: pong})
 		}
 	}

@@ -34,7 +34,7 @@ var (
 type Config struct {
 	// Liveness is how long the server may say nothing, not even PONG, before
 	// the connection is given up. It is asked with a PING after half of that.
-	// At least 10 ms. Defaults to DefaultLiveness.
+	// From 10 ms to an hour. Defaults to DefaultLiveness.
 	Liveness time.Duration
 
 	// OnMessage is told each message. A few may still come after Unsubscribe.
@@ -58,8 +58,15 @@ type Config struct {
 	OnEnd func(error)
 }
 
-// DefaultLiveness is Config.Liveness if that is zero.
-const DefaultLiveness = 10 * time.Second
+const (
+	// DefaultLiveness is Config.Liveness if that is zero.
+	DefaultLiveness = 10 * time.Second
+
+	// MinLiveness is the least that Config.Liveness may be.
+	MinLiveness = 10 * time.Millisecond
+	// MaxLiveness is the most that Config.Liveness may be.
+	MaxLiveness = time.Hour
+)
 
 // closePatience is how long Close waits for a dial that ignores its context.
 const closePatience = time.Second
@@ -114,8 +121,8 @@ func New(rdb redis.UniversalClient, cfg Config) (*Subscriber, error) {
 	if cfg.Liveness == 0 {
 		cfg.Liveness = DefaultLiveness
 	}
-	if cfg.Liveness < minLiveness {
-		return nil, fmt.Errorf("liveness is %v; it must be at least %v, or 0 for its default", cfg.Liveness, minLiveness)
+	if cfg.Liveness < MinLiveness || cfg.Liveness > MaxLiveness {
+		return nil, fmt.Errorf("liveness is %v; it must be from %v to %v, or 0 for its default", cfg.Liveness, MinLiveness, MaxLiveness)
 	}
 	s := &Subscriber{
 		cfg: cfg, target: target,
@@ -126,8 +133,6 @@ func New(rdb redis.UniversalClient, cfg Config) (*Subscriber, error) {
 	go s.run()
 	return s, nil
 }
-
-const minLiveness = 10 * time.Millisecond
 
 // Subscribe returns once Redis has confirmed every channel: what is published
 // from then on is received, or is in a gap that OnGap is told. While Redis is

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -395,8 +396,10 @@ func TestWrongPasswordEndsTheWait(t *testing.T) {
 func TestConfigIsChecked(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Mini(t).Client()
-	if _, err := New(rdb, Config{Liveness: time.Millisecond}); err == nil {
-		t.Error("a millisecond of patience was accepted")
+	for _, patience := range []time.Duration{-1, time.Millisecond, math.MaxInt64} {
+		if _, err := New(rdb, Config{Liveness: patience}); err == nil {
+			t.Errorf("a patience of %v was accepted", patience)
+		}
 	}
 	ring := redis.NewRing(&redis.RingOptions{})
 	defer ring.Close()
