@@ -182,6 +182,8 @@ func TestImpossibleSettingsAreNamed(t *testing.T) {
 		cfg     pubsub.Config
 	}{
 		"client":     {nil, "ch", pubsub.Config{}},
+		"a client":   {(*redis.Client)(nil), "ch", pubsub.Config{}},
+		"a client;":  {(*redis.ClusterClient)(nil), "ch", pubsub.Config{}},
 		"Ring":       {ring, "ch", pubsub.Config{}},
 		"empty":      {rdb, "", pubsub.Config{}},
 		"rediskit:":  {rdb, "rediskit:probe:x", pubsub.Config{}},

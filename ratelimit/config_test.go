@@ -27,6 +27,8 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 		policies []ratelimit.Policy
 	}{
 		{"needs a client", nil, ratelimit.Config{Key: "l:*"}, good},
+		{"needs a client", (*redis.Client)(nil), ratelimit.Config{Key: "l:*"}, good},
+		{"needs a client", (*redis.ClusterClient)(nil), ratelimit.Config{Key: "l:*"}, good},
 		{"*redis.Ring", ring, ratelimit.Config{Key: "l:*"}, good},
 		{"Config.Key is empty", rdb, ratelimit.Config{}, good},
 		{"Config.Key has no '*'", rdb, ratelimit.Config{Key: "l"}, good},

@@ -88,3 +88,34 @@ func decideOver(t *testing.T, s *redistest.Server, rdb *redis.Client, text, coun
 		rdb.Del(ctx, c.key)
 	}
 }
+
+func TestTheLargestAndTheShortestPoliciesLimit(t *testing.T) {
+	t.Parallel()
+	const most, year = 1e9, 366 * 24 * time.Hour
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		for _, p := range []ratelimit.Policy{
+			ratelimit.FixedWindow(most, year), ratelimit.SlidingWindow(most, year), ratelimit.GCRA(most, year, most),
+			ratelimit.FixedWindow(1, year), ratelimit.SlidingWindow(1, year), ratelimit.GCRA(1, year, 1),
+			ratelimit.GCRA(100, time.Millisecond, most),
+		} {
+			l := newLimiter(t, s, p)
+			limit := peek(t, l, "1").Limit
+			if res := allow(t, l, p.String(), limit); !res.Allowed || res.Degraded || res.ResetAfter <= 0 || res.ResetAfter > year*11/10+time.Second {
+				t.Errorf("%v: all at once: %+v", p, res)
+			}
+			if res := allow(t, l, p.String(), limit); res.Allowed || res.Degraded || res.RetryAfter <= 0 || res.RetryAfter > year*11/10 {
+				t.Errorf("%v: and again: %+v", p, res)
+			}
+		}
+		for _, p := range []ratelimit.Policy{ratelimit.FixedWindow(1, time.Millisecond), ratelimit.SlidingWindow(1, time.Millisecond)} {
+			l := newLimiter(t, s, p)
+			for range 3 {
+				if res := allow(t, l, p.String(), 1); res.Allowed {
+					s.Advance(res.ResetAfter)
+				} else {
+					t.Errorf("%v: denied in a new window: %+v", p, res)
+				}
+			}
+		}
+	})
+}
