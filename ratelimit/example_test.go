@@ -51,7 +51,7 @@ func ExampleNew_severalPolicies() {
 	defer stop()
 
 	limiter, err := ratelimit.New(rdb, ratelimit.Config{Key: "rate_limit:*"},
-		ratelimit.SlidingWindow(2, time.Second).Named("burst"),
+		ratelimit.SlidingWindow(2, time.Minute).Named("burst"),
 		ratelimit.FixedWindow(5, 24*time.Hour).Named("daily"),
 	)
 	if err != nil {
