@@ -18,8 +18,12 @@ import (
 )
 
 // processTimeout bounds the handling of one message, from its lock to its
-// answer, whether or not its sender still listens.
-const processTimeout = 8 * time.Second
+// answer, whether or not its sender still listens. finishTimeout comes on top,
+// and the lock's release: together they fit into what web.Serve allows.
+const (
+	processTimeout = 6 * time.Second
+	finishTimeout  = 2 * time.Second
+)
 
 // locksConfig is that of the locks on conversations. A service in another
 // language that takes lock:conversation:<id> with SET NX excludes this one.
@@ -70,11 +74,7 @@ func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	// What was stored is answered, even if the client hangs up meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), processTimeout)
 	defer cancel()
-	var done exchange
-	err = s.locks.TryDo(ctx, id, func(ctx context.Context, held *lock.Lock) error {
-		done, err = s.process(ctx, held, id, speaker, said)
-		return err
-	})
+	done, err := s.handle(ctx, id, speaker, said)
 	switch {
 	case err == nil:
 		return web.WriteJSON(w, http.StatusCreated, done)
@@ -98,33 +98,43 @@ var (
 	errStore      = errors.New("store a message")
 )
 
-// process handles a message under its conversation's lock. Each write to the
-// database carries the lock's fence, so that a process that stood still for
-// longer than its lock lived cannot write into what the next one does.
-func (s *Service) process(ctx context.Context, held *lock.Lock, id, speaker string, said saying) (exchange, error) {
+// handle deals with a message under its conversation's lock, and moves the
+// session of the conversation along.
+func (s *Service) handle(ctx context.Context, id, speaker string, said saying) (done exchange, err error) {
+	err = s.locks.TryDo(ctx, id, func(ctx context.Context, held *lock.Lock) error {
+		fence, err := held.Fence(ctx)
+		if err != nil {
+			return err
+		}
+		if err := s.begin(ctx, id, speaker); err != nil {
+			return err
+		}
+		done, err = s.converse(ctx, fence, id, speaker, said)
+		s.finish(ctx, id, speaker, err)
+		return err
+	})
+	return done, err
+}
+
+// converse stores a message, has it answered, and stores the answer. Each
+// write to the database carries the lock's fence, so that a process that stood
+// still for longer than its lock lived cannot write into what the next one
+// does.
+func (s *Service) converse(ctx context.Context, fence int64, id, speaker string, said saying) (exchange, error) {
 	var done exchange
-	fence, err := held.Fence(ctx)
-	if err != nil {
-		return done, err
-	}
-	if err := s.begin(ctx, id, speaker); err != nil {
-		return done, err
-	}
-	s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: session.WaitingForLLM})
+	var err error
 	if done.Message, err = s.store(ctx, fence, id, "user", said.Text); err != nil {
 		return done, err
 	}
 	s.updates.Tell(ctx, updates.MessageReceived, id, updates.Data{SpeakerID: speaker, Text: said.Text})
 	text, err := s.assistant.Answer(ctx, said.Text)
 	if err != nil {
-		s.finish(ctx, id, speaker, session.Listening) // the speaker may try again
 		return done, fmt.Errorf("%w: %w", errUnanswered, err)
 	}
 	if done.Answer, err = s.store(ctx, fence, id, "assistant", text); err != nil {
 		return done, err
 	}
 	s.updates.Tell(ctx, updates.MessageAnswered, id, updates.Data{SpeakerID: speaker, Text: text})
-	s.finish(ctx, id, speaker, session.Answered)
 	return done, nil
 }
 
@@ -137,25 +147,38 @@ func (s *Service) begin(ctx context.Context, id, speaker string) error {
 		SpeakerID: speaker, StartedAt: now, LastActivity: now, State: session.WaitingForLLM,
 	}
 	err := s.sessions.Create(ctx, id, fresh)
-	if !errors.Is(err, session.ErrExists) {
-		return err
+	if errors.Is(err, session.ErrExists) {
+		_, err = s.sessions.Update(ctx, id, func(c *session.Conversation) error {
+			c.State = session.WaitingForLLM
+			return nil
+		})
 	}
-	_, err = s.sessions.Update(ctx, id, func(c *session.Conversation) error {
-		c.State = session.WaitingForLLM
-		return nil
-	})
 	switch {
 	case errors.Is(err, session.ErrNotFound): // it has just expired
 		return s.begin(ctx, id, speaker)
 	case errors.Is(err, session.ErrCorrupt):
-		return s.sessions.Put(ctx, id, fresh)
+		err = s.sessions.Put(ctx, id, fresh)
+	}
+	if err == nil {
+		s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: session.WaitingForLLM})
 	}
 	return err
 }
 
-// finish moves the session on. The messages are stored whether or not that
-// succeeds, and the session ends by its TTL, so a failure is only logged.
-func (s *Service) finish(ctx context.Context, id, speaker string, to session.State) {
+// finish moves the session on from waiting_for_llm: also when the time for the
+// message is over, but never when the lock was lost, for the session is then
+// the next holder's. The messages are stored whether or not that succeeds, and
+// the session ends by its TTL, so a failure is only logged.
+func (s *Service) finish(ctx context.Context, id, speaker string, failed error) {
+	if errors.Is(context.Cause(ctx), lock.ErrLost) || errors.Is(failed, errFenced) {
+		return
+	}
+	to := session.Answered
+	if failed != nil {
+		to = session.Listening // the speaker may try again
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
+	defer cancel()
 	if _, err := s.state.Transition(ctx, id, session.WaitingForLLM, to); err != nil {
 		slog.ErrorContext(ctx, "a session keeps its state until it expires", "state", session.WaitingForLLM, "err", err)
 		return

@@ -1,6 +1,7 @@
 package manager
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/lock"
 )
 
 func TestASessionFollowsItsMessage(t *testing.T) {
@@ -130,7 +132,8 @@ func TestAForeignLockIsRespected(t *testing.T) {
 }
 
 // A copy that stood still for longer than its lock lived must not write into
-// what the next holder has written.
+// what the next holder has written, nor end the session that is now that
+// holder's.
 func TestAnAnswerThatComesAfterItsLockIsLostIsNotStored(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
@@ -138,21 +141,55 @@ func TestAnAnswerThatComesAfterItsLockIsLostIsNotStored(t *testing.T) {
 		slow, quick := openService(t, r.Addr(), path), openService(t, r.Addr(), path)
 		talk := addSpeaker(t, slow.store.store, r.Prefix())
 		slow.talk, quick.talk = talk, talk
-		g := slow.assistant.hold()
-		late := make(chan answer)
+		g, next := slow.assistant.hold(), quick.assistant.hold()
+		late, prompt := make(chan answer), make(chan answer)
 		go func() { late <- slow.say(t, "lenta") }()
 		<-g.reached
 		r.Client().Del(t.Context(), "lock:conversation:"+talk) // as its end by TTL, unnoticed so far
-		if a := quick.say(t, "rápida"); a.status != http.StatusCreated {
-			t.Errorf("status %d: %s", a.status, a.body)
-		}
+		go func() { prompt <- quick.say(t, "rápida") }()
+		<-next.reached
 		close(g.open)
 		if a := <-late; a.status != http.StatusServiceUnavailable {
+			t.Errorf("status %d: %s", a.status, a.body)
+		}
+		if got := quick.state(t); got != "waiting_for_llm" {
+			t.Errorf("while the next holder's assistant thinks the session is %s", got)
+		}
+		close(next.open)
+		if a := <-prompt; a.status != http.StatusCreated {
 			t.Errorf("status %d: %s", a.status, a.body)
 		}
 		list, err := slow.store.Conversations(t.Context(), r.Prefix())
 		if err != nil || list[0].ID != talk || list[0].LastMessage != answerTo("rápida") {
 			t.Errorf("the conversation is %+v, %v", list[0], err)
+		}
+	})
+}
+
+func TestASessionEndsItsWaitUnlessTheLockIsLost(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		s := newService(t, r.Addr(), r.Prefix())
+		for _, c := range []struct {
+			cause error
+			want  string
+		}{
+			{context.DeadlineExceeded, "listening"},
+			{lock.ErrLost, "waiting_for_llm"},
+		} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			defer cancel(nil)
+			g := s.assistant.hold()
+			go func() {
+				<-g.reached
+				cancel(c.cause)
+			}()
+			if _, err := s.handle(ctx, s.talk, s.speaker, saying{"user", "Oi"}); !errors.Is(err, c.cause) {
+				t.Errorf("the error is %v, want %v", err, c.cause)
+			}
+			if got := s.state(t); got != c.want {
+				t.Errorf("after %v the session is %s, want %s", c.cause, got, c.want)
+			}
 		}
 	})
 }
