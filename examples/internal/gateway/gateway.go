@@ -108,5 +108,5 @@ func (s *Service) Handler() http.Handler {
 		get("/api/snapshot", s.snapshot),
 		get("/healthz", s.health),
 	}
-	return web.Routes(append(routes, pageRoutes()...)...)
+	return guard(web.Routes(append(routes, pageRoutes()...)...))
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/convkit/rediskit/examples/internal/updates"
+	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
@@ -129,6 +130,51 @@ func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
 	}
 }
 
+func TestAPageOfAnotherOriginChargesNobody(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	s := newService(t, r.Addr(), patient, echo)
+	const talk = "/speakers/a/conversations/b/messages"
+	for _, fields := range [][]string{
+		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://elsewhere.example"}, {"Origin", "null"},
+	} {
+		if a := s.do(t, "POST", talk, saying, fields...); a.status != http.StatusForbidden || !json.Valid([]byte(a.body)) {
+			t.Errorf("%s: status %d: %s", fields, a.status, a.body)
+		}
+	}
+	if keys := r.Mini().Keys(); len(keys) != 0 {
+		t.Errorf("refused requests left %q", keys)
+	}
+	for _, fields := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Origin", s.url}} {
+		if a := s.do(t, "POST", talk, saying, fields...); a.status != http.StatusOK {
+			t.Errorf("%s: status %d: %s", fields, a.status, a.body)
+		}
+	}
+}
+
+func TestTooLongABodyIsRefused(t *testing.T) {
+	t.Parallel()
+	s := newService(t, redistest.Mini(t).Addr(), patient, echo)
+	long := strings.Repeat("x", web.MaxBodyBytes+1)
+	a := s.do(t, "POST", "/speakers/a/conversations/b/messages", long)
+	if a.status != http.StatusRequestEntityTooLarge || !json.Valid([]byte(a.body)) {
+		t.Errorf("status %d: %s", a.status, a.body)
+	}
+}
+
+func TestEveryAnswerKeepsOtherPagesOut(t *testing.T) {
+	t.Parallel()
+	s := newService(t, redistest.Mini(t).Addr(), patient, echo)
+	for _, path := range []string{"/", "/page.js", "/api/snapshot", "/stats", "/none", "/ws"} {
+		a := s.do(t, "GET", path, "")
+		for name, want := range headers {
+			if got := a.header.Values(name); len(got) != 1 || got[0] != want {
+				t.Errorf("%s: %s is %q", path, name, got)
+			}
+		}
+	}
+}
+
 func TestWithoutTheManagerThatIsSaid(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
@@ -139,7 +185,7 @@ func TestWithoutTheManagerThatIsSaid(t *testing.T) {
 	if a := s.do(t, "GET", "/healthz", ""); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, `"redis":"ok"`) {
 		t.Errorf("/healthz: status %d: %s", a.status, a.body)
 	}
-	if got := s.snapshot(t); string(got.Sessions) != "null" || string(got.Stats) != "null" || !got.Redis.OK {
+	if got := s.snapshot(t); string(got.Sessions) != "null" || string(got.Stats) != "null" || !got.Redis {
 		t.Errorf("the snapshot is %+v", got)
 	}
 }
@@ -149,7 +195,7 @@ func TestWithoutRedisThatIsSaid(t *testing.T) {
 	process := redistest.Start(t)
 	s := newService(t, process.Addr(), patient, echo)
 	process.Kill()
-	redistest.Eventually(t, func() bool { return !s.snapshot(t).Redis.OK }, "a snapshot that knows")
+	redistest.Eventually(t, func() bool { return !s.snapshot(t).Redis }, "a snapshot that knows")
 	if a := s.do(t, "GET", "/healthz", ""); a.status != http.StatusServiceUnavailable && !strings.Contains(a.body, "degraded") {
 		t.Errorf("/healthz: status %d: %s", a.status, a.body)
 	}
@@ -164,7 +210,7 @@ func TestWithoutRedisThatIsSaid(t *testing.T) {
 		t.Errorf("%d of 30 were denied, want those after the first 20", denied)
 	}
 	process.Restart()
-	redistest.Eventually(t, func() bool { return s.snapshot(t).Redis.OK }, "a snapshot that knows it is back")
+	redistest.Eventually(t, func() bool { return s.snapshot(t).Redis }, "a snapshot that knows it is back")
 }
 
 func TestASnapshotIsNeverOlderThanItsRequest(t *testing.T) {
@@ -205,8 +251,7 @@ func TestASnapshotIsNeverOlderThanItsRequest(t *testing.T) {
 func (s *service) snapshot(t *testing.T) (got struct {
 	Sessions, Stats json.RawMessage
 	Speakers        []speaker
-	Redis           struct{ OK bool }
-	Sockets         int
+	Redis           bool
 },
 ) {
 	t.Helper()

@@ -17,6 +17,10 @@ import (
 // again.
 var resync = []byte(`{"event":"resync"}`)
 
+// alive tells a page, after a silence, that its WebSocket is no dead one: a
+// browser does not show its page the pings.
+var alive = []byte(`{"event":"alive"}`)
+
 // A pace is how long the parts of a WebSocket may take, and how many there are.
 type pace struct {
 	buffer  int           // messages that a browser may be behind before it misses some
@@ -157,7 +161,9 @@ func (p pace) run(ctx context.Context, conn *websocket.Conn, sub *pubsub.Subscri
 		case frame != nil:
 			err = conn.Write(within, websocket.MessageText, frame)
 		default:
-			err = conn.Ping(within)
+			if err = conn.Ping(within); err == nil {
+				err = conn.Write(within, websocket.MessageText, alive)
+			}
 		}
 		cancel()
 		if err != nil {

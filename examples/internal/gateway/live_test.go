@@ -158,6 +158,20 @@ func TestABrowserThatAnswersPingsStays(t *testing.T) {
 	<-got
 }
 
+func TestASilentWebSocketShowsThatItIsAlive(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	pace := patient
+	pace.ping = time.Millisecond
+	s := newService(t, r.Addr(), pace, echo)
+	b := s.browse(t)
+	for range 3 {
+		if got := b.next(""); !bytes.Equal(got, alive) {
+			t.Errorf("the frame is %s", got)
+		}
+	}
+}
+
 func TestAnotherOriginIsRefused(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)

@@ -115,6 +115,11 @@ func (s *Service) newProxy() *httputil.ReverseProxy {
 		Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(s.manager) },
 		ErrorLog:  slog.NewLogLogger(slog.Default().Handler(), slog.LevelWarn),
 		ErrorHandler: func(w http.ResponseWriter, r *http.Request, err error) {
+			var tooLarge *http.MaxBytesError
+			if errors.As(err, &tooLarge) {
+				answer(w, r, tooLarge)
+				return
+			}
 			if r.Context().Err() == nil {
 				slog.ErrorContext(r.Context(), "the Conversation Manager did not answer", "err", err)
 			}

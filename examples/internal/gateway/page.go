@@ -12,9 +12,6 @@ import (
 //go:embed page
 var page embed.FS
 
-// policy lets the page load, and talk to, what is here and nothing else.
-const policy = "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
-
 // pageRoutes serve the Dashboard, its index.html as /.
 func pageRoutes() []web.Route {
 	files, _ := page.ReadDir("page") // it is part of the program
@@ -36,12 +33,8 @@ func serveFile(name string) web.Handler {
 		if err != nil {
 			return fmt.Errorf("read a file of the page: %w", err)
 		}
-		h := w.Header()
-		h.Set("Content-Type", contentTypes[path.Ext(name)])
-		h.Set("Content-Security-Policy", policy)
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("Cache-Control", "no-cache")
+		w.Header().Set("Content-Type", contentTypes[path.Ext(name)])
+		w.Header().Set("Cache-Control", "no-cache")
 		_, _ = w.Write(body)
 		return nil
 	}

@@ -15,15 +15,12 @@ func TestThePageIsWholeAndStaysAtHome(t *testing.T) {
 	if home.status != 200 || !strings.HasPrefix(home.header.Get("Content-Type"), "text/html") {
 		t.Errorf("status %d, %v", home.status, home.header)
 	}
-	if csp := home.header.Get("Content-Security-Policy"); !strings.HasPrefix(csp, "default-src 'self';") {
-		t.Errorf("the policy is %q", csp)
-	}
 	links := regexp.MustCompile(`(?:href|src)="(/[^"]*)"`).FindAllStringSubmatch(home.body, -1)
 	if len(links) < 3 {
 		t.Errorf("the page needs %v", links)
 	}
 	for _, link := range links {
-		if a := s.do(t, "GET", link[1], ""); a.status != 200 || a.header.Get("X-Content-Type-Options") != "nosniff" {
+		if a := s.do(t, "GET", link[1], ""); a.status != 200 {
 			t.Errorf("%s: status %d, %v", link[1], a.status, a.header)
 		}
 	}

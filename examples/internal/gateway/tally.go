@@ -11,8 +11,8 @@ import (
 // The bounds of a tally: speakers' ids are whatever clients send.
 const (
 	maxSpeakers   = 1000 // who are counted by name; the others are counted together
-	shownSpeakers = 30
-	tellsPerID    = 3 // denials of a speaker that are published in a second
+	shownSpeakers = 30   // likewise, of those
+	tellsPerID    = 3    // denials of a speaker that are published in a second
 	tellsPerAll   = 20
 )
 
@@ -82,18 +82,25 @@ func (t *tally) of(id string) *speaker {
 }
 
 // top returns the lines with the most denials, then with the most requests.
+// The last one is that of all others, if there are any.
 func (t *tally) top() []speaker {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	list := make([]speaker, 0, len(t.speakers)+1)
+	list := make([]speaker, 0, len(t.speakers))
 	for s := range maps.Values(t.speakers) {
 		list = append(list, *s)
-	}
-	if t.others != (speaker{}) {
-		list = append(list, t.others)
 	}
 	slices.SortFunc(list, func(a, b speaker) int {
 		return cmp.Or(cmp.Compare(b.Denied, a.Denied), cmp.Compare(b.Allowed, a.Allowed), cmp.Compare(a.ID, b.ID))
 	})
-	return list[:min(len(list), shownSpeakers)]
+	shown := min(len(list), shownSpeakers)
+	others := t.others
+	for _, s := range list[shown:] {
+		others.Allowed += s.Allowed
+		others.Denied += s.Denied
+	}
+	if others.Allowed+others.Denied > 0 {
+		return append(list[:shown], others)
+	}
+	return list[:shown]
 }

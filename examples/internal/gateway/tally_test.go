@@ -17,8 +17,27 @@ func TestATallyIsBounded(t *testing.T) {
 		t.Errorf("%d speakers are counted by name, want %d", n, maxSpeakers)
 	}
 	top := tally.top()
-	if len(top) != shownSpeakers || top[0].ID != "" || top[0].Allowed != 2*maxSpeakers || top[0].Denied != 1 {
-		t.Errorf("of %d lines the first is %+v", len(top), top[0])
+	others := top[len(top)-1]
+	if len(top) != shownSpeakers+1 || others.ID != "" || others.Allowed != 3*maxSpeakers-shownSpeakers || others.Denied != 1 {
+		t.Errorf("of %d lines the last is %+v", len(top), others)
+	}
+	for _, s := range top[:shownSpeakers] {
+		if s.ID == "" || s.Allowed != 1 {
+			t.Errorf("a line is %+v", s)
+		}
+	}
+}
+
+func TestATallyShowsTheMostDeniedFirst(t *testing.T) {
+	t.Parallel()
+	var tally tally
+	for i := range shownSpeakers {
+		tally.allow(fmt.Sprint(i))
+	}
+	tally.deny("eager", time.Now())
+	top := tally.top()
+	if top[0].ID != "eager" || len(top) != shownSpeakers+1 || top[shownSpeakers].Allowed != 1 {
+		t.Errorf("the lines are %+v", top)
 	}
 }
 

@@ -13,10 +13,7 @@ import (
 	"github.com/convkit/rediskit/examples/internal/web"
 )
 
-const (
-	maxBodyBytes = 64 << 10
-	maxTextRunes = 4000
-)
+const maxTextRunes = 4000
 
 // A saying is the body of a request that adds a message.
 type saying struct {
@@ -24,14 +21,14 @@ type saying struct {
 	Text string `json:"text"`
 }
 
-func readMessage(w http.ResponseWriter, r *http.Request) (saying, error) {
+func readMessage(r *http.Request) (saying, error) {
 	var m saying
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return m, web.Refuse(http.StatusUnsupportedMediaType, "send the message as application/json")
 	}
-	text, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	text, err := io.ReadAll(r.Body)
 	if err != nil {
-		return m, refuseBody(err)
+		return m, err
 	}
 	if !utf8.Valid(text) { // the decoder would replace what is not
 		return m, web.Refuse(http.StatusBadRequest, "the body must be UTF-8")
@@ -59,11 +56,8 @@ func readMessage(w http.ResponseWriter, r *http.Request) (saying, error) {
 
 // refuseBody says what is wrong with a body that did not decode.
 func refuseBody(err error) error {
-	var tooLarge *http.MaxBytesError
 	var mismatch *json.UnmarshalTypeError
 	switch {
-	case errors.As(err, &tooLarge):
-		return web.Refuse(http.StatusRequestEntityTooLarge, "the body must have at most %d bytes", tooLarge.Limit)
 	case errors.As(err, &mismatch) && mismatch.Field != "":
 		return web.Refuse(http.StatusBadRequest, "%s must be a %v", mismatch.Field, mismatch.Type)
 	case strings.HasPrefix(err.Error(), "json: unknown field "): // the only way to tell

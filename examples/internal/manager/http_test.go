@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
@@ -44,7 +45,7 @@ func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
 		"unknown role":         {"POST", talk, js, `{"role": "system", "text": "Oi"}`, 400, "role must be"},
 		"empty text":           {"POST", talk, js, message(" \n"), 400, "must not be empty"},
 		"long text":            {"POST", talk, js, message(strings.Repeat("ã", maxTextRunes+1)), 400, "at most 4000"},
-		"long body":            {"POST", talk, js, message(strings.Repeat("ã", maxBodyBytes)), 413, "at most 65536"},
+		"long body":            {"POST", talk, js, message(strings.Repeat("ã", web.MaxBodyBytes)), 413, "at most 65536"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.do(t, c.method, c.path, c.contentType, c.body)

@@ -56,7 +56,7 @@ func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	said, err := readMessage(w, r)
+	said, err := readMessage(r)
 	if err != nil {
 		return err
 	}

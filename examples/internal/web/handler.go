@@ -30,10 +30,13 @@ func Refuse(status int, format string, args ...any) error {
 func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	err := h(w, r)
 	var refused *Refusal
+	var tooLarge *http.MaxBytesError
 	switch {
 	case err == nil:
 	case errors.As(err, &refused):
 		_ = WriteJSON(w, refused.Status, problem{refused.Text})
+	case errors.As(err, &tooLarge):
+		_ = WriteJSON(w, http.StatusRequestEntityTooLarge, problem{fmt.Sprintf("the body must have at most %d bytes", tooLarge.Limit)})
 	case r.Context().Err() != nil: // nobody is left to answer
 	default:
 		slog.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
@@ -59,13 +62,17 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
+// MaxBodyBytes is how long the body of a request may be.
+const MaxBodyBytes = 64 << 10
+
 // A Route is a path, as ServeMux knows it, and its one method.
 type Route struct {
 	Method, Path string
 	Handle       Handler
 }
 
-// Routes serves routes. Refusals of its own are JSON too.
+// Routes serves routes, whose requests have bodies of at most MaxBodyBytes.
+// Refusals of its own are JSON too.
 func Routes(routes ...Route) http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range routes {
@@ -78,6 +85,7 @@ func Routes(routes ...Route) http.Handler {
 			Handler(unknownPath).ServeHTTP(w, r) // ServeMux would redirect, in HTML
 			return
 		}
+		r.Body = http.MaxBytesReader(w, r.Body, MaxBodyBytes)
 		mux.ServeHTTP(w, r)
 	})
 }

@@ -21,6 +21,9 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 
 // Serve answers requests until ctx ends, then lets those under way finish.
 func Serve(ctx context.Context, listener net.Listener, h http.Handler) error {
+	if at, ok := listener.Addr().(*net.TCPAddr); ok && at.IP.IsLoopback() {
+		h = local(h)
+	}
 	srv := &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 2 * time.Second,
