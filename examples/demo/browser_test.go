@@ -2,17 +2,24 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/chromedp/cdproto/emulation"
+	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
+	"github.com/coder/websocket"
 
 	"github.com/convkit/rediskit/internal/redistest"
 )
@@ -26,17 +33,25 @@ type dashboard struct {
 	wrong []string // what the browser complained of
 }
 
-// open opens url in a Chromium of its own. Where none is installed the test is
-// skipped, or fails if REDISTEST_REQUIRE is set.
-func open(t *testing.T, url string) *dashboard {
+// requireChromium returns where Chromium is. Where none is installed the test
+// is skipped, or fails if REDISTEST_REQUIRE is set.
+func requireChromium(t *testing.T) (path string) {
 	t.Helper()
 	path, err := exec.LookPath("chromium")
-	if err != nil {
-		if os.Getenv("REDISTEST_REQUIRE") == "1" {
-			t.Fatal("chromium is not installed")
-		}
+	switch {
+	case err == nil:
+	case os.Getenv("REDISTEST_REQUIRE") == "1":
+		t.Fatal("chromium is not installed")
+	default:
 		t.Skip("chromium is not installed")
 	}
+	return path
+}
+
+// open opens url in a Chromium of its own.
+func open(t *testing.T, url string) *dashboard {
+	t.Helper()
+	path := requireChromium(t)
 	ctx, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()),
 		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
 		chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
@@ -108,15 +123,33 @@ func (d *dashboard) shows(id string, want ...string) {
 	d.t.Fatalf("%s never showed %q, but %q", id, want, last)
 }
 
+func (d *dashboard) resize(width int64) {
+	d.t.Helper()
+	_, err := chromedp.Call(d.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
+		Width: width, Height: 844, DeviceScaleFactor: 1, Mobile: width < 500,
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// noComplaints fails the test if the browser has complained.
+func (d *dashboard) noComplaints() {
+	d.t.Helper()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.wrong) > 0 {
+		d.t.Errorf("the browser complained: %q", d.wrong)
+	}
+}
+
 func (d *dashboard) click(id string) {
 	d.t.Helper()
 	d.eval(fmt.Sprintf("document.getElementById(%q).click()", id))
 }
 
 func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
-	if _, err := exec.LookPath("chromium"); err != nil && os.Getenv("REDISTEST_REQUIRE") != "1" {
-		t.Skip("chromium is not installed")
-	}
+	requireChromium(t)
 	proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
 	demo, c := start(t, proxy.Addr(), true), client(t)
 	page := open(t, demo.base)
@@ -170,14 +203,89 @@ func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
 		return strings.Contains(page.eval(`document.querySelector("#events li").innerText`), "user_1")
 	}, "a new event ahead of the resync")
 
-	page.mu.Lock()
-	defer page.mu.Unlock()
-	if len(page.wrong) > 0 {
-		t.Errorf("the browser complained: %q", page.wrong)
+	page.noComplaints()
+}
+
+// Whoever may publish, or write a session, decides what these hold.
+func TestTheDashboardShowsAsTextWhatOthersWrite(t *testing.T) {
+	requireChromium(t)
+	process := redistest.Start(t)
+	demo, rdb := start(t, process.Addr(), true), process.Client()
+	const markup = `<img src="/none" onerror="document.title = 'taken'">`
+	rdb.HSet(t.Context(), "session:hostile", map[string]any{
+		"speaker_id": markup, "state": strings.Repeat("state", 100), "started_at": 1, "last_activity": 1,
+	})
+	rdb.Expire(t.Context(), "session:hostile", time.Minute)
+	page := open(t, demo.base)
+	page.resize(390)
+	page.shows("socket", "connected")
+	for _, data := range []any{
+		nil, 7, []int{},
+		map[string]any{"speaker_id": map[string]int{"toString": 1}, "state": []int{}, "at": "now", "retry_after_ms": "1"},
+		map[string]any{"speaker_id": markup + strings.Repeat("x", 1000), "text": strings.Repeat("y", 10_000), "at": 1e300},
+		map[string]any{"speaker_id": "user_\u202e1", "text": "the last"},
+	} {
+		for _, kind := range []string{"state_changed", "request_denied", "__proto__", markup} {
+			payload, err := json.Marshal(map[string]any{"conversation_id": "__proto__", "event": kind, "data": data})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := rdb.Publish(t.Context(), "conversation:updates", payload).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
 	}
+	page.shows("events", markup, "the last", "user_\ufffd1")
+	page.shows("conversations", markup)
+	if wide := page.eval("document.documentElement.scrollWidth"); wide != "390" {
+		t.Errorf("on 390 pixels the page is %s wide", wide)
+	}
+	if over := page.eval(`(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector(".scroll"))`); over != "0" {
+		t.Errorf("the table is %s pixels too wide", over)
+	}
+	if images := page.eval(`document.querySelectorAll("img").length + document.title`); images != "0Core Gateway" {
+		t.Errorf("markup became part of the page: %s", images)
+	}
+	page.noComplaints()
+}
+
+// A WebSocket can die without a word, as when a network goes away. This one
+// says nothing from the start, and the page's patience passes at once.
+func TestTheDashboardLeavesAWebSocketThatIsSilent(t *testing.T) {
+	requireChromium(t)
+	demo := start(t, "", true)
+	base, err := url.Parse(demo.base)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var opened atomic.Int64
+	mux := http.NewServeMux()
+	mux.Handle("/", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(base) }})
+	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
+		conn, err := websocket.Accept(w, r, nil)
+		if err != nil {
+			return
+		}
+		opened.Add(1)
+		<-conn.CloseRead(r.Context()).Done()
+	})
+	front := httptest.NewServer(mux)
+	t.Cleanup(front.Close)
+	page := open(t, "about:blank")
+	_, err = chromedp.Call(page.ctx, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
+		Source: "const later = setTimeout; window.setTimeout = (act, ms) => later(act, ms > 10000 ? 100 : ms)",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := chromedp.Do(page.ctx, chromedp.Navigate(front.URL)); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() bool { return opened.Load() >= 3 }, "another WebSocket, and another")
 }
 
 func TestTheDashboardIsForEverybody(t *testing.T) {
+	requireChromium(t)
 	demo := start(t, "", true)
 	page := open(t, demo.base)
 	page.shows("socket", "connected")
@@ -206,12 +314,7 @@ func TestTheDashboardIsForEverybody(t *testing.T) {
 	}
 
 	for _, width := range []int64{390, 1180} {
-		_, err := chromedp.Call(page.ctx, emulation.SetDeviceMetricsOverride, emulation.SetDeviceMetricsOverrideParams{
-			Width: width, Height: 844, DeviceScaleFactor: 1, Mobile: width < 500,
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		page.resize(width)
 		if wide := page.eval("document.documentElement.scrollWidth"); wide != fmt.Sprint(width) {
 			t.Errorf("on %d pixels the page is %s wide", width, wide)
 		}

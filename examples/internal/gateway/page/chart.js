@@ -4,6 +4,7 @@ import { number, text } from "./text.js";
 
 const svg = "http://www.w3.org/2000/svg";
 const span = 120; // seconds
+const apart = 10000; // milliseconds; two points that are further apart are not joined
 const high = 190;
 const left = 54, right = 80, top = 12, bottom = 34;
 
@@ -50,21 +51,27 @@ export function draw(place, points, { lines, unit, label, most }) {
   lines.forEach(({ name, kind }, i) => {
     const known = shown.filter((p) => p.values[i] !== null);
     if (known.length === 0) return;
-    const path = known.map((p, j) => `${j ? "L" : "M"}${x(p.at).toFixed(1)} ${y(Math.min(p.values[i], limit)).toFixed(1)}`).join("");
     const last = known.at(-1);
+    const runs = []; // of points that are joined
+    known.forEach((p, j) => {
+      if (j === 0 || p.at - known[j - 1].at > apart) runs.push([]);
+      runs.at(-1).push(`${x(p.at).toFixed(1)} ${y(Math.min(p.values[i], limit)).toFixed(1)}`);
+    });
     if (lines.length === 1) {
-      picture.append(make("path", { class: "area", d: `${path}L${x(last.at).toFixed(1)} ${y(0)}L${x(known[0].at).toFixed(1)} ${y(0)}Z` }));
+      const areas = runs.map((run) => `M${run[0].split(" ")[0]} ${y(0)}L${run.join("L")}V${y(0)}Z`);
+      picture.append(make("path", { class: "area", d: areas.join("") }));
     }
+    const path = runs.map((run) => `M${run.join("L")}`).join("");
     const height = y(Math.min(last.values[i], limit));
     picture.append(make("path", { class: `line ${kind}`, d: path }), make("circle", { class: `dot ${kind}`, cx: x(last.at), cy: height, r: 3 }));
     const value = number(last.values[i], last.values[i] < 10 && most === undefined ? 2 : 0);
-    labels.push({ at: height + 4, text: name ? `${name} ${value}` : `${value} ${unit}` });
+    labels.push({ x: x(last.at) + 8, y: height + 4, text: name ? `${name} ${value}` : `${value} ${unit}` });
     said.push(`${name ?? ""} ${value} ${unit}`.trim());
   });
-  labels.sort((a, b) => a.at - b.at);
+  labels.sort((a, b) => a.y - b.y);
   labels.forEach((one, i) => {
-    if (i > 0) one.at = Math.max(one.at, labels[i - 1].at + 13);
-    picture.append(make("text", { x: wide - right + 8, y: one.at }, one.text));
+    if (i > 0) one.y = Math.max(one.y, labels[i - 1].y + 13);
+    picture.append(make("text", { x: one.x, y: one.y }, one.text));
   });
   if (said.length === 0) {
     picture.append(make("text", { x: (left + wide - right) / 2, y: y(limit / 2) - 8, "text-anchor": "middle" }, text("noReads")));

@@ -3,27 +3,38 @@
 
 const pollEvery = 2000; // milliseconds
 const patience = 6000;
+const silence = 45000; // more than two of the gateway's signs of life
 
 // follow calls told with each event, opened or closed as the WebSocket is, and
-// connects it again whenever it ends: after half a second, then twice as long, up to
-// eight seconds, each with some chance in it.
+// connects it again whenever it ends, or is silent for so long that it must have
+// died unnoticed: after half a second, then twice as long, up to eight seconds,
+// each with some chance in it.
 export function follow({ told, opened, closed }) {
   let failures = 0;
   const connect = () => {
     const address = new URL("/ws", location.href);
     address.protocol = address.protocol.replace("http", "ws");
     const socket = new WebSocket(address);
-    socket.addEventListener("open", () => { failures = 0; opened(); });
-    socket.addEventListener("message", ({ data }) => {
-      let event;
-      try { event = JSON.parse(data); } catch { return; }
-      if (event !== null && typeof event === "object") told(event);
-    });
-    socket.addEventListener("close", () => {
+    const over = new AbortController(); // a dead one may take minutes to close
+    const on = (name, act) => socket.addEventListener(name, act, { signal: over.signal });
+    const end = () => {
+      clearTimeout(watchdog);
+      over.abort();
+      socket.close();
       closed();
       const wait = Math.min(500 * 2 ** failures++, 8000);
       setTimeout(connect, wait * (0.5 + Math.random() / 2));
+    };
+    let watchdog = setTimeout(end, silence);
+    on("open", () => { failures = 0; opened(); });
+    on("message", ({ data }) => {
+      clearTimeout(watchdog);
+      watchdog = setTimeout(end, silence);
+      let event;
+      try { event = JSON.parse(data); } catch { return; }
+      if (event !== null && typeof event === "object" && event.event !== "alive") told(event);
     });
+    on("close", end);
   };
   connect();
 }

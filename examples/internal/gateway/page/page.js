@@ -2,9 +2,9 @@
 
 import { bar, draw } from "./chart.js";
 import { follow, watch } from "./feed.js";
-import { clock, current, number, recall, remember, setLanguage, text } from "./text.js";
+import { clock, current, line, number, recall, remember, setLanguage, text } from "./text.js";
 
-const most = { events: 100, points: 90, conversations: 1000 };
+const most = { events: 100, points: 90, conversations: 1000, rows: 200 };
 const byID = (id) => document.getElementById(id);
 
 const shown = {
@@ -36,17 +36,18 @@ function chip(kind) {
 let early = []; // events since the last snapshot, which the next may be older than
 
 function told(event) {
-  const kind = String(event.event ?? "");
+  const kind = line(event.event);
   if (kind === "resync") {
-    list({ kind, at: Date.now() - shown.ahead });
+    list({ kind, at: Date.now() - shown.ahead, speaker: "" });
     refresh();
     return;
   }
   const data = event.data !== null && typeof event.data === "object" ? event.data : {};
   const at = Number.isFinite(data.at) ? data.at : Date.now() - shown.ahead;
-  const speaker = String(data.speaker_id ?? "");
-  const id = String(event.conversation_id ?? "");
-  const one = { kind, at, speaker, id, state: data.state && String(data.state), said: data.text && String(data.text), retry: Number(data.retry_after_ms) || 0 };
+  const one = {
+    kind, at, id: String(event.conversation_id), speaker: line(data.speaker_id),
+    state: line(data.state), said: line(data.text), retry: Number.isFinite(data.retry_after_ms) ? data.retry_after_ms : 0,
+  };
   list(one);
   early.push(one);
   if (early.length > most.conversations) early.shift(); // a page that nobody sees reads no snapshots
@@ -62,21 +63,24 @@ function change({ kind, at, speaker, id, state }) {
   later(showConversations);
 }
 
+let fresh = 0; // events that are not on the page yet
+
 function list(event) {
   shown.events.unshift(event);
   shown.events.length = Math.min(shown.events.length, most.events);
+  fresh++;
   later(showEvents);
 }
 
 function read(snapshot) {
   shown.ahead = Date.now() - snapshot.at;
   const whole = snapshot.sessions !== null && snapshot.stats !== null;
-  shown.readable = whole && snapshot.redis.ok;
+  shown.readable = whole && snapshot.redis;
   shown.snapshot = { ...snapshot, readAt: shown.readable ? Date.now() : (shown.snapshot?.readAt ?? Date.now()) };
   if (snapshot.sessions) {
     shown.more = snapshot.sessions.more;
     shown.conversations = new Map(snapshot.sessions.sessions.map((s) =>
-      [s.id, { speaker: s.speaker_id, state: s.state, at: Date.parse(s.last_activity) }]));
+      [s.id, { speaker: line(s.speaker_id), state: line(s.state), at: Date.parse(s.last_activity) }]));
     for (const event of early) change(event);
   }
   early = [];
@@ -117,7 +121,7 @@ function showStatus() {
   const got = shown.snapshot;
   pill("socket", "WebSocket", shown.socket, text(shown.socket));
   const gateway = got !== null && (shown.readable || shown.socket === "ok");
-  pill("redis", "Redis", !gateway ? "wait" : got.redis.ok ? "ok" : "down", text(!gateway ? "wait" : got.redis.ok ? "ok" : "down"));
+  pill("redis", "Redis", !gateway ? "wait" : got.redis ? "ok" : "down", text(!gateway ? "wait" : got.redis ? "ok" : "down"));
   const manager = gateway && (got.stats !== null ? "ok" : "down");
   pill("manager", "Manager", manager || "wait", text(manager === "ok" ? "answers" : manager || "wait"));
   const notice = byID("notice");
@@ -132,30 +136,37 @@ function ago(at) {
 }
 
 function showConversations() {
-  const sorted = [...shown.conversations].sort(([, a], [, b]) => b.at - a.at).slice(0, 200);
+  const sorted = [...shown.conversations].sort(([, a], [, b]) => b.at - a.at).slice(0, most.rows);
   byID("active").textContent = shown.snapshot ? number(shown.conversations.size) + (shown.more ? "+" : "") : "–";
   byID("no-conversations").hidden = sorted.length > 0;
   byID("more").hidden = !shown.more;
   byID("conversations").replaceChildren(...sorted.map(([id, { speaker, state, at }]) => {
     const row = node("tr");
-    const short = node("td", "id", id.slice(0, 8));
-    short.title = id;
+    const who = node("td", "speaker", speaker);
+    who.title = speaker;
+    const short = node("td", "id", line(id.slice(0, 8)));
+    short.title = line(id);
     const cell = node("td");
     cell.append(chip(state));
-    row.append(node("td", "speaker", speaker), short, cell, node("td", "number", ago(at)));
+    row.append(who, short, cell, node("td", "number", ago(at)));
     return row;
   }));
 }
 
+// showEvents adds those that are fresh. The others stay where they are: somebody
+// may be reading them.
 function showEvents() {
   byID("no-events").hidden = shown.events.length > 0;
-  byID("events").replaceChildren(...shown.events.map((event) => {
+  const events = byID("events");
+  events.prepend(...shown.events.slice(0, fresh).map((event) => {
     const item = node("li");
     const about = node("span", "about");
-    about.append(node("b", "", event.speaker ?? ""), " ", detail(event));
+    about.append(node("b", "", event.speaker), " ", detail(event));
     item.append(node("time", "", clock(event.at)), chip(event.kind), about);
     return item;
   }));
+  fresh = 0;
+  while (events.children.length > most.events) events.lastElementChild.remove();
 }
 
 function detail({ kind, state, said, retry }) {
@@ -177,8 +188,8 @@ function showSpeakers() {
   const widest = Math.max(...speakers.map((s) => s.allowed + s.denied), 1);
   const rows = speakers.map(({ id, allowed, denied }) => {
     const row = node("div", "bar");
-    const name = node("span", "name", id || text("others"));
-    name.title = id;
+    const name = node("span", "name", line(id) || text("others"));
+    name.title = line(id);
     row.append(name, bar(allowed, denied, widest), node("span", "number", number(allowed)), node("span", "number", number(denied)));
     return row;
   });
@@ -199,7 +210,9 @@ function showCharts() {
     latencies.push({ at, values: [mean(before.hit_reads, stats.hit_reads), mean(before.miss_reads, stats.miss_reads)] });
   });
   const last = shown.points.at(-1)?.stats;
-  byID("rate").textContent = last && last.hits + last.misses > 0 ? number(100 * last.hit_rate, 1) : "–";
+  const known = last !== undefined && last.hits + last.misses > 0;
+  byID("rate").textContent = known ? number(100 * last.hit_rate, 1) : "–";
+  byID("percent").hidden = !known;
   draw(byID("rate-chart"), rates, { lines: [{ kind: "a" }], unit: "%", label: text("hitRate"), most: 100 });
   draw(byID("latency-chart"), latencies, {
     lines: [{ name: text("hit"), kind: "a" }, { name: text("miss"), kind: "b" }], unit: "ms", label: text("latency"),
@@ -232,6 +245,8 @@ function dress() {
   language.lang = current() === "pt" ? "en" : "pt-BR";
   theme.textContent = text(isDark() ? "light" : "dark");
   theme.title = text("toTheme");
+  byID("events").replaceChildren();
+  fresh = shown.events.length;
   showAll();
 }
 

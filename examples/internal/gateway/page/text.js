@@ -66,6 +66,14 @@ export function text(name, values = {}) {
   return found.replace(/\{(\w+)\}/g, (all, key) => values[key] ?? all);
 }
 
+// line is value if it is a text, in one line of sensible length in which nothing
+// turns the direction of what follows: others write what the page shows.
+export function line(value) {
+  if (typeof value !== "string") return "";
+  const clipped = value.length > 200 ? `${value.slice(0, 200)}…` : value;
+  return clipped.replace(/[\u0000-\u001f\u007f-\u009f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]/g, "\ufffd");
+}
+
 export function number(value, digits = 0) {
   return value.toLocaleString(locale(), { minimumFractionDigits: digits, maximumFractionDigits: digits });
 }
