@@ -48,7 +48,7 @@ func TestHalfOpenConnectionIsAGapWithinLiveness(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		var told redistest.Recorder
-		listener := newTopic[int](t, through(s, proxy), s.Prefix(), liveness(100*time.Millisecond),
+		listener := newTopic[int](t, through(s, proxy), s.Prefix(), liveness(time.Second),
 			func(cfg *pubsub.Config) { cfg.OnError, cfg.Name = told.OnError, "updates" })
 		sub := listen(t, listener).Subscribe()
 		topic := newTopic[int](t, s.Client(), s.Prefix())
