@@ -1,6 +1,7 @@
 package rediskit_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -170,14 +171,86 @@ func TestConfigFromURL(t *testing.T) {
 	}
 }
 
+// Whatever stands around a password in a URL, no error tells it, and of a Config
+// only the field in which it ended up.
 func FuzzConfigFromURLNeverTellsTheURL(f *testing.F) {
-	f.Add("redis://user:", "@host:6379/1")
-	f.Add("://", "%")
+	for _, around := range [][2]string{
+		{"redis://user:", "@host:6379/1"},
+		{"://", "%"},
+		{"redis://:", "@h"},
+		{"rediss://u:", "@[::1]:7?db=3"},
+		{"unix://u:", "@/run/r.sock"},
+		{"redis://u:12", "#34@h"},
+		{"redis://u:", "/4@h"},
+		{"redis://u:", "?@h"},
+		{"redis://", ""},
+		{"redis://h/", ""},
+		{"redis://h?db=", ""},
+	} {
+		f.Add(around[0], around[1])
+	}
 	f.Fuzz(func(t *testing.T, before, after string) {
-		if _, err := rediskit.ConfigFromURL(before + canary + after); err != nil && strings.Contains(err.Error(), canary) {
-			t.Error(err)
+		cfg, err := rediskit.ConfigFromURL(before + canary + after)
+		if err == nil {
+			_, err = rediskit.Connect(ended(t), cfg)
+		}
+		where := fmt.Sprint(cfg.Addrs, cfg.Username)
+		if err == nil || strings.Contains(err.Error(), canary) && !strings.Contains(where, canary) {
+			t.Errorf("%q: %v", before+canary+after, err)
+		}
+		if text := fmt.Sprintf("%+v %#v", cfg, cfg); strings.Contains(text, canary) && !strings.Contains(where, canary) {
+			t.Errorf("%q prints as %s", before+canary+after, text)
 		}
 	})
+}
+
+// Whatever the variables hold, ConfigFromEnv and Connect return, and no error
+// tells a value but for an address that is one, the path of a password's file and
+// the client's name.
+func FuzzConfigFromEnvNeverTellsAValue(f *testing.F) {
+	names := []string{
+		"URL", "ADDR", "ADDRS", "CLUSTER", "SENTINEL_MASTER", "SENTINEL_USERNAME", "SENTINEL_PASSWORD_FILE", "SENTINEL_PASSWORD",
+		"USERNAME", "PASSWORD_FILE", "PASSWORD", "DB", "TLS", "TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_SERVER_NAME",
+		"CLIENT_NAME", "POOL_SIZE", "NO_EVICTION",
+	}
+	for i := range names {
+		for _, value := range []string{"", "x", "1", "true", canary, "h:1," + canary, "redis://u:" + canary + "@h", "/" + canary, "\n" + canary, "99999999999999999999"} {
+			f.Add(uint8(i), value, uint8(i*7+3), value)
+			f.Add(uint8(i), value, uint8(1), "h:1")
+		}
+	}
+	f.Fuzz(func(t *testing.T, i uint8, a string, j uint8, b string) {
+		told := "" // what may be told
+		for k, value := range map[uint8]string{j: b, i: a} {
+			name := names[int(k)%len(names)]
+			if os.Setenv("FUZZ_REDIS_"+name, value) != nil {
+				return // with a NUL
+			}
+			defer os.Unsetenv("FUZZ_REDIS_" + name)
+			switch name {
+			case "ADDR", "ADDRS", "URL", "PASSWORD_FILE", "SENTINEL_PASSWORD_FILE":
+				told += value
+			}
+		}
+		cfg, err := rediskit.ConfigFromEnv("FUZZ_")
+		if err != nil && strings.Contains(err.Error(), canary) {
+			t.Errorf("%s=%q, %s=%q: %v", names[int(i)%len(names)], a, names[int(j)%len(names)], b, err)
+		}
+		if err != nil {
+			return
+		}
+		_, err = rediskit.Connect(ended(t), cfg)
+		if err == nil || strings.Contains(err.Error(), canary) && !strings.Contains(told, canary) {
+			t.Errorf("%s=%q, %s=%q: Connect: %v", names[int(i)%len(names)], a, names[int(j)%len(names)], b, err)
+		}
+	})
+}
+
+// ended is a context that has ended.
+func ended(t testing.TB) context.Context {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	return ctx
 }
 
 func TestEveryImpossibleConfigNamesItsField(t *testing.T) {

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/report"
 )
 
 // Health is what the nodes told about themselves: one for a server or the master
@@ -80,9 +81,10 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 //
 // The user needs +ping; +info for all but the role, the mode and the version.
 func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {
+	if err := report.Client("rediskit: check", rdb); err != nil {
+		return Health{}, err
+	}
 	switch rdb := rdb.(type) {
-	case *redis.Ring:
-		return Health{}, errors.New("rediskit: check: a *redis.Ring is not supported: check its shards one by one")
 	case *redis.ClusterClient:
 		return checkCluster(ctx, rdb)
 	case *redis.Client:
@@ -152,7 +154,9 @@ func (h *NodeHealth) fill(hello, info map[string]string) {
 	h.Clients = number(info["connected_clients"])
 	h.MaxClients = number(info["maxclients"])
 	if sec, ok := number(info["rdb_last_save_time"]).Get(); ok {
-		h.LastSave = Reported[time.Time]{time.Unix(sec, 0), true}
+		if at := time.Unix(sec, 0); at.Year() >= 0 && at.Year() <= 9999 { // which JSON can say
+			h.LastSave = Reported[time.Time]{at, true}
+		}
 	}
 	if status, ok := info["rdb_last_bgsave_status"]; ok {
 		h.LastSaveOK = Reported[bool]{status == "ok", true}
@@ -163,7 +167,10 @@ func text(s string) Reported[string] { return Reported[string]{s, s != ""} }
 
 func number(s string) Reported[int64] {
 	n, err := strconv.ParseInt(s, 10, 64)
-	return Reported[int64]{n, err == nil}
+	if err != nil {
+		return Reported[int64]{}
+	}
+	return Reported[int64]{n, true}
 }
 
 // greet asks with HELLO, which changes nothing without arguments and which even

@@ -96,15 +96,15 @@ func (e *engine) acquire(ctx context.Context, fls []*flight) (ready, held []*fli
 	var again []*flight
 	for i, cmd := range script.Run(ctx, e.rdb, script.Once, calls...) {
 		fl := fls[i]
-		reply, err := cmd.Slice()
+		reply, err := readAcquired(cmd)
 		if err != nil {
 			e.redisFailed(ctx, "load", err)
 			ready = append(ready, fl)
 			continue
 		}
-		switch reply[0] {
+		switch reply.status {
 		case "value":
-			data := reply[1].(string)
+			data := reply.value
 			err := e.verify(data)
 			switch {
 			case err == nil:
@@ -123,7 +123,7 @@ func (e *engine) acquire(ctx context.Context, fls []*flight) (ready, held []*fli
 			held = append(held, fl)
 		case "owned":
 			fl.lease = leaseOwned
-			fl.saw(reply[1].(int64))
+			fl.saw(reply.pttl)
 			ready = append(ready, fl)
 		}
 	}

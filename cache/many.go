@@ -92,7 +92,7 @@ func (c *Cache[V]) SetMany(ctx context.Context, values map[string]V) error {
 	}
 	var first error
 	for _, cmd := range script.Run(ctx, c.rdb, script.Once, calls...) {
-		switch err := cmd.Err(); {
+		switch _, err := cmd.Int(); {
 		case err == nil:
 			c.stats.sets.Add(1)
 		case first == nil:

@@ -75,6 +75,9 @@ func (s *store) readMany(ctx context.Context, keys []string) []entry {
 	}
 	entries := make([]entry, len(keys))
 	values, err := s.rdb.MGet(ctx, keys...).Result()
+	if err == nil && len(values) != len(keys) {
+		err = script.ErrReply
+	}
 	for i := range entries {
 		if err != nil {
 			entries[i].err = err
@@ -169,6 +172,36 @@ func (s *store) acquireCall(fl *flight) script.Call {
 		Keys:   []string{fl.key, keys.Sibling(kindLease, fl.key)},
 		Args:   []any{fl.token, lease.Milliseconds(), fl.replaces},
 	}
+}
+
+// acquired is what acquire.lua returned.
+type acquired struct {
+	status string
+	value  string // with the status "value"
+	pttl   int64  // with the status "owned"
+}
+
+func readAcquired(cmd *redis.Cmd) (a acquired, err error) {
+	reply, err := cmd.Slice()
+	if err != nil {
+		return a, err
+	}
+	var ok bool
+	switch {
+	case len(reply) == 1:
+		a.status, _ = reply[0].(string)
+		ok = a.status == "absent" || a.status == "held"
+	case len(reply) == 2 && reply[0] == "value":
+		a.status = "value"
+		a.value, ok = reply[1].(string)
+	case len(reply) == 2 && reply[0] == "owned":
+		a.status = "owned"
+		a.pttl, ok = reply[1].(int64)
+	}
+	if !ok {
+		return acquired{}, script.ErrReply
+	}
+	return a, nil
 }
 
 func (s *store) fillCall(fl *flight, data []byte) script.Call {

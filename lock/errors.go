@@ -36,6 +36,8 @@ var (
 	ErrClosed = errors.New("lock: closed")
 )
 
+var errNoFunction = errors.New("lock: the function is nil")
+
 // Why a lock was lost.
 var (
 	errExpired = fmt.Errorf("%w: not renewed in time", ErrLost)

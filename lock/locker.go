@@ -106,6 +106,9 @@ func (k *Locker) Acquire(ctx context.Context, id string) (*Lock, error) {
 // is. A release that failed is told to Config.OnError; others may then have
 // to wait for the TTL.
 func (k *Locker) Do(ctx context.Context, id string, fn func(context.Context, *Lock) error) error {
+	if fn == nil {
+		return k.report.Fail("do", errNoFunction)
+	}
 	l, err := k.acquire(ctx, ctx, "do", id)
 	if err != nil {
 		return err
@@ -115,6 +118,9 @@ func (k *Locker) Do(ctx context.Context, id string, fn func(context.Context, *Lo
 
 // TryDo is Do that returns ErrHeld instead of waiting.
 func (k *Locker) TryDo(ctx context.Context, id string, fn func(context.Context, *Lock) error) error {
+	if fn == nil {
+		return k.report.Fail("try do", errNoFunction)
+	}
 	l, err := k.try(ctx, ctx, "try do", id)
 	if err != nil {
 		return err
@@ -218,6 +224,7 @@ func (k *Locker) ready(ctx context.Context, op, id string) error {
 // live if it is held.
 func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.DurationCmd) (*Lock, error) {
 	t := newTrip(k.rdb, key)
+	t.want = "OK" // redislock takes any reply for a lock
 	acks := k.acknowledge(ctx, t)
 	if left != nil {
 		t.along = append(t.along, left)

@@ -18,6 +18,7 @@ type trip struct {
 	rdb   redis.UniversalClient
 	key   string
 	along []redis.Cmder
+	want  any // the only reply that is none of nil and an error, if not nil
 }
 
 func newTrip(rdb redis.UniversalClient, key string, along ...redis.Cmder) *trip {
@@ -34,9 +35,9 @@ func (t *trip) Eval(ctx context.Context, source string, keys []string, args ...a
 	return t.send(ctx, "eval", source, keys, args)
 }
 
-func (t *trip) send(ctx context.Context, name, script string, keys []string, args []any) *redis.Cmd {
+func (t *trip) send(ctx context.Context, name, text string, keys []string, args []any) *redis.Cmd {
 	words := make([]any, 0, 3+len(keys)+len(args))
-	words = append(words, name, script, len(keys))
+	words = append(words, name, text, len(keys))
 	for _, key := range keys {
 		words = append(words, key)
 	}
@@ -45,6 +46,9 @@ func (t *trip) send(ctx context.Context, name, script string, keys []string, arg
 		t.alone(ctx, cmd)
 	} else {
 		t.together(ctx, cmd)
+	}
+	if t.want != nil && cmd.Err() == nil && cmd.Val() != t.want {
+		cmd.SetErr(script.ErrReply)
 	}
 	return cmd
 }

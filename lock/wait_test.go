@@ -263,7 +263,7 @@ func TestAWaitEndsAtItsDeadline(t *testing.T) {
 			slow.set(func(next func() error, _ ...string) error { time.Sleep(trip); return next() })
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second+100*time.Millisecond)
 			began := time.Now()
-			err := b.Do(ctx, "1", nil)
+			err := b.Do(ctx, "1", func(context.Context, *lock.Lock) error { return nil })
 			cancel()
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, lock.ErrHeld) {
 				t.Errorf("Do = %v, want that time was up, and why it waited", err)

@@ -122,16 +122,42 @@ func (b bridge) send(ctx context.Context, name, text string, keys []string, args
 	}
 	cmd := redis.NewCmd(ctx, name, text, 1, key, args[0], args[1], b.interval, args[3])
 	script.Send(ctx, b.UniversalClient, delivery, cmd)
-	if reply, err := cmd.Slice(); err == nil && !isTime(reply[3]) {
-		cmd.SetErr(ErrNotCounter)
+	if cmd.Err() == nil {
+		cmd.SetErr(checkGCRA(cmd.Val()))
 	}
 	return cmd
 }
 
-// isTime says whether a time to reset, in seconds, is one that a Duration holds.
-// Of what may be stored, its script reads "nan" and 1e300 as numbers too.
-func isTime(text any) bool {
-	s, _ := text.(string)
-	seconds, err := strconv.ParseFloat(s, 64)
-	return err == nil && seconds >= 0 && seconds < math.MaxInt64/float64(time.Second)
+// checkGCRA says what is wrong with a reply of redis_rate's script, which
+// redis_rate itself would panic at or misread: not {allowed, remaining, "seconds until
+// retry", "seconds until reset"}, or times that no clock of this age has led
+// to, so that the key held a number that was never written there.
+func checkGCRA(reply any) error {
+	parts, _ := reply.([]any)
+	if len(parts) != 4 {
+		return script.ErrReply
+	}
+	for i, text := range parts[2:] {
+		text, ok := text.(string)
+		if !ok {
+			return script.ErrReply
+		}
+		s, err := strconv.ParseFloat(strings.TrimPrefix(text, "-"), 64) // Lua writes -nan
+		switch {
+		case err != nil:
+			return script.ErrReply
+		case !(s <= maxSeconds), i == 1 && text[0] == '-': // NaN too; only retry may be -1
+			return ErrNotCounter
+		}
+	}
+	for _, n := range parts[:2] {
+		if n, ok := n.(int64); !ok || impossible(n) {
+			return script.ErrReply
+		}
+	}
+	return nil
 }
+
+// maxSeconds is more than any clock can have stepped back, and far less than a
+// Duration holds.
+const maxSeconds = 100 * 366 * 24 * 3600

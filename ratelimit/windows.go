@@ -3,6 +3,8 @@ package ratelimit
 import (
 	"context"
 	_ "embed"
+	"math"
+	"slices"
 	"strings"
 	"time"
 
@@ -65,6 +67,9 @@ func (w *windows) ask(ctx context.Context, key string, n int) (answer, error) {
 	if err != nil {
 		return answer{}, notCounter(err)
 	}
+	if len(reply) != 2+3*len(w.policies) || slices.ContainsFunc(reply, impossible) {
+		return answer{}, script.ErrReply
+	}
 	a := answer{repaired: reply[1]}
 	for i, p := range w.policies {
 		of := reply[2+3*i:]
@@ -84,6 +89,9 @@ func (w *windows) ask(ctx context.Context, key string, n int) (answer, error) {
 	}
 	return a, nil
 }
+
+// impossible says whether n is neither a count nor a time of the script's.
+func impossible(n int64) bool { return n < 0 || n > math.MaxInt64/int64(time.Microsecond) }
 
 // notCounter is ErrNotCounter if err is what Redis says of a key that holds
 // something else than a count: by the wrong type, or by text that is no

@@ -110,6 +110,9 @@ type firstOf []Source
 func (f firstOf) Read(ctx context.Context) (Secret, error) {
 	var missing []string
 	for _, source := range f {
+		if source == nil {
+			return Secret{}, errors.New("secrets: FirstOf was given a nil source; leave it out")
+		}
 		secret, err := source.Read(ctx)
 		if !errors.Is(err, ErrMissing) {
 			return secret, err

@@ -148,3 +148,27 @@ func TestFirstOfSkipsTheMissingAndNothingElse(t *testing.T) {
 		t.Errorf("no password at all: %v", err)
 	}
 }
+
+// Whatever a file holds, it is a secret that could be sent to Redis, or an
+// error without a word of it.
+func FuzzAFileIsASecretOrAnErrorWithoutIt(f *testing.F) {
+	for _, text := range []string{"", "hunter2\n", "\uFEFFx", "a\x00", "a\nb", "a\rb", "\xff", " \u2028", "\u0085"} {
+		f.Add(text, text)
+	}
+	path := filepath.Join(f.TempDir(), "password")
+	f.Fuzz(func(t *testing.T, before, after string) {
+		for _, content := range []string{before + canary + after, before} {
+			if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			secret, err := secrets.FirstOf(secrets.File(path)).Read(t.Context())
+			text := secret.Reveal()
+			if err != nil && (strings.Contains(err.Error(), canary) || text != "") {
+				t.Errorf("%q: %v, and a secret of %d bytes", content, err, len(text))
+			}
+			if err == nil && (text == "" || strings.ContainsAny(text, "\x00\r\n") || !strings.Contains(content, text)) {
+				t.Errorf("%q is the secret %q", content, text)
+			}
+		}
+	})
+}

@@ -6,6 +6,7 @@ import (
 	_ "embed"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -174,28 +175,42 @@ func (e *engine) send(ctx context.Context, call script.Call) (reply, error) {
 	if err != nil {
 		return reply{}, err
 	}
-	var r reply
-	ok := len(parts) >= 2
-	if ok {
-		r.status, ok = parts[0].(string)
-		r.now, _ = parts[1].(int64)
-	}
-	if !ok || r.now == 0 {
-		return reply{}, errReply
-	}
-	if len(parts) > 2 {
-		fields, _ := parts[2].([]any)
-		r.hash = make(map[string]string, len(fields)/2)
-		for i := 0; i+1 < len(fields); i += 2 {
-			name, _ := fields[i].(string)
-			r.hash[name], _ = fields[i+1].(string)
-		}
+	r, ok := parseReply(parts)
+	if !ok {
+		return reply{}, script.ErrReply
 	}
 	e.clock.learn(r.now)
 	return r, nil
 }
 
-var errReply = errors.New("a script was answered with something else")
+func parseReply(parts []any) (r reply, ok bool) {
+	if len(parts) != 2 && len(parts) != 3 {
+		return r, false
+	}
+	r.status, _ = parts[0].(string)
+	r.now, _ = parts[1].(int64)
+	switch r.status {
+	case done, absent, exists, conflict, refused:
+		ok = r.now > 0
+	}
+	if !ok || len(parts) == 2 {
+		return r, ok
+	}
+	fields, ok := parts[2].([]any)
+	if !ok || len(fields)%2 != 0 {
+		return r, false
+	}
+	r.hash = make(map[string]string, len(fields)/2)
+	for pair := range slices.Chunk(fields, 2) {
+		name, isName := pair[0].(string)
+		text, isText := pair[1].(string)
+		if !isName || !isText {
+			return r, false
+		}
+		r.hash[name] = text
+	}
+	return r, true
+}
 
 // read sends one HGETALL.
 func (e *engine) read(ctx context.Context, op, id string) (map[string]string, error) {

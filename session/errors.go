@@ -39,6 +39,8 @@ var (
 	ErrEmptyID = errors.New("session: empty id")
 )
 
+var errNoFunction = errors.New("session: the function is nil")
+
 // A ConflictError says that a transition did not take place, because the field
 // had another value than the one it begins with. It is an ErrConflict.
 type ConflictError[F any] struct {

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 
@@ -21,6 +22,9 @@ type Field[F, S any] struct {
 //
 //	state, err := session.FieldOf[State](sessions, "state")
 func FieldOf[F, S any](s *Store[S], name string) (*Field[F, S], error) {
+	if s == nil {
+		return nil, errors.New("session: FieldOf needs a store; pass the one that New returned")
+	}
 	for _, f := range s.codec.Fields() {
 		switch want := reflect.TypeFor[F](); {
 		case f.Name != name:

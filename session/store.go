@@ -124,6 +124,9 @@ func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
 // HGETALL; one more for each time that fn is called anew.
 func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S, error) {
 	var none S
+	if fn == nil {
+		return none, s.report.Fail("update", errNoFunction)
+	}
 	hash, err := s.read(ctx, "update", id)
 	if err != nil {
 		return none, err

@@ -1,6 +1,7 @@
 package keys
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -137,19 +138,75 @@ func TestKeyOfRefusesWhatIsNoSibling(t *testing.T) {
 	}
 }
 
-func FuzzSiblingStaysInTheSlotOfItsKey(f *testing.F) {
-	for _, id := range hostileIDs {
-		f.Add(id, "a}")
-	}
-	f.Fuzz(func(t *testing.T, id, other string) {
-		p, _ := Parse("conversations:*:list")
-		key := p.Key(id)
-		sibling := Sibling("lease", key)
-		if Slot(sibling) != Slot(key) {
-			t.Errorf("%q is in slot %d, its key in %d", sibling, Slot(sibling), Slot(key))
+// Whatever the ids are, each has keys of its own, all in one slot: its key in
+// the pattern, and one sibling of each kind outside of every pattern.
+func FuzzNoIDReachesTheKeysOfAnother(f *testing.F) {
+	for i, id := range hostileIDs {
+		if len(id) > 1<<10 {
+			continue
 		}
-		if id != other && sibling == Sibling("lease", p.Key(other)) {
-			t.Errorf("%q and %q share a sibling", id, other)
+		f.Add("conversations:*:list", id, hostileIDs[(i+1)%len(hostileIDs)])
+		f.Add("a:{*}", id, "{"+id+"}")
+		f.Add("a{*", id, id+"}")
+		f.Add(id+"*"+id, "x", id)
+		f.Add("rediskitx:*}:", id, "lease:{"+id)
+	}
+	// Those of the packages, with what is variable in them.
+	kinds := []string{"lease", "stale", "fence", "released", "op-XYZ", "op-XYZW", "limit-fixed-1h", "limit-gcra-1m0.5s-10-10"}
+	f.Fuzz(func(t *testing.T, pattern, id, other string) {
+		p, err := Parse(pattern)
+		if err != nil || id == "" || other == "" {
+			return
+		}
+		owner := map[string]string{}
+		for _, id := range []string{id, other} {
+			key := p.Key(id)
+			if got, ok := p.ID(key); !ok || got != id {
+				t.Errorf("ID(Key(%q)) = %q, %v", id, got, ok)
+			}
+			if strings.HasPrefix(key, Reserved) {
+				t.Errorf("the key %q of %q is one of the library's own", key, pattern)
+			}
+			all := []string{key}
+			for _, kind := range kinds {
+				sibling := Sibling(kind, key)
+				all = append(all, sibling)
+				if back, ok := KeyOf(kind, sibling); !ok || back != key {
+					t.Errorf("KeyOf(%q, %q) = %q, %v; want %q", kind, sibling, back, ok, key)
+				}
+				if _, ok := p.ID(sibling); ok {
+					t.Errorf("the sibling %q is a key of %q", sibling, pattern)
+				}
+				if Slot(sibling) != Slot(key) {
+					t.Errorf("%q is in slot %d, its key in %d", sibling, Slot(sibling), Slot(key))
+				}
+				for _, wrong := range kinds {
+					if _, ok := KeyOf(wrong, sibling); ok && wrong != kind {
+						t.Errorf("%q of the kind %q passes for one of the kind %q", sibling, kind, wrong)
+					}
+				}
+			}
+			for i, k := range all {
+				if of, taken := owner[k]; taken && of != fmt.Sprint(i, id) {
+					t.Errorf("%q is of %s and of %d%s", k, of, i, id)
+				}
+				owner[k] = fmt.Sprint(i, id)
+			}
+		}
+	})
+}
+
+// What is no sibling of the library's is none, and what is one is written back
+// as it was.
+func FuzzKeyOfIsTheInverseOfSibling(f *testing.F) {
+	for _, s := range []string{"", "a}", "{a}:b", "rediskit:lease:{a}", "rediskit:lease:{0}:{", "rediskit:lease:{5300}:conversations:{x}:list"} {
+		f.Add("lease", s)
+	}
+	f.Fuzz(func(t *testing.T, kind, text string) {
+		for _, sibling := range []string{text, Reserved + kind + ":{" + text} {
+			if key, ok := KeyOf(kind, sibling); ok && Sibling(kind, key) != sibling {
+				t.Errorf("%q is the sibling of %q, which has %q", sibling, key, Sibling(kind, key))
+			}
 		}
 	})
 }

@@ -15,13 +15,14 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/script"
 )
 
 // Clean returns err, or what of it may be told.
 //
 // These come back as they are, for errors.Is and errors.As: the ends of contexts,
-// errors of the network and of TLS, those of go-redis's pool, the breaker's, and
-// Redis's replies, redis.Nil among them. A reply that quotes something is replaced
+// errors of the network and of TLS, those of go-redis's pool, the breaker's,
+// script.ErrReply, and Redis's replies, redis.Nil among them. A reply that quotes something is replaced
 // by the same reply without it, still a redis.Error. A wrapper is dropped in favour
 // of the first such error within it. Of anything else only the type is told.
 func Clean(err error) error {
@@ -61,7 +62,7 @@ var sentinels = []error{
 	context.Canceled, context.DeadlineExceeded,
 	io.EOF, io.ErrUnexpectedEOF,
 	redis.ErrClosed, redis.ErrPoolTimeout, redis.ErrPoolExhausted,
-	breaker.ErrOpen,
+	breaker.ErrOpen, script.ErrReply,
 }
 
 // harmless reports whether err's own text is fixed, or quotes only addresses and
@@ -100,9 +101,6 @@ func cleanReply(err redis.Error) error {
 }
 
 func cleanText(text string) string {
-	if strings.HasPrefix(text, "OOM ") { // it quotes 'maxmemory', the setting's name
-		return text
-	}
 	text, _, _ = strings.Cut(text, ", with args beginning with")
 	// Redis 7.2 names the user, after NOPERM or, where a script ran, further on.
 	if before, rest, ok := strings.Cut(text, "User "); ok {
@@ -110,13 +108,18 @@ func cleanText(text string) string {
 			text = before + "this user" + rest[i:]
 		}
 	}
-	for i := range len(text) {
-		if strings.IndexByte("'\"`", text[i]) >= 0 && !apostrophe(text, i) && !namesCommand(text[i+1:]) {
+	for i := 0; i < len(text); i++ {
+		if strings.HasPrefix(text[i:], setting) {
+			i += len(setting) - 1
+		} else if strings.IndexByte("'\"`", text[i]) >= 0 && !apostrophe(text, i) && !namesCommand(text[i+1:]) {
 			return text[:i] + "…"
 		}
 	}
 	return text
 }
+
+// setting is what Redis quotes when it is out of memory.
+const setting = "'maxmemory'"
 
 // apostrophe reports whether the quote at i stands within a word, as in "can't",
 // or right after a command's name, which namesCommand has let pass.

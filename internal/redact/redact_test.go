@@ -62,6 +62,29 @@ func TestCleanNeverTellsACanary(t *testing.T) {
 	}
 }
 
+// Whatever stands around a quoted text in a reply of Redis, the text is not told.
+func FuzzCleanNeverTellsWhatAReplyQuotes(f *testing.F) {
+	for _, before := range []string{
+		"ERR", "OOM command not allowed when used memory > 'maxmemory'.", "NOPERM User x has no permissions", "ERR unknown command 'GETT', with args beginning with:",
+		"ERR wrong number of arguments for 'config|get' command", "READONLY You can't write", "ERR '", "OOM", "WRONGPASS User", "it's", "x command", "",
+	} {
+		for i := range byte(3) {
+			f.Add(before, i, "")
+			f.Add(before, i, "' command")
+			f.Add(before, i, " has no permissions to run the 'get' command")
+		}
+	}
+	f.Fuzz(func(t *testing.T, before string, quote byte, after string) {
+		q := "'\"`"[quote%3:][:1]
+		text := before + " " + q + canary + q + after
+		for _, err := range []error{reply(text), fmt.Errorf("%s: %w", canary, reply(text)), errors.Join(errors.New(text), reply(text))} {
+			if clean := redact.Clean(err); strings.Contains(clean.Error(), canary) && !strings.Contains(before+after, canary) {
+				t.Errorf("%q is told as %q", text, clean)
+			}
+		}
+	})
+}
+
 func TestCleanPassesWhatCallersTestFor(t *testing.T) {
 	t.Parallel()
 	_, dialErr := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:0")
@@ -69,6 +92,7 @@ func TestCleanPassesWhatCallersTestFor(t *testing.T) {
 		context.Canceled, context.DeadlineExceeded, io.EOF, syscall.ECONNRESET, dialErr,
 		redis.Nil, redis.ErrClosed, redis.ErrPoolTimeout, redis.TxFailedErr, breaker.ErrOpen,
 		reply("LOADING Redis is loading the dataset in memory"),
+		reply("OOM command not allowed when used memory > 'maxmemory'."),
 		reply("READONLY You can't write against a read only replica."),
 		reply("NOPERM this user has no permissions to run the 'config|get' command"),
 		reply("ERR wrong number of arguments for 'get' command"),

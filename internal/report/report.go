@@ -70,8 +70,8 @@ func End(ctx context.Context) error {
 	return nil
 }
 
-// Client says what is wrong with the client that was passed to New of pkg.
-func Client(pkg string, rdb redis.UniversalClient) error {
+// Client says what is wrong with the client that was passed to what.
+func Client(what string, rdb redis.UniversalClient) error {
 	missing := rdb == nil
 	switch rdb := rdb.(type) {
 	case *redis.Client:
@@ -79,10 +79,10 @@ func Client(pkg string, rdb redis.UniversalClient) error {
 	case *redis.ClusterClient:
 		missing = rdb == nil
 	case *redis.Ring:
-		return errors.New(pkg + ": New does not take a *redis.Ring; use a single server, Sentinel or a Cluster")
+		return errors.New(what + ": does not take a *redis.Ring; use a single server, Sentinel or a Cluster")
 	}
 	if missing {
-		return errors.New(pkg + ": New needs a client; pass the one that rediskit.Connect returned")
+		return errors.New(what + ": needs a client; pass the one that rediskit.Connect returned")
 	}
 	return nil
 }

@@ -59,7 +59,7 @@ func TestClientRefusesWhatPackagesCannotUse(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{})
 	defer ring.Close()
 	for _, rdb := range []redis.UniversalClient{nil, ring, (*redis.Client)(nil), (*redis.ClusterClient)(nil)} {
-		if err := report.Client("cache", rdb); err == nil || !strings.HasPrefix(err.Error(), "cache: New ") {
+		if err := report.Client("cache", rdb); err == nil || !strings.HasPrefix(err.Error(), "cache: ") {
 			t.Errorf("%T: %v", rdb, err)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
+	"errors"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -28,6 +29,10 @@ type Call struct {
 	Keys   []string
 	Args   []any
 }
+
+// ErrReply is what a caller makes of a reply that its script does not return.
+// The script may have run.
+var ErrReply = errors.New("a script was answered with something that it does not return; look for what stands between here and Redis")
 
 // Delivery says what happens to a call whose reply was lost.
 type Delivery bool

@@ -185,7 +185,7 @@ func (c *session) due() []reply {
 // read takes what the server says until the connection ends.
 func (c *session) read(ctx context.Context) error {
 	for {
-		frame, err := c.pubsub.Receive(ctx)
+		frame, err := c.receive(ctx)
 		c.heard.Store(int64(time.Since(c.start)))
 		switch frame := frame.(type) {
 		case *redis.Message:
@@ -209,6 +209,20 @@ func (c *session) read(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// receive is the PubSub's own, which panics at a frame of a foreign shape.
+func (c *session) receive(ctx context.Context) (frame any, err error) {
+	defer func() {
+		if recover() != nil {
+			frame, err = nil, errUnexpected
+		}
+	}()
+	frame, err = c.pubsub.Receive(ctx)
+	if errors.Is(err, redis.Nil) { // which would pass for a refusal
+		err = errUnexpected
+	}
+	return frame, err
 }
 
 // replied takes the reply to the oldest command, or the error in its place.
