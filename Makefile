@@ -1,7 +1,7 @@
 # make alone lists the targets.
 MODULES := . examples internal/bench
 
-.PHONY: help demo test race lint fmt bench fuzz
+.PHONY: help demo test race lint fmt bench fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,8 +30,11 @@ bench: bin/benchstat ## run the benchmarks and compare them: a cache hit with it
 	@cd internal/bench && for i in 1 2 3 4 5 6 7 8 9 10; do go test -run '^$$' -bench Allow -benchtime 0.2s -cpu 2 . || exit 1; done | tee ../../bin/allow.txt
 	@bin/benchstat -col /by bin/allow.txt
 
-fuzz: ## run each fuzz target for FUZZTIME (30s)
-	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
+fuzz: ## run each fuzz target for FUZZTIME (60s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),60s)
 
-bin/golangci-lint bin/benchstat: tools/go.mod tools/go.sum
+vuln: bin/govulncheck ## ask the Go vulnerability database, over the network, about what we depend on
+	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/govulncheck ./...) || exit 1; done
+
+bin/golangci-lint bin/benchstat bin/govulncheck: tools/go.mod tools/go.sum
 	@cd tools && GOBIN=$(CURDIR)/bin go install tool
