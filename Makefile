@@ -1,10 +1,11 @@
 # make alone lists the targets.
-MODULES := . examples internal/bench
+MODULES := . examples internal/bench deploy
 
 .PHONY: help demo test race lint fmt bench fuzz vuln
+.PHONY: help demo test race deploy-test lint fmt bench fuzz
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: ## start the example services and their Dashboard on 127.0.0.1:8080; ARGS="-addr 127.0.0.1:9000" moves it, ARGS=-quiet has nobody talk
 	@echo "building; the first time takes a minute or two"
@@ -16,6 +17,9 @@ test: ## run all tests; legs that need redis-server are skipped, and counted, wh
 
 race: ## run all tests under the race detector, shuffled, three times
 	@scripts/test.sh -race -shuffle=on -count=3
+
+deploy-test: ## test the deploy kit on redis-server: its configurations, access rules, Compose files and runbook
+	@modules=deploy scripts/test.sh
 
 lint: bin/golangci-lint ## check format, style and module files
 	@for m in $(MODULES); do (cd $$m && go mod tidy -diff && $(CURDIR)/bin/golangci-lint run --allow-parallel-runners ./...) || exit 1; done

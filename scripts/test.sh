@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests of every module: scripts/test.sh [go test flags]
+# Runs the tests of every module but deploy, or of those in $modules:
+# scripts/test.sh [go test flags]
 #
 # A package that passes is one line, one that fails is its whole output. What
 # was skipped for want of a program is counted, because a leg that did not run
@@ -7,7 +8,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 status=0
-for module in . examples internal/bench; do
+for module in ${modules:-. examples internal/bench}; do
 	echo "== ${module/#./rediskit}"
 	(cd "$module" && go test -v "$@" ./... 2>&1) | awk '
 		/^ok  \t|^FAIL\t/ {
