@@ -1,0 +1,116 @@
+package main
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"github.com/convkit/rediskit/secrets"
+)
+
+// hash is a password as an ACL file has it. Of 256 random bits it gives nothing
+// away, so that it may be an argument.
+func hash(password secrets.Secret) string {
+	sum := sha256.Sum256([]byte(password.Reveal()))
+	return "#" + hex.EncodeToString(sum[:])
+}
+
+// change is what becomes of one user's passwords in the ACL files.
+type change struct {
+	user   string
+	add    string // the hash of one more
+	retire bool   // only the one in the password's file stays
+}
+
+// writeACLs fills in the templates in redis/ for the files in secrets/. Each user
+// has there the password of its file, and keeps what else it has in the ACL file,
+// as during a rotation, but for what c says.
+func (k kit) writeACLs(c change) error {
+	templates, err := filepath.Glob(filepath.Join(k.dir, "redis", "*.acl"))
+	if err != nil {
+		return err
+	}
+	if len(templates) == 0 {
+		return errors.New("found no redis/*.acl: run it in the folder of compose.yaml, or name that with -dir")
+	}
+	for _, template := range templates {
+		text, err := os.ReadFile(template)
+		if err != nil {
+			return err
+		}
+		path := k.secret(filepath.Base(template))
+		present, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		hashes := map[string][]string{}
+		for _, u := range users {
+			password, err := k.password(u)
+			if err != nil {
+				return err
+			}
+			list := []string{hash(password)}
+			if u.name == c.user && c.add != "" {
+				list = append(list, c.add)
+			}
+			if u.name != c.user || !c.retire {
+				list = append(list, hashesOf(u.name, string(present))...)
+			}
+			slices.Sort(list)
+			hashes[u.name] = slices.Compact(list)
+		}
+		rules, err := render(string(text), hashes)
+		if err != nil {
+			return fmt.Errorf("%s: %w", template, err)
+		}
+		if err := writeInPlace(path, []byte(rules)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// render makes an ACL file of a template, whose form cache.acl explains.
+func render(template string, hashes map[string][]string) (string, error) {
+	var lines []string
+	for line := range strings.Lines(template) {
+		text := strings.TrimSpace(line)
+		switch {
+		case text == "" || text[0] == '#':
+		case line[0] != ' ' && line[0] != '\t':
+			lines = append(lines, text)
+		case len(lines) == 0:
+			return "", errors.New("begins with a space, which continues nothing")
+		default:
+			lines[len(lines)-1] += " " + text
+		}
+	}
+	for i, line := range lines {
+		if before, after, found := strings.Cut(line, "{passwords}"); found {
+			words := strings.Fields(line)
+			list := hashes[words[1]]
+			if len(list) == 0 {
+				return "", fmt.Errorf("wants passwords for user %s, who has none", words[1])
+			}
+			lines[i] = before + strings.Join(list, " ") + after
+		}
+	}
+	return strings.Join(lines, "\n") + "\n", nil
+}
+
+// hashesOf returns the passwords that a user has in an ACL file.
+func hashesOf(user, rules string) []string {
+	for line := range strings.Lines(rules) {
+		if strings.HasPrefix(line, "user "+user+" ") {
+			return regexp.MustCompile(`#[0-9a-f]{64}`).FindAllString(line, -1)
+		}
+	}
+	return nil
+}
