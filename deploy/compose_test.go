@@ -2,16 +2,30 @@ package deploy
 
 import (
 	"context"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"sync"
 	"testing"
 
 	"github.com/compose-spec/compose-go/v2/cli"
 	"github.com/compose-spec/compose-go/v2/types"
+	"github.com/sirupsen/logrus"
 )
 
-// load reads Compose files as `docker compose -f` does. A warning fails the test.
-func load(t testing.TB, files ...string) *types.Project {
+// variants are what a user may start.
+var variants = map[string][]string{
+	"two instances": {"compose.yaml"},
+	"one instance":  {"compose.single.yaml"},
+	"on a laptop":   {"compose.yaml", "compose.laptop.yaml"},
+}
+
+// load reads Compose files as `docker compose -f` does, with all profiles. A warning
+// fails the test.
+func load(t *testing.T, files ...string) *types.Project {
 	t.Helper()
-	options, err := cli.NewProjectOptions(files, cli.WithProfiles([]string{"*"}), cli.WithWorkingDirectory("."))
+	options, err := cli.NewProjectOptions(files, cli.WithProfiles([]string{"*"}))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -19,10 +33,191 @@ func load(t testing.TB, files ...string) *types.Project {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if told := warnings.all(); len(told) > 0 {
+		t.Fatalf("loading Compose files warns: %q", told)
+	}
 	return project
 }
 
-func TestTheComposeFilesLoad(t *testing.T) {
-	load(t, "compose.yaml")
-	load(t, "compose.yaml", "compose.laptop.yaml")
+// warnings is what compose-go has logged.
+var warnings = func() *messages {
+	m := &messages{}
+	logrus.AddHook(m)
+	return m
+}()
+
+type messages struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (m *messages) Levels() []logrus.Level { return logrus.AllLevels[:logrus.WarnLevel+1] }
+
+func (m *messages) Fire(entry *logrus.Entry) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.list = append(m.list, entry.Message)
+	return nil
+}
+
+func (m *messages) all() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return slices.Clone(m.list)
+}
+
+func eachVariant(t *testing.T, check func(t *testing.T, p *types.Project)) {
+	for name, files := range variants {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			check(t, load(t, files...))
+		})
+	}
+}
+
+func TestEveryServiceIsConfined(t *testing.T) {
+	t.Parallel()
+	eachVariant(t, func(t *testing.T, p *types.Project) {
+		for name, s := range p.Services {
+			uid, _, _ := strings.Cut(s.User, ":")
+			switch limits := s.Deploy.Resources.Limits; {
+			case !s.ReadOnly:
+				t.Errorf("%s can write to its image's files", name)
+			case uid == "" || uid == "0" || uid == "root":
+				t.Errorf("%s runs as user %q", name, s.User)
+			case !slices.Equal(s.CapDrop, []string{"ALL"}) || len(s.CapAdd) > 0 || s.Privileged:
+				t.Errorf("%s has capabilities", name)
+			case !slices.Contains(s.SecurityOpt, "no-new-privileges:true"):
+				t.Errorf("%s can gain privileges", name)
+			case limits == nil || limits.MemoryBytes == 0 || limits.NanoCPUs == 0 || limits.Pids == 0:
+				t.Errorf("%s lacks a limit of memory, CPUs or processes", name)
+			case s.Logging == nil || s.Logging.Options["max-size"] == "":
+				t.Errorf("the log of %s may fill the disk", name)
+			case s.Restart != "unless-stopped":
+				t.Errorf("%s restarts %q", name, s.Restart)
+			case !strings.Contains(s.Image, ":") || strings.HasSuffix(s.Image, ":latest") || strings.HasSuffix(s.Image, ":alpine"):
+				t.Errorf("the image of %s names no version: %s", name, s.Image)
+			}
+		}
+	})
+}
+
+// A port on the host is reachable from the outside, past the host's firewall, unless
+// it is on loopback.
+func TestNoPortIsPublishedBeyondLoopback(t *testing.T) {
+	t.Parallel()
+	eachVariant(t, func(t *testing.T, p *types.Project) {
+		for name, s := range p.Services {
+			for _, port := range s.Ports {
+				if port.HostIP != "127.0.0.1" {
+					t.Errorf("port %s of %s is published on %q", port.Published, name, port.HostIP)
+				}
+			}
+		}
+	})
+	for _, file := range []string{"compose.yaml", "compose.single.yaml"} {
+		for name, s := range load(t, file).Services {
+			if len(s.Ports) > 0 && !slices.Contains(s.Profiles, "observe") {
+				t.Errorf("%s: a port of %s is published though nobody asked", file, name)
+			}
+		}
+	}
+}
+
+func TestTheServicesAreThoseOfTheDocument(t *testing.T) {
+	t.Parallel()
+	for file, want := range map[string]map[string]string{ // by the container's name
+		"compose.yaml":        {"redis-cache": "redis", "redis-state": "redis-state", "redis-exporter": "redis-exporter", "": ""},
+		"compose.single.yaml": {"redis-cache": "redis", "redis-exporter": "redis-exporter"},
+	} {
+		got := map[string]string{}
+		for name, s := range load(t, file).Services {
+			if slices.Contains(s.Profiles, "observe") {
+				name = "" // no name of its own: a host may run another one
+			}
+			got[s.ContainerName] = name
+		}
+		if !maps.Equal(got, want) {
+			t.Errorf("%s has the containers %v, want %v", file, got, want)
+		}
+	}
+}
+
+func TestRedisIsProcessOne(t *testing.T) {
+	t.Parallel()
+	eachVariant(t, func(t *testing.T, p *types.Project) {
+		for name, s := range p.Services {
+			if !strings.HasPrefix(s.Image, "redis:7") {
+				continue
+			}
+			// In exec form, with nothing of a secret in it, and no entry point of ours.
+			if want := []string{"redis-server", "/usr/local/etc/redis/redis.conf"}; !slices.Equal(s.Command, want) || s.Entrypoint != nil {
+				t.Errorf("%s runs %q with entry point %q, want %q", name, s.Command, s.Entrypoint, want)
+			}
+			if s.StopGracePeriod == nil {
+				t.Errorf("%s has 10 s to write its snapshot", name)
+			}
+		}
+	})
+}
+
+// Configs that are missing would be an error to docker; a bind mount would become an
+// empty folder.
+func TestEverythingThatIsMountedIsInTheKit(t *testing.T) {
+	t.Parallel()
+	eachVariant(t, func(t *testing.T, p *types.Project) {
+		for name, config := range p.Configs {
+			info, err := os.Stat(config.File)
+			if err != nil || !info.Mode().IsRegular() {
+				t.Errorf("config %s: %v", name, err)
+			} else if strings.Contains(config.File, "redis/redis-") && info.Mode()&0o111 != 0o111 {
+				t.Errorf("%s cannot be executed by the container's user", config.File)
+			}
+		}
+		for name, s := range p.Services {
+			for _, mount := range s.Volumes {
+				if mount.Type == types.VolumeTypeBind && (mount.Bind == nil || bool(mount.Bind.CreateHostPath) || !mount.ReadOnly) {
+					t.Errorf("%s mounts %s so that it is made where it is missing, or can be written", name, mount.Target)
+				}
+			}
+		}
+	})
+}
+
+func TestTheDashboardNeedsNoClick(t *testing.T) {
+	t.Parallel()
+	grafana := load(t, "compose.yaml").Services["grafana"]
+	for name, want := range map[string]string{
+		"GF_AUTH_ANONYMOUS_ENABLED":  "true",
+		"GF_AUTH_ANONYMOUS_ORG_ROLE": "Viewer",
+	} {
+		if got := grafana.Environment[name]; got == nil || *got != want {
+			t.Errorf("%s is not %s", name, want)
+		}
+	}
+	home := grafana.Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]
+	if home == nil || !slices.ContainsFunc(grafana.Volumes, func(v types.ServiceVolumeConfig) bool {
+		return strings.HasPrefix(*home, v.Target+"/")
+	}) {
+		t.Error("the first page is no dashboard of the kit")
+	}
+}
+
+// Two instances behind one exporter: with REDIS_ADDR, /metrics would tell one of
+// them a second time.
+func TestTheExporterReadsAMapOfPasswords(t *testing.T) {
+	t.Parallel()
+	eachVariant(t, func(t *testing.T, p *types.Project) {
+		s := p.Services["redis-exporter"]
+		for name, want := range map[string]string{
+			"REDIS_ADDR": "", "REDIS_USER": "exporter", "REDIS_PASSWORD_FILE": "/run/secrets/exporter.json",
+		} {
+			if got := s.Environment[name]; got == nil || *got != want {
+				t.Errorf("%s is not %q", name, want)
+			}
+		}
+		if len(s.Secrets) != 1 || s.Secrets[0].Target != "/run/secrets/exporter.json" {
+			t.Errorf("the exporter has the secrets %v", s.Secrets)
+		}
+	})
 }

@@ -30,23 +30,21 @@ const usage = `usage:
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	err := run(ctx, os.Args[1:])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, "passwords:", err)
-	}
-	switch {
+	switch err := run(ctx, os.Args[1:]); {
 	case errors.Is(err, errUsage):
+		fmt.Fprint(os.Stderr, usage)
 		os.Exit(2)
 	case err != nil:
+		fmt.Fprintln(os.Stderr, "passwords:", err)
 		os.Exit(1)
 	}
 }
 
-var errUsage = errors.New("understood no command\n" + usage)
+var errUsage = errors.New("no such command")
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("passwords", flag.ContinueOnError)
-	flags.Usage = func() { fmt.Fprint(os.Stderr, usage) }
+	flags.Usage = func() {} // main prints it
 	dir := flags.String("dir", ".", "the folder of compose.yaml")
 	if err := flags.Parse(args); err != nil {
 		return errUsage

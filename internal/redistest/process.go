@@ -53,7 +53,21 @@ func Start(t testing.TB, args ...string) *Process {
 func StartLater(t testing.TB, args ...string) *Process {
 	t.Helper()
 	requireProgram(t, "redis-server")
-	p, err := prepare(freePort, settings(args))
+	return later(t, settings(args))
+}
+
+// StartLaterAs is StartLater with argv alone, as for a server whose settings are
+// in a file: the test writes it into Dir, and has the server listen on Port, before
+// it calls Launch.
+func StartLaterAs(t testing.TB, argv ...string) *Process {
+	t.Helper()
+	requireProgram(t, "redis-server")
+	return later(t, argv)
+}
+
+func later(t testing.TB, argv []string) *Process {
+	t.Helper()
+	p, err := prepare(freePort, argv)
 	if err != nil {
 		t.Fatal(err)
 	}

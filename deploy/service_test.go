@@ -1,0 +1,231 @@
+package deploy
+
+import (
+	"context"
+	"errors"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/lock"
+	"github.com/convkit/rediskit/pubsub"
+	"github.com/convkit/rediskit/ratelimit"
+	"github.com/convkit/rediskit/secrets"
+	"github.com/convkit/rediskit/session"
+)
+
+// connect is how a service connects: with the password's file, and without a user.
+func (s *stack) connect(t *testing.T, service string, tune ...func(*redis.UniversalOptions)) redis.UniversalClient {
+	t.Helper()
+	rdb, err := rediskit.Connect(t.Context(), rediskit.Config{
+		Addrs:    []string{s.containers[service].server.Addr()},
+		Password: secrets.File(filepath.Join(s.dir, "secrets", "redis_password.txt")),
+		OnError:  func(_ context.Context, err error) { t.Errorf("Connect is told: %v", err) },
+		// The machine may be busy.
+		DialTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, PoolTimeout: 10 * time.Second,
+		NoEviction: service == "redis-state",
+		Tune: func(o *redis.UniversalOptions) {
+			for _, f := range tune {
+				f(o)
+			}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { rdb.Close() })
+	return rdb
+}
+
+func useCache(t *testing.T, rdb redis.UniversalClient) {
+	t.Helper()
+	useOneCache(t, rdb, cache.Config{})
+	useOneCache(t, rdb, cache.Config{NegativeTTL: time.Minute, RefreshAhead: time.Minute, StaleFor: time.Hour})
+
+	// What a near cache does: CLIENT TRACKING, and the channel of its invalidations.
+	ctx := t.Context()
+	conn := rdb.(*redis.Client).Conn()
+	defer conn.Close()
+	invalidations := rdb.Subscribe(ctx, "__redis__:invalidate")
+	defer invalidations.Close()
+	_, err := invalidations.Receive(ctx)
+	ok(t, err)
+	id, err := conn.ClientID(ctx).Result()
+	ok(t, err)
+	ok(t, conn.Do(ctx, "CLIENT", "TRACKING", "ON", "REDIRECT", id, "BCAST", "PREFIX", "conversations:").Err())
+	ok(t, invalidations.Unsubscribe(ctx, "__redis__:invalidate"))
+	_, err = invalidations.Receive(ctx)
+	ok(t, err)
+}
+
+func useOneCache(t *testing.T, rdb redis.UniversalClient, cfg cache.Config) {
+	t.Helper()
+	ctx := t.Context()
+	cfg.Key, cfg.TTL = "conversations:*:list", 5*time.Minute
+	cfg.OnError = func(_ context.Context, err error) { t.Errorf("the cache is told: %v", err) }
+	conversations, err := cache.New[[]string](rdb, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conversations.Close()
+	load := func(_ context.Context, id string) ([]string, error) {
+		switch id {
+		case "nobody":
+			return nil, cache.ErrNotFound
+		case "broken":
+			return nil, errLoad
+		}
+		return []string{id}, nil
+	}
+	for range 2 {
+		for id, want := range map[string]error{"user_1": nil, "nobody": cache.ErrNotFound, "broken": errLoad} {
+			if _, err := conversations.GetOrLoad(ctx, id, load); !errors.Is(err, want) {
+				t.Errorf("GetOrLoad of %s: %v, want %v", id, err, want)
+			}
+		}
+	}
+	_, err = conversations.GetMany(ctx, []string{"user_1", "user_2"})
+	ok(t, err)
+	_, err = conversations.GetOrLoadMany(ctx, []string{"user_1", "user_2"}, func(_ context.Context, ids []string) (map[string][]string, error) {
+		found := map[string][]string{}
+		for _, id := range ids {
+			found[id] = []string{id}
+		}
+		return found, nil
+	})
+	ok(t, err)
+	ok(t, conversations.Set(ctx, "user_3", []string{"x"}))
+	ok(t, conversations.SetMany(ctx, map[string][]string{"user_4": {"x"}, "user_5": {"y"}}))
+	ok(t, conversations.Delete(ctx, "user_3"))
+	_, err = conversations.Clear(ctx, nil)
+	ok(t, err)
+}
+
+var errLoad = errors.New("no database")
+
+type talk struct {
+	Speaker string    `redis:"speaker_id"`
+	Last    time.Time `redis:"last_activity,touch"`
+	State   string    `redis:"state"`
+	Note    *string   `redis:"note"`
+}
+
+func useState(t *testing.T, rdb redis.UniversalClient) {
+	t.Helper()
+	ctx := t.Context()
+	tell := func(_ context.Context, err error) { t.Errorf("OnError is told: %v", err) }
+
+	sessions, err := session.New[talk](rdb, session.Config{Key: "session:*", TTL: 5 * time.Minute, MaxLifetime: time.Hour, OnError: tell})
+	ok(t, err)
+	ok(t, sessions.Create(ctx, "1", talk{Speaker: "user_1", State: "waiting"}))
+	_, err = sessions.Get(ctx, "1")
+	ok(t, err)
+	_, err = sessions.Touch(ctx, "1")
+	ok(t, err)
+	note := "a field that is removed again"
+	for _, note := range []*string{&note, nil} {
+		_, err = sessions.Update(ctx, "1", func(v *talk) error { v.Note = note; return nil })
+		ok(t, err)
+	}
+	state, err := session.FieldOf[string](sessions, "state")
+	ok(t, err)
+	_, err = state.Transition(ctx, "1", "waiting", "answered")
+	ok(t, err)
+	for _, err := range sessions.All(ctx) {
+		ok(t, err)
+	}
+	_, err = sessions.Count(ctx)
+	ok(t, err)
+	ok(t, sessions.Put(ctx, "1", talk{}))
+	ok(t, sessions.Delete(ctx, "1"))
+
+	for _, policies := range [][]ratelimit.Policy{
+		{ratelimit.PerMinute(100), ratelimit.SlidingWindow(50, time.Second)},
+		{ratelimit.GCRA(10, time.Second, 10)},
+	} {
+		limiter, err := ratelimit.New(rdb, ratelimit.Config{Key: "rate_limit:*", OnError: tell}, policies...)
+		ok(t, err)
+		for range 2 {
+			_, err = limiter.Allow(ctx, "user_1")
+			ok(t, err)
+			_, err = limiter.Peek(ctx, "user_1")
+			ok(t, err)
+		}
+		ok(t, rdb.Set(ctx, "rate_limit:user_2", 5, 0).Err()) // whose EXPIRE was lost
+		_, err = limiter.Allow(ctx, "user_2")
+		ok(t, err)
+		ok(t, limiter.Reset(ctx, "user_1"))
+	}
+
+	locks, err := lock.New(rdb, lock.Config{Key: "lock:*", TTL: 600 * time.Millisecond, OnError: tell})
+	ok(t, err)
+	defer locks.Close()
+	held, err := locks.Try(ctx, "conversation:1")
+	ok(t, err)
+	_, err = held.Fence(ctx)
+	ok(t, err)
+	waited := make(chan error, 1)
+	go func() {
+		waited <- locks.Do(ctx, "conversation:1", func(context.Context, *lock.Lock) error { return nil })
+	}()
+	redistest.Eventually(t, func() bool { return locks.Stats().Renewals > 0 }, "the lock is renewed")
+	ok(t, held.Release(ctx))
+	ok(t, <-waited)
+
+	hub, err := pubsub.ListenPattern[string](ctx, rdb, "conversation:*", pubsub.Config{OnError: tell, ProbeEvery: 50 * time.Millisecond})
+	ok(t, err)
+	defer hub.Close()
+	updates, err := pubsub.NewTopic[string](rdb, "conversation:updates", pubsub.Config{OnError: tell})
+	ok(t, err)
+	other, err := updates.Listen(ctx)
+	ok(t, err)
+	defer other.Close()
+	sub := other.Subscribe()
+	defer sub.Close()
+	_, err = updates.Publish(ctx, "message_received")
+	ok(t, err)
+	_, err = sub.Next(ctx)
+	ok(t, err)
+}
+
+// asOthersDo is what the document's services in another language send.
+func asOthersDo(t *testing.T, instance string, rdb redis.UniversalClient) {
+	t.Helper()
+	ctx := t.Context()
+	if instance != "state" {
+		ok(t, rdb.SetEx(ctx, "conversations:user_1:list", "[]", 300*time.Second).Err())
+		ok(t, rdb.Get(ctx, "conversations:user_1:list").Err())
+		ok(t, rdb.TTL(ctx, "conversations:user_1:list").Err())
+	}
+	if instance != "cache" {
+		ok(t, rdb.HSet(ctx, "session:1", "speaker_id", "user_1", "state", "waiting_for_llm").Err())
+		ok(t, rdb.Expire(ctx, "session:1", 300*time.Second).Err())
+		ok(t, rdb.HGetAll(ctx, "session:1").Err())
+		ok(t, rdb.Incr(ctx, "rate_limit:user_1").Err())
+		ok(t, rdb.TTL(ctx, "rate_limit:user_1").Err())
+		ok(t, rdb.SetNX(ctx, "lock:conversation:1", "locked", 10*time.Second).Err())
+		ok(t, rdb.Del(ctx, "lock:conversation:1").Err())
+		ok(t, rdb.Publish(ctx, "conversation:updates", "{}").Err())
+		for _, sub := range []*redis.PubSub{rdb.Subscribe(ctx, "conversation:updates"), rdb.PSubscribe(ctx, "conversation:*")} {
+			_, err := sub.Receive(ctx)
+			ok(t, err)
+			ok(t, sub.Unsubscribe(ctx))
+			ok(t, sub.PUnsubscribe(ctx))
+			_, err = sub.Receive(ctx)
+			ok(t, err)
+			ok(t, sub.Close())
+		}
+	}
+}
+
+func ok(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
