@@ -21,9 +21,9 @@ const (
 func TestTheStateSurvivesWhatTheCacheEvicts(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")
-	state := s.connect(t, "redis-state")
+	state := s.connect("redis-state")
 	left := keep(t, state)
-	fill(t, s.connect(t, "redis"))
+	fill(t, s.connect("redis"))
 
 	if evicted := s.evicted("redis"); evicted == 0 {
 		t.Error("the cache evicted nothing: the test writes too little")
@@ -42,7 +42,7 @@ func TestTheStateSurvivesWhatTheCacheEvicts(t *testing.T) {
 func TestASingleInstanceEvictsItsState(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.single.yaml")
-	rdb := s.connect(t, "redis")
+	rdb := s.connect("redis")
 	left := keep(t, rdb)
 	fill(t, rdb)
 	total := 0

@@ -19,26 +19,30 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// connect is how a service connects: with the password's file, and without a user.
-func (s *stack) connect(t *testing.T, service string, tune ...func(*redis.UniversalOptions)) redis.UniversalClient {
-	t.Helper()
-	rdb, err := rediskit.Connect(t.Context(), rediskit.Config{
-		Addrs:    []string{s.containers[service].server.Addr()},
-		Password: secrets.File(filepath.Join(s.dir, "secrets", "redis_password.txt")),
-		OnError:  func(_ context.Context, err error) { t.Errorf("Connect is told: %v", err) },
-		// The machine may be busy.
-		DialTimeout: 10 * time.Second, ReadTimeout: 10 * time.Second, WriteTimeout: 10 * time.Second, PoolTimeout: 10 * time.Second,
+// dial is how a service connects: with the password's file, and without a user.
+func (s *stack) dial(ctx context.Context, service string, tune ...func(*redis.UniversalOptions)) (redis.UniversalClient, error) {
+	const patience = 10 * time.Second // the machine may be busy
+	return rediskit.Connect(ctx, rediskit.Config{
+		Addrs:       []string{s.containers[service].server.Addr()},
+		Password:    secrets.File(filepath.Join(s.dir, "secrets", "redis_password.txt")),
+		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
 		NoEviction: service == "redis-state",
+		OnError:    func(_ context.Context, err error) { s.t.Errorf("the client of %s is told: %v", service, err) },
 		Tune: func(o *redis.UniversalOptions) {
 			for _, f := range tune {
 				f(o)
 			}
 		},
 	})
+}
+
+func (s *stack) connect(service string, tune ...func(*redis.UniversalOptions)) redis.UniversalClient {
+	s.t.Helper()
+	rdb, err := s.dial(s.t.Context(), service, tune...)
 	if err != nil {
-		t.Fatal(err)
+		s.t.Fatal(err)
 	}
-	t.Cleanup(func() { rdb.Close() })
+	s.t.Cleanup(func() { rdb.Close() })
 	return rdb
 }
 

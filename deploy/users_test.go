@@ -28,7 +28,7 @@ func TestTheApplicationsMayDoWhatTheLibraryDoesAndNoMore(t *testing.T) {
 		s := map[string]*stack{"compose.yaml": two, "compose.single.yaml": one}[instance.file]
 		t.Run(name, func(t *testing.T) {
 			admin := s.client(instance.service, "admin")
-			rdb := s.connect(t, instance.service)
+			rdb := s.connect(instance.service)
 			uses[name](t, rdb)
 			asOthersDo(t, name, rdb)
 			health, err := rediskit.Check(t.Context(), rdb)
