@@ -33,6 +33,9 @@ type stack struct {
 	dir        string // a copy of the kit, with passwords of its own
 	containers map[string]*container
 	bin        string // docker and go, as blocks of the runbook call them
+
+	mu   sync.Mutex
+	said []string // every argument that docker was given
 }
 
 type container struct {
@@ -302,6 +305,10 @@ func (s *stack) shims() string {
 	write(t, bin+"/go", fmt.Appendf(nil, `#!/bin/sh
 [ "$1 $2" = "run ./passwords" ] || { echo "only go run ./passwords is known here" >&2; exit 1; }
 shift 2
+if [ "$1" = rotate ]; then # a moment instead of a minute, unless told otherwise
+	shift
+	set -- rotate -grace 100ms "$@"
+fi
 cd %s && exec %s run ./passwords -dir %s "$@"
 `, here, goTool, s.dir), 0o755)
 	return bin
@@ -350,6 +357,9 @@ func (s *stack) serve(conn net.Conn) {
 
 // docker knows the commands that the runbook uses.
 func (s *stack) docker(args []string) answer {
+	s.mu.Lock()
+	s.said = append(s.said, args...)
+	s.mu.Unlock()
 	unknown := answer{Out: fmt.Sprintf("docker %q: not known to the test\n", args), Code: 125}
 	if len(args) < 2 || args[0] != "compose" {
 		return unknown
@@ -364,6 +374,11 @@ func (s *stack) docker(args []string) answer {
 		options = append(options, arg)
 	}
 	switch command {
+	case "up":
+		for _, c := range s.containers {
+			c.start()
+		}
+		return answer{}
 	case "ps":
 		var names strings.Builder
 		for name, c := range s.containers {
