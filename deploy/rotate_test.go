@@ -3,6 +3,7 @@ package deploy
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -135,6 +136,9 @@ func TestTheOperatorAndTheExporterGetNewPasswordsToo(t *testing.T) {
 			t.Errorf("the password of %s is the old one", user)
 		}
 		ok(t, s.client("redis", user).Info(t.Context()).Err())
+	}
+	if !slices.Contains(s.said, "restart") || !slices.Contains(s.said, "redis-exporter") {
+		t.Error("the exporter, which reads its password when it starts, was not restarted")
 	}
 	if got := s.run("docker compose exec -T redis redis-admin PING"); got != "PONG\n" {
 		t.Errorf("redis-admin prints %q", got)

@@ -32,7 +32,8 @@ type stack struct {
 	t          *testing.T
 	dir        string // a copy of the kit, with passwords of its own
 	containers map[string]*container
-	bin        string // docker and go, as blocks of the runbook call them
+	others     []string // services that are no Redis: they are told to run, and never do
+	bin        string   // docker and go, as blocks of the runbook call them
 
 	mu   sync.Mutex
 	said []string // every argument that docker was given
@@ -59,6 +60,8 @@ func up(t *testing.T, file string) *stack {
 	for _, service := range project.Services {
 		if strings.HasPrefix(service.Image, "redis:") {
 			s.containers[service.Name] = s.create(project, service)
+		} else if len(service.Profiles) == 0 {
+			s.others = append(s.others, service.Name)
 		}
 	}
 	for _, c := range s.containers {
@@ -386,7 +389,7 @@ func (s *stack) docker(args []string) answer {
 				fmt.Fprintln(&names, name)
 			}
 		}
-		return answer{Out: names.String()}
+		return answer{Out: names.String() + strings.Join(s.others, "\n") + "\n"}
 	case "exec", "run":
 		if len(words) < 2 || s.containers[words[0]] == nil || !slices.Contains(options, "-T") {
 			return unknown
@@ -401,7 +404,10 @@ func (s *stack) docker(args []string) answer {
 		var out string
 		for _, name := range words {
 			c := s.containers[name]
-			if c == nil {
+			switch {
+			case slices.Contains(s.others, name):
+				continue
+			case c == nil:
 				return unknown
 			}
 			switch command {

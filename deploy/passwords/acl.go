@@ -22,6 +22,14 @@ func hash(password secrets.Secret) string {
 	return "#" + hex.EncodeToString(sum[:])
 }
 
+func (k kit) templates() ([]string, error) {
+	list, err := filepath.Glob(filepath.Join(k.dir, "redis", "*.acl"))
+	if err == nil && len(list) == 0 {
+		err = errors.New("found no redis/*.acl: run it in the folder of compose.yaml, or name that with -dir")
+	}
+	return list, err
+}
+
 // change is what becomes of one user's passwords in the ACL files.
 type change struct {
 	user   string
@@ -33,12 +41,9 @@ type change struct {
 // has there the password of its file, and keeps what else it has in the ACL file,
 // as during a rotation, but for what c says.
 func (k kit) writeACLs(c change) error {
-	templates, err := filepath.Glob(filepath.Join(k.dir, "redis", "*.acl"))
+	templates, err := k.templates()
 	if err != nil {
 		return err
-	}
-	if len(templates) == 0 {
-		return errors.New("found no redis/*.acl: run it in the folder of compose.yaml, or name that with -dir")
 	}
 	for _, template := range templates {
 		text, err := os.ReadFile(template)

@@ -46,6 +46,9 @@ func (k kit) secret(file string) string { return filepath.Join(k.dir, "secrets",
 // templates and the passwords. Running it again changes nothing, but for what was
 // changed in a template or a password file.
 func (k kit) init() error {
+	if _, err := k.templates(); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(k.secret(""), 0o700); err != nil {
 		return err
 	}

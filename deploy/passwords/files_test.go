@@ -211,10 +211,13 @@ func TestWhatIsNotUnderstoodChangesNothing(t *testing.T) {
 	if err := run(t.Context(), []string{"-dir", k.dir, "rotate", "nobody"}); err == nil || !strings.Contains(err.Error(), "no such user") {
 		t.Errorf("rotate nobody: %v", err)
 	}
-	if _, err := os.Stat(k.secret("")); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("secrets/ exists: %v", err)
-	}
-	if err := (kit{dir: t.TempDir()}).init(); err == nil || !strings.Contains(err.Error(), "folder of compose.yaml") {
+	elsewhere := kit{dir: t.TempDir()}
+	if err := elsewhere.init(); err == nil || !strings.Contains(err.Error(), "folder of compose.yaml") {
 		t.Errorf("init elsewhere: %v", err)
+	}
+	for _, k := range []kit{k, elsewhere} {
+		if _, err := os.Stat(k.secret("")); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("secrets/ exists: %v", err)
+		}
 	}
 }
