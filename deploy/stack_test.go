@@ -331,7 +331,7 @@ var docker = redistest.Child("docker", func(args []string) {
 		os.Exit(125)
 	}
 	var got answer
-	if err := json.NewEncoder(conn).Encode(args[1:]); err == nil {
+	if err = json.NewEncoder(conn).Encode(args[1:]); err == nil {
 		err = json.NewDecoder(conn).Decode(&got)
 	}
 	if err != nil {
