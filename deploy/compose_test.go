@@ -124,7 +124,7 @@ func TestNoPortIsPublishedBeyondLoopback(t *testing.T) {
 	}
 }
 
-func TestTheServicesAreThoseOfTheDocument(t *testing.T) {
+func TestEachContainerHasItsName(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]map[string]string{ // by the container's name
 		"compose.yaml":        {"redis-cache": "redis", "redis-state": "redis-state", "redis-exporter": "redis-exporter", "": ""},

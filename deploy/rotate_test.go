@@ -137,7 +137,7 @@ func TestTheOperatorAndTheExporterGetNewPasswordsToo(t *testing.T) {
 		}
 		ok(t, s.client("redis", user).Info(t.Context()).Err())
 	}
-	if !slices.Contains(s.said, "restart") || !slices.Contains(s.said, "redis-exporter") {
+	if !slices.Contains(s.told(), "restart") || !slices.Contains(s.told(), "redis-exporter") {
 		t.Error("the exporter, which reads its password when it starts, was not restarted")
 	}
 	if got := s.run("docker compose exec -T redis redis-admin PING"); got != "PONG\n" {

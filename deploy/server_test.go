@@ -10,7 +10,6 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// snapshots are the document's save points.
 const snapshots = "300 10 60 1000"
 
 var instances = map[string]struct {
@@ -83,8 +82,7 @@ func TestAStopKeepsTheStateAndEmptiesTheCache(t *testing.T) {
 	}
 }
 
-// Every user and setting is the kit's own, so a command that the document disabled
-// by renaming it is there for the operator and for nobody else.
+// Dangerous commands are there for the operator, under their names, and for nobody else.
 func TestTheUsersAreThoseOfTheKit(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")

@@ -197,7 +197,7 @@ func useState(t *testing.T, rdb redis.UniversalClient) {
 	ok(t, err)
 }
 
-// asOthersDo is what the document's services in another language send.
+// asOthersDo is what services in another language send.
 func asOthersDo(t *testing.T, instance string, rdb redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()

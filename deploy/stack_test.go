@@ -1,16 +1,11 @@
 package deploy
 
 import (
-	"bufio"
-	"context"
 	"encoding/json"
 	"fmt"
-	"io"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +31,7 @@ type stack struct {
 	bin        string   // docker and go, as blocks of the runbook call them
 
 	mu   sync.Mutex
-	said []string // every argument that docker was given
+	said []string
 }
 
 type container struct {
@@ -241,188 +236,4 @@ func (s *stack) password(user string) string {
 		return passwords["redis://exporter@redis:6379"]
 	}
 	return strings.TrimSpace(string(content))
-}
-
-// run pastes a block of commands into a shell in the kit's folder, and returns what
-// it prints. A block that fails fails the test.
-func (s *stack) run(block string) string {
-	s.t.Helper()
-	// Standard input rather than an argument: docker reads it, and so takes away the
-	// lines after its own, as it does from what is pasted into a terminal.
-	cmd := exec.Command("bash", "-euo", "pipefail")
-	cmd.Dir = s.dir
-	cmd.Stdin = strings.NewReader(strings.TrimSpace(block) + "; echo the whole block was run\n")
-	cmd.Env = append(os.Environ(), "PATH="+s.bin+":"+os.Getenv("PATH"))
-	out, err := cmd.CombinedOutput()
-	text, whole := strings.CutSuffix(string(out), "the whole block was run\n")
-	if err != nil || !whole {
-		s.t.Fatalf("%s\n\nprinted:\n%s\nerror: %v, the whole block was run: %v", block, text, err, whole)
-	}
-	return text
-}
-
-// shims makes a docker and a go for the blocks of the runbook: docker runs what it
-// is told here, with the container's environment, and go runs the kit's passwords
-// command for the stack's folder.
-func (s *stack) shims() string {
-	t := s.t
-	t.Helper()
-	bin := t.TempDir()
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
-	here, err := os.Getwd()
-	if err != nil {
-		t.Fatal(err)
-	}
-	goTool, err := exec.LookPath("go")
-	if err != nil {
-		t.Fatal(err)
-	}
-	socketDir, err := os.MkdirTemp("", "docker") // a socket's path must be short
-	if err != nil {
-		t.Fatal(err)
-	}
-	socket := filepath.Join(socketDir, "s")
-	listener, err := net.Listen("unix", socket)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var serving sync.WaitGroup
-	serving.Go(func() {
-		for {
-			conn, err := listener.Accept()
-			if err != nil {
-				return
-			}
-			serving.Go(func() { s.serve(conn) })
-		}
-	})
-	t.Cleanup(func() {
-		listener.Close()
-		serving.Wait()
-		os.RemoveAll(socketDir)
-	})
-	write(t, bin+"/docker", fmt.Appendf(nil, "#!/bin/sh\nREDISTEST_CHILD=%s exec %s %s \"$@\"\n", docker, self, socket), 0o755)
-	write(t, bin+"/go", fmt.Appendf(nil, `#!/bin/sh
-[ "$1 $2" = "run ./passwords" ] || { echo "only go run ./passwords is known here" >&2; exit 1; }
-shift 2
-if [ "$1" = rotate ]; then # a moment instead of a minute, unless told otherwise
-	shift
-	set -- rotate -grace 100ms "$@"
-fi
-cd %s && exec %s run ./passwords -dir %s "$@"
-`, here, goTool, s.dir), 0o755)
-	return bin
-}
-
-// answer is what docker is to print and how to end, or what it is to run first.
-type answer struct {
-	Out  string
-	Code int
-	Run  *program
-}
-
-var docker = redistest.Child("docker", func(args []string) {
-	conn, err := net.Dial("unix", args[0])
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(125)
-	}
-	var got answer
-	if err = json.NewEncoder(conn).Encode(args[1:]); err == nil {
-		err = json.NewDecoder(conn).Decode(&got)
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(125)
-	}
-	if got.Run == nil {
-		fmt.Print(got.Out)
-		os.Exit(got.Code)
-	}
-	// As docker does, it takes all of standard input, wanted or not.
-	input, _ := io.ReadAll(os.Stdin)
-	cmd := exec.CommandContext(context.Background(), "env", append(append([]string{"-i"}, got.Run.Env...), got.Run.Argv...)...)
-	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(string(input)), os.Stdout, os.Stderr
-	_ = cmd.Run()
-	os.Exit(cmd.ProcessState.ExitCode())
-})
-
-func (s *stack) serve(conn net.Conn) {
-	defer conn.Close()
-	var args []string
-	if json.NewDecoder(bufio.NewReader(conn)).Decode(&args) == nil {
-		_ = json.NewEncoder(conn).Encode(s.docker(args))
-	}
-}
-
-// docker knows the commands that the runbook uses.
-func (s *stack) docker(args []string) answer {
-	s.mu.Lock()
-	s.said = append(s.said, args...)
-	s.mu.Unlock()
-	unknown := answer{Out: fmt.Sprintf("docker %q: not known to the test\n", args), Code: 125}
-	if len(args) < 2 || args[0] != "compose" {
-		return unknown
-	}
-	command := args[1]
-	var options, words []string
-	for i, arg := range args[2:] {
-		if !strings.HasPrefix(arg, "-") {
-			words = args[2+i:]
-			break
-		}
-		options = append(options, arg)
-	}
-	switch command {
-	case "up":
-		for _, c := range s.containers {
-			c.start()
-		}
-		return answer{}
-	case "ps":
-		var names strings.Builder
-		for name, c := range s.containers {
-			if c.isRunning() {
-				fmt.Fprintln(&names, name)
-			}
-		}
-		return answer{Out: names.String() + strings.Join(s.others, "\n") + "\n"}
-	case "exec", "run":
-		if len(words) < 2 || s.containers[words[0]] == nil || !slices.Contains(options, "-T") {
-			return unknown
-		}
-		c := s.containers[words[0]]
-		if command == "exec" && !c.isRunning() {
-			return answer{Out: "service is not running\n", Code: 1}
-		}
-		run := c.program(words[1:])
-		return answer{Run: &run}
-	case "stop", "start", "restart", "logs":
-		var out string
-		for _, name := range words {
-			c := s.containers[name]
-			switch {
-			case slices.Contains(s.others, name):
-				continue
-			case c == nil:
-				return unknown
-			}
-			switch command {
-			case "logs":
-				out += c.server.Log()
-			case "start":
-				c.start()
-			default:
-				c.stop()
-				if command == "restart" {
-					c.start()
-				}
-			}
-		}
-		return answer{Out: out}
-	}
-	return unknown
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/convkit/rediskit"
 )
 
-// A service of the document uses everything that the library has. It is told of no
-// error, the server denies it nothing, and nothing is granted that it does not use.
+// A service uses everything that the library has. It is told of no error, the server
+// denies it nothing, and nothing is granted that it does not use.
 func TestTheApplicationsMayDoWhatTheLibraryDoesAndNoMore(t *testing.T) {
 	t.Parallel()
 	two, one := up(t, "compose.yaml"), up(t, "compose.single.yaml")

@@ -96,7 +96,7 @@ func TestOnlyTheFolderKeepsOthersOut(t *testing.T) {
 	}
 }
 
-// A password that somebody chose, as by the document's `openssl rand -base64 32`.
+// A password that somebody chose, as by `openssl rand -base64 32`.
 func TestAPasswordOfOnesOwnIsKept(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)

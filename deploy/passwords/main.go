@@ -22,9 +22,9 @@ import (
 )
 
 const usage = `usage:
-  passwords [-dir DIR] init                          make what is missing in secrets/
+  passwords [-dir DIR] init                           make what is missing in secrets/
   passwords [-dir DIR] rotate [-grace 1m|-keep] USER  a new password for default, exporter or admin
-  passwords [-dir DIR] retire USER                   leave only the newest password valid
+  passwords [-dir DIR] retire USER                    leave only the newest password valid
 `
 
 func main() {
