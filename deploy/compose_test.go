@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -140,6 +141,33 @@ func TestEachContainerHasItsName(t *testing.T) {
 		if !maps.Equal(got, want) {
 			t.Errorf("%s has the containers %v, want %v", file, got, want)
 		}
+	}
+}
+
+// The README's example of a service that connects.
+func TestAServiceJoinsByTheREADMEsExample(t *testing.T) {
+	t.Parallel()
+	page, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, _ := strings.Cut(rest, "```\n")
+	file := filepath.Join(t.TempDir(), "compose.yaml")
+	write(t, file, []byte("name: example\n"+example), 0o600)
+	service, kit := load(t, file), load(t, "compose.yaml")
+	if name := service.Networks["infra-net"].Name; name != kit.Networks["infra-net"].Name {
+		t.Errorf("it joins the network %q", name)
+	}
+	for _, addr := range []string{"REDIS_ADDR", "STATE_REDIS_ADDR"} {
+		value := service.Services["gateway"].Environment[addr]
+		host, port, _ := strings.Cut(*value, ":")
+		if _, err := kit.GetService(host); err != nil || port != "6379" {
+			t.Errorf("%s is %s: %v", addr, *value, err)
+		}
+	}
+	if secret := service.Services["gateway"].Secrets[0].Source; secret != "redis_password" {
+		t.Errorf("rediskit looks for the secret redis_password, not for %s", secret)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -21,18 +22,26 @@ import (
 // it prints. A block that fails fails the test.
 func (s *stack) run(block string) string {
 	s.t.Helper()
-	// Standard input rather than an argument: docker reads it, and so takes away the
-	// lines after its own, as it does from what is pasted into a terminal.
-	cmd := exec.Command("bash", "-euo", "pipefail")
+	out, err := s.try(block)
+	if err != nil {
+		s.t.Fatalf("%s\n\nprinted:\n%s\nerror: %v", block, out, err)
+	}
+	return out
+}
+
+func (s *stack) try(block string) (string, error) {
+	// As into a terminal: without -e, and by standard input, which docker reads too, so
+	// that it takes away the lines after its own.
+	cmd := exec.Command("bash")
 	cmd.Dir = s.dir
-	cmd.Stdin = strings.NewReader(strings.TrimSpace(block) + "; echo the whole block was run\n")
+	cmd.Stdin = strings.NewReader(strings.TrimSpace(block) + " && echo the whole block was run\n")
 	cmd.Env = append(os.Environ(), "PATH="+s.bin+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	text, whole := strings.CutSuffix(string(out), "the whole block was run\n")
-	if err != nil || !whole {
-		s.t.Fatalf("%s\n\nprinted:\n%s\nerror: %v, the whole block was run: %v", block, text, err, whole)
+	if err == nil && !whole {
+		err = errors.New("it failed, or docker took some of its lines")
 	}
-	return text
+	return text, err
 }
 
 // shims makes a docker and a go for the blocks of the runbook: docker runs what it

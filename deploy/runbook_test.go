@@ -109,7 +109,20 @@ func sections() map[string]section {
 			ok(t, s.client("redis-state", "admin").FlushAll(t.Context()).Err())
 		}},
 		"Restore": {nil, func(t *testing.T, s *stack, _ []string) {
-			s.has(t, "redis-state", "lock:conversation:abc123", "rate_limit:user_1", "session:abc123")
+			all := []string{"lock:conversation:abc123", "rate_limit:user_1", "session:abc123"}
+			s.has(t, "redis-state", all...)
+			ok(t, os.WriteFile(filepath.Join(s.dir, "state.rdb"), []byte("REDIS0010 cut off"), 0o600))
+			for _, found := range blocksOf(t, "RUNBOOK.md") {
+				if found.heading == "Restore" {
+					if out, err := s.try(found.blocks[0]); err == nil {
+						t.Errorf("restored what is no snapshot: %s", out)
+					}
+				}
+			}
+			s.has(t, "redis-state", all...)
+			if !strings.Contains(s.run("docker compose ps"), "redis-state") {
+				t.Error("the instance was stopped for what is no snapshot")
+			}
 		}},
 	}
 }
