@@ -1,8 +1,7 @@
 # make alone lists the targets.
 MODULES := . examples internal/bench deploy
 
-.PHONY: help demo test race lint fmt bench fuzz vuln
-.PHONY: help demo test race deploy-test lint fmt bench fuzz
+.PHONY: help demo test race deploy-test lint fmt bench fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
