@@ -220,7 +220,9 @@ func TestTheDashboardShowsAsTextWhatOthersWrite(t *testing.T) {
 	page.resize(390)
 	page.shows("socket", "connected")
 	for _, data := range []any{
-		nil, 7, []int{},
+		nil,
+		7,
+		[]int{},
 		map[string]any{"speaker_id": map[string]int{"toString": 1}, "state": []int{}, "at": "now", "retry_after_ms": "1"},
 		map[string]any{"speaker_id": markup + strings.Repeat("x", 1000), "text": strings.Repeat("y", 10_000), "at": 1e300},
 		map[string]any{"speaker_id": "user_\u202e1", "text": "the last"},

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -23,7 +24,7 @@ import (
 func TestMain(m *testing.M) { redistest.Main(m) }
 
 // patient is a pace at which no busy machine fails a test.
-var patient = pace{buffer: 1024, most: 10, write: time.Minute, ping: time.Minute, goodbye: 10 * time.Second}
+var patient = pace{buffer: 1024, most: 10, write: time.Hour, ping: time.Hour, goodbye: 10 * time.Second}
 
 // A service is what a test talks to, in front of a manager that answers
 // whatever its handler does.
@@ -116,7 +117,15 @@ type browser struct {
 
 func (s *service) browse(t *testing.T) *browser {
 	t.Helper()
-	conn, _, err := websocket.Dial(t.Context(), s.url+"/ws", nil)
+	// With little room in the kernel a browser that does not read is soon noticed.
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+		if err != nil {
+			return nil, err
+		}
+		return conn, conn.(*net.TCPConn).SetReadBuffer(64 << 10)
+	}}
+	conn, _, err := websocket.Dial(t.Context(), s.url+"/ws", &websocket.DialOptions{HTTPClient: &http.Client{Transport: transport}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -125,10 +134,16 @@ func (s *service) browse(t *testing.T) *browser {
 	return &browser{t, conn}
 }
 
+// emptied waits until the last WebSocket has ended. No more are let in.
+func (s *service) emptied() {
+	s.sockets.refuse()
+	<-s.sockets.idle
+}
+
 // next is the next frame, once one comes that want is part of.
 func (b *browser) next(want string) []byte {
 	b.t.Helper()
-	ctx, cancel := context.WithTimeout(b.t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
 	defer cancel()
 	for {
 		_, frame, err := b.conn.Read(ctx)
