@@ -26,12 +26,9 @@ lint: bin/golangci-lint ## check format, style and module files
 fmt: bin/golangci-lint ## format the code
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/golangci-lint fmt ./...) || exit 1; done
 
-bench: bin/benchstat ## run the benchmarks and compare them: a cache hit with its parts, the codec and the limiter with their peers
-	@go test -run '^$$' -bench Hit -count 10 ./cache | tee bin/hit.txt && bin/benchstat -col /of bin/hit.txt
-	@cd internal/bench && for i in 1 2 3 4 5 6 7 8 9 10; do go test -run '^$$' -bench Decode -benchtime 0.2s -cpu 1 . || exit 1; done | tee ../../bin/codec.txt
-	@bin/benchstat -col /codec bin/codec.txt
-	@cd internal/bench && for i in 1 2 3 4 5 6 7 8 9 10; do go test -run '^$$' -bench Allow -benchtime 0.2s -cpu 2 . || exit 1; done | tee ../../bin/allow.txt
-	@bin/benchstat -col /by bin/allow.txt
+bench: ## measure against the peers, for a quarter of an hour, and write docs/benchmarks.md; SHORT=1 only sees that it works
+	@cd internal/bench && go build -o ../../bin/bench .
+	@bin/bench $(if $(SHORT),-short,-docs docs) -out bin/bench.txt
 
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),60s)

@@ -1,0 +1,57 @@
+package main
+
+import (
+	"context"
+
+	"golang.org/x/perf/benchfmt"
+)
+
+// A contest puts one question to several contestants.
+type contest struct {
+	name       string // a Go benchmark's, without the /by=
+	goroutines []int  // callers at once, level after level; nil if the contestants see to it
+	enter      func(*arena) []contestant
+}
+
+// A contestant is one library's answer. It has a call or a round.
+type contestant struct {
+	by    string
+	call  func(ctx context.Context, goroutine int) error  // one operation, which the run times
+	round func(context.Context) ([]benchfmt.Value, error) // a round that measures itself
+}
+
+// levels are the callers at once of most contests.
+var levels = []int{2, 16, 256}
+
+// contests is what there is to run, in the order of the page.
+func contests() []contest {
+	few, many, text := conversations(2), conversations(50), kibibyte()
+	return []contest{
+		hits("Hit/value=1KiB", text),
+		hits("Hit/value=2-conversations", few),
+		hits("Hit/value=50-conversations", many),
+		batches("Batch/ids=1000", few),
+		decodings("Decode/tags=one", many),
+		decodings("Decode/tags=none", withoutTags(many)),
+		stampede("Stampede"),
+		gets("Session/call=Get"),
+		touches("Session/call=Touch"),
+		transitions("Session/call=Transition"),
+		fixedWindows("Allow/policy=fixed"),
+		slidingWindows("Allow/policy=sliding"),
+		gcras("Allow/policy=gcra"),
+		denials("Deny"),
+		tries("Lock/call=Try+Release"),
+		handOvers("HandOver"),
+		idleWaiters("Idle/waiters=100"),
+		fanOut("Receive", 1, 1),
+		fanOut("Receive", 1, 100),
+		fanOut("Receive", 1, 1000),
+		fanOut("Deliver", 100, 1),
+		fanOut("Deliver", 100, 100),
+		fanOut("Deliver", 100, 1000),
+		subscriptions("Subscribe/subscribers=1000"),
+		throttled("Throttled/value=2-conversations", few),
+		floor("Floor/value=1KiB", text),
+	}
+}

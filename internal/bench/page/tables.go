@@ -1,0 +1,172 @@
+package page
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// table compares contestants, in rows, at the levels of one contest, in columns. The
+// row of rediskit has what it measured; the others' have ratios.
+func (r *results) table(name string, units ...string) (string, error) {
+	contests := r.within(name)
+	if len(contests) == 0 {
+		return "", fmt.Errorf("no contest is named %s", name)
+	}
+	head := []string{""}
+	rows := [][]string{{"**" + own + "**"}}
+	for _, by := range contests[0].rivals() {
+		rows = append(rows, []string{label(by)})
+	}
+	for _, c := range contests {
+		for _, unit := range units {
+			if c.cells[own] == nil || len(c.cells[own].values[unit]) == 0 {
+				return "", fmt.Errorf("%s has no %s in %s", own, unit, c.name)
+			}
+			head = append(head, column(c, unit, len(units) > 1))
+			rows[0] = append(rows[0], c.own(unit))
+			for i, by := range contests[0].rivals() {
+				text := ""
+				if ratio, ok := c.ratio(by, unit); ok {
+					text = ratio.String()
+				}
+				rows[i+1] = append(rows[i+1], text)
+			}
+		}
+	}
+	return markdown(head, rows), nil
+}
+
+// duels has a row for each contest and rival: what rediskit measured, and the ratio.
+func (r *results) duels(unit string, names ...string) (string, error) {
+	var head []string
+	var rows [][]string
+	for _, name := range names {
+		contests := r.within(name)
+		if len(contests) == 0 {
+			return "", fmt.Errorf("no contest is named %s", name)
+		}
+		head = []string{"", "against"}
+		_, what, _ := strings.Cut(name, "=")
+		for _, by := range contests[0].rivals() {
+			row := []string{what, label(by)}
+			for _, c := range contests {
+				head = append(head, column(c, unit, false))
+				text := ""
+				if ratio, ok := c.ratio(by, unit); ok {
+					text = c.own(unit) + ": " + ratio.String()
+				}
+				row = append(row, text)
+			}
+			head = head[:2+len(contests)]
+			rows = append(rows, row)
+		}
+	}
+	return markdown(head, rows), nil
+}
+
+// trips tells the round trips of each call.
+func (r *results) trips() string {
+	var rows [][]string
+	for _, c := range r.within("Trips") {
+		var others []string
+		for _, by := range c.rivals() {
+			others = append(others, label(by)+" "+digits(c.median(by, "trips/op")))
+		}
+		rows = append(rows, []string{
+			"`" + strings.TrimPrefix(c.name, "Trips/") + "`", c.own("trips/op"), strings.Join(others, ", "),
+		})
+	}
+	return markdown([]string{"", own, "others"}, rows)
+}
+
+// ahead lists where a rival is better than rediskit, in anything but allocations, and
+// how many times as much rediskit needs there.
+func (r *results) ahead() string {
+	type where struct{ contest, by, unit string }
+	var rows [][]string
+	at := map[where]int{}
+	for _, c := range r.contests {
+		of, level := level(c.name)
+		for _, by := range c.rivals() {
+			for _, unit := range c.cells[by].units {
+				ratio, ok := c.ratio(by, unit)
+				if !ok || !ratio.ahead() || isOwn(by) || isFloor(by) || unit == "allocs/op" || unit == "trips/op" {
+					continue
+				}
+				found := strings.TrimPrefix(levelLabel(level)+": "+number(ratio.median), ": ")
+				if i, again := at[where{of, by, unit}]; again {
+					rows[i][3] += ", " + found
+					continue
+				}
+				at[where{of, by, unit}] = len(rows)
+				rows = append(rows, []string{"`" + of + "`", label(by), unitLabel(unit), found})
+			}
+		}
+	}
+	if len(rows) == 0 {
+		return "Nowhere.\n"
+	}
+	return markdown([]string{"contest", "ahead", "in", "what rediskit needs, over what it needs"}, rows)
+}
+
+func (c *contest) median(by, unit string) float64 {
+	return summary(slices.Clone(c.cells[by].values[unit])).median
+}
+
+func (c *contest) own(unit string) string { return quantity(c.median(own, unit), unit) }
+
+func column(c *contest, unit string, withUnit bool) string {
+	_, level := level(c.name)
+	text := levelLabel(level)
+	switch {
+	case text == "":
+		text = unitLabel(unit)
+	case withUnit:
+		text += ", " + unitLabel(unit)
+	}
+	return text
+}
+
+// levelLabel turns goroutines=2 into "2 goroutines".
+func levelLabel(level string) string {
+	what, n, _ := strings.Cut(level, "=")
+	if n == "1" {
+		what = strings.TrimSuffix(what, "s")
+	}
+	return strings.TrimSpace(n + " " + what)
+}
+
+func unitLabel(unit string) string {
+	switch {
+	case unit == "p99-sec":
+		return "p99"
+	case isTime(unit):
+		return "time"
+	}
+	return strings.TrimSuffix(unit, "/op")
+}
+
+// spelled turns names that benchstat can read into those by which people know them.
+var spelled = strings.NewReplacer("encoding-json", "encoding/json", "go-redis-cache", "go-redis/cache",
+	"ulule-limiter", "ulule/limiter", "+", " + ", ",", ", ", own+"-", own+", ")
+
+// label is a contestant's name on the page: floors in italics.
+func label(by string) string {
+	by = spelled.Replace(by)
+	if isFloor(by) {
+		return "*" + strings.ReplaceAll(by, "-", " ") + "*"
+	}
+	return by
+}
+
+func markdown(head []string, rows [][]string) string {
+	var b strings.Builder
+	line := func(cells []string) { b.WriteString("| " + strings.Join(cells, " | ") + " |\n") }
+	line(head)
+	b.WriteString(strings.Repeat("|---", len(head)) + "|\n")
+	for _, row := range rows {
+		line(row)
+	}
+	return b.String()
+}

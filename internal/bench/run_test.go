@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+	"golang.org/x/perf/benchfmt"
+
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+func TestContestantsTakeTurnsAndEachIsFirstInItsRound(t *testing.T) {
+	t.Parallel()
+	var turns, recorded []string
+	r := &run{rounds: 3, slice: time.Second, record: func(name string, _ int, _ ...benchfmt.Value) error {
+		recorded = append(recorded, name)
+		return nil
+	}}
+	err := r.alternate(t.Context(), "Q", []contestant{{by: "a"}, {by: "b"}, {by: "c"}}, func(by contestant, _ time.Duration) (int, []benchfmt.Value, error) {
+		turns = append(turns, by.by)
+		return 1, nil, nil
+	})
+	if got := strings.Join(turns, ""); err != nil || got != "abc"+"bca"+"cab"+"abc" {
+		t.Errorf("turns %s, error %v", got, err)
+	}
+	if len(recorded) != 9 || recorded[0] != "Q/by=b" {
+		t.Errorf("recorded %v, want all but the round before the first", recorded)
+	}
+}
+
+func TestAFailedCallEndsTheTurnWithItsError(t *testing.T) {
+	t.Parallel()
+	want := errors.New("broken")
+	_, _, err := timed(t.Context(), func(_ context.Context, g int) error {
+		if g == 3 {
+			return want
+		}
+		return nil
+	}, 4, time.Millisecond)
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+func TestEveryGoroutineMakesACall(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	seen := map[int]bool{}
+	n, values, err := timed(t.Context(), func(_ context.Context, g int) error {
+		mu.Lock()
+		defer mu.Unlock()
+		seen[g] = true
+		return nil
+	}, 16, 0)
+	if err != nil || len(seen) != 16 || n < 16 {
+		t.Errorf("%d calls by %d goroutines, error %v", n, len(seen), err)
+	}
+	if values[0].Unit != "ns/op" || values[0].Value <= 0 {
+		t.Errorf("measured %v", values)
+	}
+}
+
+func TestAContestThatCannotBePreparedIsAnError(t *testing.T) {
+	t.Parallel()
+	want := errors.New("no server")
+	a := &arena{ctx: t.Context()}
+	_, err := a.enter(contest{name: "Q", enter: func(*arena) []contestant { check(want); return nil }})
+	if !errors.Is(err, want) {
+		t.Errorf("got %v, want %v", err, want)
+	}
+}
+
+func TestATurnstileCountsRoundTripsNotCommands(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	p, err := newTurnstile(ctx, redistest.Mini(t).Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	rdb := redis.NewClient(&redis.Options{Addr: p.listener.Addr().String(), Protocol: 2})
+	t.Cleanup(func() { rdb.Close(); p.close() })
+	incr := func(c redis.Cmdable) { c.Incr(ctx, "n"); c.Incr(ctx, "n") }
+	pipeline := func() { _, _ = rdb.Pipelined(ctx, func(p redis.Pipeliner) error { incr(p); return nil }) }
+	rdb.Ping(ctx)
+	pipeline() // both pools have a connection now
+	for _, c := range []struct {
+		what string
+		do   func()
+		want int64
+	}{
+		{"a command", func() { rdb.Get(ctx, "n") }, 1},
+		{"two commands", func() { incr(rdb) }, 2},
+		{"a pipeline of two", pipeline, 1},
+		{"a large value", func() { rdb.Set(ctx, "n", strings.Repeat("x", 1<<20), 0) }, 1},
+		{"its reply", func() { rdb.Get(ctx, "n") }, 1},
+	} {
+		before := p.trips.Load()
+		c.do()
+		if got := p.trips.Load() - before; got != c.want {
+			t.Errorf("%s took %d round trips, want %d", c.what, got, c.want)
+		}
+	}
+}
+
+func TestContestsHaveNamesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	var names []string
+	for _, c := range contests() {
+		if slices.Contains(names, c.name) || strings.ContainsAny(c.name, " ") {
+			t.Errorf("%q is no name for one contest", c.name)
+		}
+		names = append(names, c.name)
+	}
+}
+
+func TestANameThatBenchstatWouldCutIsRefused(t *testing.T) {
+	t.Parallel()
+	a := &arena{ctx: t.Context()}
+	_, err := a.enter(contest{name: "Q", enter: func(*arena) []contestant { return []contestant{{by: "go-redis/cache"}} }})
+	if err == nil {
+		t.Error("a name with a slash was accepted")
+	}
+}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/session"
+)
+
+// Sessions are compared with what a service sends by hand. Each goroutine has a
+// session of its own.
+
+// byHand is what go-redis can scan of a session.
+type byHand struct {
+	SpeakerID    string `redis:"speaker_id"`
+	StartedAt    int64  `redis:"started_at"`
+	LastActivity int64  `redis:"last_activity"`
+	State        string `redis:"state"`
+}
+
+func gets(name string) contest {
+	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
+		store, rdb := sessions(a), a.goRedis()
+		return []contestant{
+			{by: "rediskit", call: func(ctx context.Context, g int) error {
+				_, err := store.Get(ctx, strconv.Itoa(g))
+				return err
+			}},
+			{by: "HGETALL+Scan", call: func(ctx context.Context, g int) error {
+				return scan(rdb.HGetAll(ctx, sessionKey(g)))
+			}},
+		}
+	}}
+}
+
+// touches compares a Touch with a pipeline that would bring expired sessions back.
+func touches(name string) contest {
+	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
+		store, rdb := sessions(a), a.goRedis()
+		return []contestant{
+			{by: "rediskit", call: func(ctx context.Context, g int) error {
+				_, err := store.Touch(ctx, strconv.Itoa(g))
+				return err
+			}},
+			{by: "HSET,PEXPIRE,HGETALL", call: func(ctx context.Context, g int) error {
+				var all *redis.MapStringStringCmd
+				_, err := rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
+					p.HSet(ctx, sessionKey(g), "last_activity", time.Now().UnixMilli())
+					p.PExpire(ctx, sessionKey(g), ttl)
+					all = p.HGetAll(ctx, sessionKey(g))
+					return nil
+				})
+				if err != nil {
+					return err
+				}
+				return scan(all)
+			}},
+		}
+	}}
+}
+
+func transitions(name string) contest {
+	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
+		store, rdb := sessions(a), a.goRedis()
+		state := must(session.FieldOf[session.State](store, "state"))
+		const from, to = session.WaitingForLLM, session.WaitingForLLM // so that it can be repeated
+		return []contestant{
+			{by: "rediskit", call: func(ctx context.Context, g int) error {
+				_, err := state.Transition(ctx, strconv.Itoa(g), from, to)
+				return err
+			}},
+			{by: "WATCH,HGET,MULTI", call: func(ctx context.Context, g int) error {
+				return rdb.Watch(ctx, func(tx *redis.Tx) error {
+					is, err := tx.HGet(ctx, sessionKey(g), "state").Result()
+					if err == nil && is != string(from) {
+						err = errors.New("conflict")
+					}
+					if err != nil {
+						return err
+					}
+					_, err = tx.TxPipelined(ctx, func(p redis.Pipeliner) error {
+						p.HSet(ctx, sessionKey(g), "state", string(to))
+						p.PExpire(ctx, sessionKey(g), ttl)
+						return nil
+					})
+					return err
+				}, sessionKey(g))
+			}},
+		}
+	}}
+}
+
+func sessions(a *arena) *session.Store[session.Conversation] {
+	store := must(session.New[session.Conversation](a.rediskit(), session.Config{Key: "session:*", TTL: ttl}))
+	for g := range levels[len(levels)-1] {
+		check(store.Create(a.ctx, strconv.Itoa(g), session.Conversation{
+			SpeakerID: "user_1", StartedAt: time.Now(), State: session.WaitingForLLM,
+		}))
+	}
+	return store
+}
+
+func sessionKey(g int) string { return "session:" + strconv.Itoa(g) }
+
+func scan(read *redis.MapStringStringCmd) error {
+	var v byHand
+	if err := read.Scan(&v); err != nil {
+		return err
+	}
+	if len(read.Val()) == 0 {
+		return errors.New("not found")
+	}
+	return nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"golang.org/x/perf/benchfmt"
+)
+
+// throttled reads a cached value, from 16 goroutines, through a redis-server that has
+// a fifth of one CPU. Without control groups to make that so, it has no contestants.
+func throttled[V any](name string, value V) contest {
+	return contest{name: name, enter: func(a *arena) []contestant {
+		server := must(startServer(a.ctx))
+		a.onClose(server.end)
+		remove, err := server.limit(0.2)
+		if errors.Is(err, errNoQuota) {
+			fmt.Fprintf(os.Stderr, " is left out, %v;", err)
+			return nil
+		}
+		check(err)
+		a.onClose(func() { server.end(); remove() })
+		slow := &arena{ctx: a.ctx, addr: server.addr}
+		a.onClose(slow.close)
+		slice := 5 * a.slice // some periods of the kernel's quota
+		entered := enterReaders(slow, value, remote[V](), inProcess[V]())
+		for i, by := range entered {
+			entered[i].round = func(ctx context.Context) ([]benchfmt.Value, error) {
+				return latencies(ctx, by.call, 16, slice)
+			}
+		}
+		return entered
+	}}
+}
+
+// latencies is timed with the time of each call.
+func latencies(ctx context.Context, call func(context.Context, int) error, goroutines int, slice time.Duration) ([]benchfmt.Value, error) {
+	var (
+		mu     sync.Mutex
+		took   []time.Duration
+		failed error
+		all    sync.WaitGroup
+	)
+	began := time.Now()
+	for g := range goroutines {
+		all.Go(func() {
+			var mine []time.Duration
+			var err error
+			for start := began; err == nil && start.Sub(began) < slice; {
+				err = call(ctx, g)
+				end := time.Now()
+				mine = append(mine, end.Sub(start))
+				start = end
+			}
+			mu.Lock()
+			defer mu.Unlock()
+			took = append(took, mine...)
+			if failed == nil {
+				failed = err
+			}
+		})
+	}
+	all.Wait()
+	passed := time.Since(began)
+	if failed != nil {
+		return nil, failed
+	}
+	slices.Sort(took)
+	return []benchfmt.Value{
+		{Value: float64(len(took)) / passed.Seconds(), Unit: "reads/s"},
+		{Value: float64(took[len(took)*99/100]), Unit: "p99-ns"},
+	}, nil
+}
