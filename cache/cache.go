@@ -7,6 +7,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/pipeline"
 	"github.com/convkit/rediskit/internal/report"
 )
 
@@ -36,6 +37,7 @@ func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 	}
 	c := &Cache[V]{}
 	c.rdb, c.cfg, c.pattern = rdb, cfg, pattern
+	c.reads = pipeline.For(rdb, cfg.NoPipelining)
 	c.report = report.New("cache", cfg.Name, cfg.OnError)
 	c.life, c.end = context.WithCancelCause(context.Background())
 	c.encode, c.decode = codecOf[V](&c.engine)
@@ -53,7 +55,7 @@ func (c *Cache[V]) Get(ctx context.Context, id string) (V, error) {
 	if err := c.ready("get", id); err != nil {
 		return v, err
 	}
-	e := entryOf(c.rdb.Get(ctx, c.pattern.Key(id)))
+	e := c.get(ctx, c.pattern.Key(id))
 	switch {
 	case e.err != nil:
 		return v, c.report.Redis(ctx, "get", e.err)

@@ -59,6 +59,12 @@ type Config struct {
 	// byte for byte as encoding/json writes it.
 	Codec Codec
 
+	// NoPipelining sends each read by itself. Else reads of this cache share
+	// round trips while five or more of them are under way: hooks of the
+	// client then see pipelines, in a context of their own. Defaults to
+	// false.
+	NoPipelining bool
+
 	// Name stands for this cache in errors and metrics. Defaults to Key.
 	Name string
 

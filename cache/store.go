@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/pipeline"
 	"github.com/convkit/rediskit/internal/script"
 )
 
@@ -46,8 +47,9 @@ const (
 
 // A store is what a cache sends to Redis.
 type store struct {
-	rdb redis.UniversalClient
-	cfg Config
+	rdb   redis.UniversalClient
+	reads *pipeline.Combiner
+	cfg   Config
 }
 
 // An entry is what a read found under one key.
@@ -58,13 +60,29 @@ type entry struct {
 	err   error
 }
 
+// get sends one GET.
+func (s *store) get(ctx context.Context, key string) entry {
+	get := redis.NewStringCmd(ctx, "get", key)
+	if err := s.reads.Process(ctx, key, get); err != nil {
+		return entry{err: err}
+	}
+	return entryOf(get)
+}
+
 // read sends one GET, with RefreshAhead preceded by PTTL in the same round
 // trip: in that order a TTL never belongs to a newer value than the one read.
 func (s *store) read(ctx context.Context, key string) entry {
-	if s.cfg.RefreshAhead > 0 {
-		return s.readPiped(ctx, []string{key}, true)[0]
+	if s.cfg.RefreshAhead == 0 {
+		return s.get(ctx, key)
 	}
-	return entryOf(s.rdb.Get(ctx, key))
+	ttl := redis.NewDurationCmd(ctx, time.Millisecond, "pttl", key)
+	get := redis.NewStringCmd(ctx, "get", key)
+	if err := s.reads.Process(ctx, key, ttl, get); err != nil {
+		return entry{err: err}
+	}
+	e := entryOf(get)
+	e.left = ttl.Val()
+	return e
 }
 
 // readMany reads in one round trip, on a Cluster one to each master: MGET on
@@ -74,7 +92,7 @@ func (s *store) readMany(ctx context.Context, keys []string) []entry {
 		return s.readPiped(ctx, keys, s.cfg.RefreshAhead > 0)
 	}
 	entries := make([]entry, len(keys))
-	values, err := s.rdb.MGet(ctx, keys...).Result()
+	values, err := s.mget(ctx, keys)
 	if err == nil && len(values) != len(keys) {
 		err = script.ErrReply
 	}
@@ -86,6 +104,19 @@ func (s *store) readMany(ctx context.Context, keys []string) []entry {
 		entries[i].data, entries[i].found = values[i].(string)
 	}
 	return entries
+}
+
+func (s *store) mget(ctx context.Context, keys []string) ([]any, error) {
+	args := make([]any, 1, 1+len(keys))
+	args[0] = "mget"
+	for _, key := range keys {
+		args = append(args, key)
+	}
+	mget := redis.NewSliceCmd(ctx, args...)
+	if err := s.reads.Process(ctx, keys[0], mget); err != nil {
+		return nil, err
+	}
+	return mget.Result()
 }
 
 func (s *store) readPiped(ctx context.Context, keys []string, withTTL bool) []entry {

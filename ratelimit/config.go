@@ -43,6 +43,12 @@ type Config struct {
 	// to 0, none.
 	DenyCache int
 
+	// NoPipelining sends each script by itself. Else the calls of this limiter
+	// share round trips while five or more of them are under way: hooks of
+	// the client then see pipelines, in a context of their own. Defaults to
+	// false.
+	NoPipelining bool
+
 	// Name stands for this limiter in errors and metrics. Defaults to Key.
 	Name string
 

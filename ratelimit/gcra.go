@@ -37,12 +37,12 @@ type bucket struct {
 // intervals it admitted 99 of 100, and said 98 remaining after the first.
 const tick = 1.0 / (1 << 23)
 
-func newBucket(rdb redis.UniversalClient, p Policy) *bucket {
+func newBucket(rdb redis.UniversalClient, charges *script.Runner, p Policy) *bucket {
 	interval := math.Ceil(p.per.Seconds()/float64(p.n)/tick) * tick // up: never faster than asked
 	return &bucket{
 		rdb:      rdb,
 		policy:   p,
-		limiter:  redis_rate.NewLimiter(bridge{rdb, interval}),
+		limiter:  redis_rate.NewLimiter(bridge{rdb, charges, interval}),
 		interval: interval,
 		full:     micros(seconds(interval * float64(p.burst))),
 	}
@@ -100,29 +100,35 @@ func micros(d time.Duration) time.Duration {
 // where the caller's are, its numbers exact and its charges single.
 type bridge struct {
 	redis.UniversalClient
+	charges  *script.Runner
 	interval float64
 }
 
 // EvalSha sends a script by its digest.
 func (b bridge) EvalSha(ctx context.Context, digest string, keys []string, args ...any) *redis.Cmd {
-	return b.send(ctx, "evalsha", digest, keys, args)
+	return b.send(ctx, script.Known(digest), keys, args)
 }
 
-// Eval sends a script by its source.
+// Eval sends a script that was unknown by its digest.
 func (b bridge) Eval(ctx context.Context, source string, keys []string, args ...any) *redis.Cmd {
-	return b.send(ctx, "eval", source, keys, args)
+	return b.send(ctx, script.New(source), keys, args)
 }
 
 // send takes what redis_rate sends: one key, and burst, rate, period, n.
-func (b bridge) send(ctx context.Context, name, text string, keys []string, args []any) *redis.Cmd {
-	key := strings.TrimPrefix(keys[0], "rate:") // it prefixes every key
+func (b bridge) send(ctx context.Context, s *script.Script, keys []string, args []any) *redis.Cmd {
 	delivery := script.Once
 	if args[3] == 0 {
 		delivery = script.Retried
 	}
-	cmd := redis.NewCmd(ctx, name, text, 1, key, args[0], args[1], b.interval, args[3])
-	script.Send(ctx, b.UniversalClient, delivery, cmd)
-	if cmd.Err() == nil {
+	cmd, err := b.charges.Run(ctx, delivery, script.Call{
+		Script: s,
+		Keys:   []string{strings.TrimPrefix(keys[0], "rate:")}, // it prefixes every key
+		Args:   []any{args[0], args[1], b.interval, args[3]},
+	})
+	if err != nil {
+		cmd = redis.NewCmd(ctx)
+		cmd.SetErr(err)
+	} else if cmd.Err() == nil {
 		cmd.SetErr(checkGCRA(cmd.Val()))
 	}
 	return cmd

@@ -8,7 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/pipeline"
 	"github.com/convkit/rediskit/internal/report"
+	"github.com/convkit/rediskit/internal/script"
 )
 
 // A Limiter says how often something may happen, for each id by itself. It is
@@ -71,10 +73,11 @@ func New(rdb redis.UniversalClient, cfg Config, policies ...Policy) (*Limiter, e
 			l.tightest = p
 		}
 	}
+	charges := script.NewRunner(pipeline.For(rdb, cfg.NoPipelining))
 	if policies[0].kind == gcra {
-		l.counts = newBucket(rdb, policies[0])
+		l.counts = newBucket(rdb, charges, policies[0])
 	} else {
-		l.counts = newWindows(rdb, l.policies)
+		l.counts = newWindows(charges, l.policies)
 	}
 	if cfg.DenyCache > 0 {
 		l.denials = newDenials(cfg.DenyCache)

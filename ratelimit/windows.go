@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/script"
 )
@@ -21,14 +19,14 @@ var chargeScript = script.New(chargeSource)
 
 // windows counts fixed and sliding windows, all of an id in one script.
 type windows struct {
-	rdb      redis.UniversalClient
+	charges  *script.Runner
 	policies []Policy
 	siblings []string // the kind of each policy's key; "" is the caller's key itself
 	args     []any    // of the script, for n = 1
 }
 
-func newWindows(rdb redis.UniversalClient, policies []Policy) *windows {
-	w := &windows{rdb: rdb, policies: policies, args: []any{1}}
+func newWindows(charges *script.Runner, policies []Policy) *windows {
+	w := &windows{charges: charges, policies: policies, args: []any{1}}
 	owned := false // the caller's key
 	for _, p := range policies {
 		sibling, span := p.sibling(), p.per.Milliseconds()
@@ -63,7 +61,11 @@ func (w *windows) ask(ctx context.Context, key string, n int) (answer, error) {
 		delivery = script.Retried
 	}
 	call := script.Call{Script: chargeScript, Keys: w.keys(key), Args: args}
-	reply, err := script.Run(ctx, w.rdb, delivery, call)[0].Int64Slice()
+	cmd, err := w.charges.Run(ctx, delivery, call)
+	if err != nil {
+		return answer{}, err
+	}
+	reply, err := cmd.Int64Slice()
 	if err != nil {
 		return answer{}, notCounter(err)
 	}

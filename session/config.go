@@ -27,6 +27,12 @@ type Config struct {
 	// Defaults to 0, no limit.
 	MaxLifetime time.Duration
 
+	// NoPipelining sends each Get by itself. Else the reads of this store
+	// share round trips while five or more of them are under way: hooks of
+	// the client then see pipelines, in a context of their own. Defaults to
+	// false.
+	NoPipelining bool
+
 	// Name stands for this store in errors and metrics. Defaults to Key.
 	Name string
 

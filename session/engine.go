@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/pipeline"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/script"
 )
@@ -81,6 +82,7 @@ const (
 // An engine sends operations. It knows sessions only as hashes.
 type engine struct {
 	rdb     redis.UniversalClient
+	reads   *pipeline.Combiner
 	cfg     Config
 	pattern keys.Pattern
 	touch   string // the field that holds the last activity
@@ -217,11 +219,16 @@ func (e *engine) read(ctx context.Context, op, id string) (map[string]string, er
 	if err := e.ready(ctx, op, id); err != nil {
 		return nil, err
 	}
-	hash, err := e.rdb.HGetAll(ctx, e.pattern.Key(id)).Result()
+	key := e.pattern.Key(id)
+	cmd := redis.NewMapStringStringCmd(ctx, "hgetall", key)
+	err := e.reads.Process(ctx, key, cmd)
+	if err == nil {
+		err = cmd.Err()
+	}
 	if err != nil {
 		return nil, e.failed(ctx, op, err)
 	}
-	return hash, nil
+	return cmd.Val(), nil
 }
 
 // ready says whether a call may go ahead.

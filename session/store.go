@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/hashcodec"
+	"github.com/convkit/rediskit/internal/pipeline"
 	"github.com/convkit/rediskit/internal/report"
 )
 
@@ -41,6 +42,7 @@ func New[S any](rdb redis.UniversalClient, cfg Config) (*Store[S], error) {
 	}
 	s := &Store[S]{codec: codec}
 	s.rdb, s.cfg, s.pattern = rdb, cfg, pattern
+	s.reads = pipeline.For(rdb, cfg.NoPipelining)
 	s.report = report.New("session", cfg.Name, cfg.OnError)
 	s.clock.init()
 	for _, f := range codec.Fields() {

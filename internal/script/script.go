@@ -23,6 +23,10 @@ func New(source string) *Script {
 	return &Script{source, hex.EncodeToString(sum[:])}
 }
 
+// Known returns the script of a digest whose source somebody else has. Run
+// cannot send it to a server that does not know it: the reply is NOSCRIPT.
+func Known(digest string) *Script { return &Script{digest: digest} }
+
 // A Call is a script with its keys, all of one cluster slot, and arguments.
 type Call struct {
 	Script *Script
