@@ -7,20 +7,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/convkit/rediskit/internal/pipeline"
 	"github.com/convkit/rediskit/internal/redistest"
 )
-
-// get reads key through c.
-func get(ctx context.Context, c *pipeline.Combiner, key string) (string, error) {
-	cmd := redis.NewStringCmd(ctx, "get", key)
-	if err := c.Process(ctx, key, cmd); err != nil {
-		return "", err
-	}
-	return cmd.Result()
-}
 
 // BenchmarkGet compares GETs by themselves with combined ones. Run it with
 // -count 10 and give benchstat -col /by of the output.

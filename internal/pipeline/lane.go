@@ -85,9 +85,16 @@ func (l *lane) enqueue(ctx context.Context, cmds []redis.Cmder) *call {
 
 // run sends one pipeline after the other until nobody is queued.
 func (l *lane) run() {
+	ended := false
+	defer func() {
+		if !ended { // a hook has ended the goroutine
+			go l.run()
+		}
+	}()
 	for batch := l.take(nil); batch != nil; batch = l.take(batch) {
 		l.send(batch)
 	}
+	ended = true
 }
 
 // take returns the calls that go next, in the memory of a batch that is over;
@@ -139,8 +146,10 @@ func (l *lane) send(batch []*call) {
 		ctx, cancel = context.WithDeadline(ctx, latest)
 		defer cancel()
 	}
+	returned := false
 	defer func() {
-		if recover() != nil {
+		if !returned {
+			_ = recover() // here it would end the process, and not just one request
 			for _, cmd := range cmds {
 				cmd.SetErr(errHook)
 			}
@@ -150,10 +159,9 @@ func (l *lane) send(batch []*call) {
 		}
 	}()
 	sendAll(ctx, l.rdb, cmds)
+	returned = true
 }
 
-// errHook stands for a panic, which would end the process here and not just
-// the request that met it.
 var errHook = errors.New("a hook of the client panicked")
 
 // within marks the context of a pipeline: a hook that comes back with it must

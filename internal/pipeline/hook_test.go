@@ -1,0 +1,98 @@
+package pipeline_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/pipeline"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+// queued runs 20 reads that share one pipeline, and returns their errors.
+func queued(t *testing.T, g *gate, c *pipeline.Combiner) []error {
+	t.Helper()
+	others := g.fill(t, c, "busy")
+	errs := make([]error, 20)
+	for i := range errs {
+		others.Go(func() { _, errs[i] = get(t.Context(), c, "queued") })
+	}
+	redistest.Eventually(t, func() bool { return c.Queued() == len(errs) }, "all are queued")
+	close(g.open)
+	others.Wait()
+	return errs
+}
+
+// onQueued is a hook for the pipeline of queued.
+func onQueued(f func(ctx context.Context, next func() error) error) hook {
+	return func(ctx context.Context, cmds []redis.Cmder, next func() error) error {
+		if len(cmds) < 20 {
+			return next()
+		}
+		return f(ctx, next)
+	}
+}
+
+func TestAHookThatRefusesFailsEveryCall(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Mini(t).Client()
+	g, c := newGate(rdb), pipeline.For(rdb, false)
+	refused := errors.New("refused")
+	rdb.AddHook(onQueued(func(context.Context, func() error) error { return refused }))
+	for i, err := range queued(t, g, c) {
+		if err != refused {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+}
+
+func TestAHookThatDoesNotReturnHarmsOnlyItsPipeline(t *testing.T) {
+	t.Parallel()
+	for name, end := range map[string]func(){
+		"panic":  func() { panic("boom") },
+		"Goexit": runtime.Goexit,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rdb := redistest.Mini(t).Client()
+			g, c := newGate(rdb), pipeline.For(rdb, false)
+			var once sync.Once
+			rdb.AddHook(onQueued(func(_ context.Context, next func() error) error {
+				once.Do(end)
+				return next()
+			}))
+			for i, err := range queued(t, g, c) {
+				if err == nil || err == redis.Nil {
+					t.Errorf("call %d: %v, though it was not sent", i, err)
+				}
+			}
+			g.open = make(chan struct{})
+			for i, err := range queued(t, g, c) {
+				if err != redis.Nil {
+					t.Errorf("afterwards, call %d: %v", i, err)
+				}
+			}
+		})
+	}
+}
+
+func TestAHookMayReadThroughTheSameCombiner(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Mini(t).Client()
+	g, c := newGate(rdb), pipeline.For(rdb, false)
+	rdb.AddHook(onQueued(func(ctx context.Context, next func() error) error {
+		if _, err := get(ctx, c, "within"); err != redis.Nil {
+			t.Errorf("within the pipeline: %v", err)
+		}
+		return next()
+	}))
+	for i, err := range queued(t, g, c) {
+		if err != redis.Nil {
+			t.Errorf("call %d: %v", i, err)
+		}
+	}
+}

@@ -1,0 +1,101 @@
+package pipeline_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/pipeline"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestALargeValueIsKeptOutOfPipelinesOnceItIsKnown(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		rdb, ctx := s.Client(), t.Context()
+		big, small := s.Prefix()+":big", s.Prefix()+":small"
+		rdb.Set(ctx, big, strings.Repeat("x", pipeline.Large), time.Minute)
+		rdb.Set(ctx, small, "x", time.Minute)
+		c := pipeline.For(rdb, false)
+		for range 2 { // known by a trip of its own, and known again
+			if v, err := get(ctx, c, big); err != nil || len(v) != pipeline.Large {
+				t.Fatal(len(v), err)
+			}
+		}
+		g := newGate(rdb)
+		others := g.fill(t, c, small)
+		others.Go(func() { get(ctx, c, small) })
+		redistest.Eventually(t, func() bool { return c.Queued() == 1 }, "a small one is queued")
+		others.Go(func() { get(ctx, c, big) })
+		redistest.Eventually(t, func() bool { return len(g.sent()) == pipeline.Alone+pipeline.Most+1 }, "the big one goes alone")
+		close(g.open)
+		others.Wait()
+
+		rdb.Set(ctx, big, "x", time.Minute)
+		if _, err := get(ctx, c, big); err != nil {
+			t.Fatal(err)
+		}
+		g.open = make(chan struct{})
+		others = g.fill(t, c, small)
+		others.Go(func() { get(ctx, c, big) })
+		redistest.Eventually(t, func() bool { return c.Queued() == 1 }, "it is small now")
+		close(g.open)
+		others.Wait()
+	})
+}
+
+func TestManyValuesAreKeptOutOfPipelines(t *testing.T) {
+	t.Parallel()
+	rdb, ctx := redistest.Mini(t).Client(), t.Context()
+	rdb.Set(ctx, "k", strings.Repeat("x", 4<<10), time.Minute)
+	c := pipeline.For(rdb, false)
+	for range 200 { // now it knows how large values are
+		if _, err := get(ctx, c, "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mget := func(n int) func() {
+		args := []any{"mget"}
+		for range n {
+			args = append(args, "k")
+		}
+		return func() { c.Process(ctx, "several", redis.NewSliceCmd(ctx, args...)) }
+	}
+	g := newGate(rdb)
+	others := g.fill(t, c, "k")
+	others.Go(mget(10))
+	redistest.Eventually(t, func() bool { return c.Queued() == 1 }, "ten are queued")
+	others.Go(mget(20))
+	redistest.Eventually(t, func() bool { return len(g.sent()) == pipeline.Alone+pipeline.Most+1 }, "twenty go alone")
+	close(g.open)
+	others.Wait()
+}
+
+func TestAPipelineIsBoundedByWhatItsRepliesTake(t *testing.T) {
+	t.Parallel()
+	rdb, ctx := redistest.Mini(t).Client(), t.Context()
+	rdb.Set(ctx, "k", strings.Repeat("x", 16<<10), time.Minute)
+	c := pipeline.For(rdb, false)
+	for range 200 {
+		if _, err := get(ctx, c, "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g := newGate(rdb)
+	others := g.fill(t, c, "k")
+	for range 100 {
+		others.Go(func() { get(ctx, c, "k") })
+	}
+	redistest.Eventually(t, func() bool { return c.Queued() == 100 }, "a hundred are queued")
+	close(g.open)
+	others.Wait()
+	commands, most := 0, 0
+	for _, trip := range g.sent() {
+		commands, most = commands+len(trip), max(most, len(trip))
+	}
+	if commands != pipeline.Alone+pipeline.Most+100 || most > 20 || most < 8 {
+		t.Errorf("%d commands, up to %d in a trip; want 106, at most 20, which is some 256 KiB", commands, most)
+	}
+}
