@@ -25,6 +25,7 @@ var rewindScript = script.New(rewindSource)
 type bucket struct {
 	rdb      redis.UniversalClient
 	policy   Policy
+	sibling  string // the kind of its key
 	limiter  *redis_rate.Limiter
 	interval float64       // between two tokens, in seconds
 	full     time.Duration // to fill it, exact to the microsecond
@@ -42,16 +43,17 @@ func newBucket(rdb redis.UniversalClient, charges *script.Runner, p Policy) *buc
 	return &bucket{
 		rdb:      rdb,
 		policy:   p,
+		sibling:  p.sibling(),
 		limiter:  redis_rate.NewLimiter(bridge{rdb, charges, interval}),
 		interval: interval,
 		full:     micros(seconds(interval * float64(p.burst))),
 	}
 }
 
-func (b *bucket) keys(key string) []string { return []string{keys.Sibling(b.policy.sibling(), key)} }
+func (b *bucket) keys(key string) []string { return []string{keys.Sibling(b.sibling, key)} }
 
 func (b *bucket) ask(ctx context.Context, key string, n int) (answer, error) {
-	key = keys.Sibling(b.policy.sibling(), key)
+	key = keys.Sibling(b.sibling, key)
 	limit := redis_rate.Limit{Rate: 1, Burst: b.policy.burst} // its Period is the bridge's
 	got, err := b.limiter.AllowN(ctx, key, limit, n)
 	if err != nil {

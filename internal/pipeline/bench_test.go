@@ -3,7 +3,10 @@ package pipeline_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -40,5 +43,52 @@ func BenchmarkGet(b *testing.B) {
 				})
 			}
 		}
+	}
+}
+
+// BenchmarkSmallBesideBulk reads a small value while 64 readers of 20 KB keep
+// the same Combiner busy, and reports the median: large replies must not stall
+// small ones.
+func BenchmarkSmallBesideBulk(b *testing.B) {
+	s := redistest.Real(b)
+	rdb, ctx := s.Client(), context.Background()
+	small, bulk := s.Prefix()+":small", s.Prefix()+":bulk"
+	for key, size := range map[string]int{small: 100, bulk: 20 << 10} {
+		if err := rdb.Set(ctx, key, strings.Repeat("x", size), time.Hour).Err(); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, by := range []struct {
+		name   string
+		direct bool
+	}{{"itself", true}, {"Combiner", false}} {
+		b.Run("by="+by.name, func(b *testing.B) {
+			c := pipeline.For(rdb, by.direct)
+			var readers sync.WaitGroup
+			var stop atomic.Bool
+			for range 64 {
+				readers.Go(func() {
+					for !stop.Load() {
+						if _, err := get(ctx, c, bulk); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			var times []time.Duration
+			for b.Loop() {
+				start := time.Now()
+				if _, err := get(ctx, c, small); err != nil {
+					b.Fatal(err)
+				}
+				times = append(times, time.Since(start))
+			}
+			stop.Store(true)
+			readers.Wait()
+			slices.Sort(times)
+			b.ReportMetric(float64(times[len(times)/2].Microseconds()), "p50-µs")
+			b.ReportMetric(float64(times[len(times)*99/100].Microseconds()), "p99-µs")
+		})
 	}
 }

@@ -29,7 +29,7 @@ func (r *Runner) Run(ctx context.Context, delivery Delivery, call Call) (*redis.
 	for {
 		taught := r.taught.Load()
 		cmd, err := r.send(ctx, delivery, call, "evalsha", call.Script.digest)
-		if err != nil || !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") || call.Script.source == "" {
+		if err != nil || cmd.Err() == nil || !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") || call.Script.source == "" {
 			return cmd, err
 		}
 		select {
