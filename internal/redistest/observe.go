@@ -94,10 +94,11 @@ func (h Commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			names[i] = cmd.Name()
 		}
 		err := h(func() error { return next(ctx, cmds) }, names...)
+		if err == nil || slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
+			return err // if any, that of a command alone
+		}
 		for _, cmd := range cmds {
-			if err != nil && cmd.Err() == nil {
-				cmd.SetErr(err)
-			}
+			cmd.SetErr(err)
 		}
 		return err
 	}
@@ -134,4 +135,44 @@ func (h Spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPi
 		}
 		return next(ctx, cmds)
 	}
+}
+
+// Crowd is how many round trips are under way at once, at most, while 64
+// callers call. None is answered before there are want of them. prepare makes
+// the call over the client whose trips are counted.
+func (s *Server) Crowd(t testing.TB, want int, prepare func(rdb *redis.Client) (call func())) int {
+	t.Helper()
+	var mu sync.Mutex
+	now, most := 0, 0
+	move := func(by int) {
+		mu.Lock()
+		defer mu.Unlock()
+		now += by
+		most = max(most, now)
+	}
+	open := make(chan struct{})
+	call := prepare(s.Hooked(func(next func() error, names ...string) error {
+		if names[0] == "hello" || names[0] == "client" {
+			return next()
+		}
+		move(1)
+		defer move(-1)
+		<-open
+		return next()
+	}))
+	var callers sync.WaitGroup
+	for range 64 {
+		callers.Go(call)
+	}
+	defer callers.Wait()
+	release := sync.OnceFunc(func() { close(open) })
+	defer release()
+	Eventually(t, func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return now >= want
+	}, want, " trips are under way")
+	release()
+	callers.Wait()
+	return most
 }

@@ -1,0 +1,31 @@
+package cache_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestReadsOfManyCallersShareRoundTripsUnlessToldNotTo(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		// Four by themselves and one pipeline or two; or everybody.
+		for alone, want := range map[bool]int{false: 5, true: 64} {
+			most := s.Crowd(t, want, func(rdb *redis.Client) func() {
+				c := newCacheOn[string](t, s, rdb, func(cfg *cache.Config) { cfg.NoPipelining = alone })
+				return func() {
+					if _, err := c.Get(t.Context(), "1"); !errors.Is(err, cache.ErrMiss) {
+						t.Error(err)
+					}
+				}
+			})
+			if most > max(want, 6) {
+				t.Errorf("NoPipelining %v: %d round trips at once", alone, most)
+			}
+		}
+	})
+}
