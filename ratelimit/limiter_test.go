@@ -335,11 +335,11 @@ func TestAPipelineIsNoClient(t *testing.T) {
 	}
 }
 
-func TestAnAllowAllocatesNoMoreThanEighteenTimes(t *testing.T) {
+func TestAnAllowAllocatesNoMoreThanThirteenTimes(t *testing.T) {
 	s := redistest.Real(t)
 	l := newLimiter(t, s, ratelimit.PerHour(1_000_000))
 	allow(t, l, "1", 1)
-	if got := testing.AllocsPerRun(200, func() { allow(t, l, "1", 1) }); got > 18 {
+	if got := testing.AllocsPerRun(200, func() { allow(t, l, "1", 1) }); got > 13 {
 		t.Errorf("Allow allocates %v times", got)
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"errors"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -83,16 +85,36 @@ func TestAHookThatDoesNotReturnHarmsOnlyItsPipeline(t *testing.T) {
 func TestAHookMayReadThroughTheSameCombiner(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Mini(t).Client()
-	g, c := newGate(rdb), pipeline.For(rdb, false)
-	rdb.AddHook(onQueued(func(ctx context.Context, next func() error) error {
-		if _, err := get(ctx, c, "within"); err != redis.Nil {
-			t.Errorf("within the pipeline: %v", err)
+	c := pipeline.For(rdb, false)
+	var alone atomic.Int32
+	open := make(chan struct{})
+	rdb.AddHook(hook(func(ctx context.Context, cmds []redis.Cmder, next func() error) error {
+		switch cmds[0].Args()[1] {
+		case "alone":
+			alone.Add(1)
+			<-open
+		case "queued": // in every pipeline that there may be
+			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+			defer cancel()
+			if _, err := get(ctx, c, "within"); err != redis.Nil {
+				t.Errorf("within a pipeline: %v", err)
+			}
 		}
 		return next()
 	}))
-	for i, err := range queued(t, g, c) {
-		if err != redis.Nil {
-			t.Errorf("call %d: %v", i, err)
-		}
+	var held, others sync.WaitGroup
+	for range pipeline.Alone {
+		held.Go(func() { get(t.Context(), c, "alone") })
 	}
+	redistest.Eventually(t, func() bool { return alone.Load() == pipeline.Alone }, "nobody else goes alone")
+	for range 20 {
+		others.Go(func() {
+			if _, err := get(t.Context(), c, "queued"); err != redis.Nil {
+				t.Error(err)
+			}
+		})
+	}
+	others.Wait()
+	close(open)
+	held.Wait()
 }

@@ -28,8 +28,8 @@ func NewRunner(via *pipeline.Combiner) *Runner {
 func (r *Runner) Run(ctx context.Context, delivery Delivery, call Call) (*redis.Cmd, error) {
 	for {
 		taught := r.taught.Load()
-		cmd, err := r.send(ctx, delivery, call, "evalsha", call.Script.digest)
-		if err != nil || cmd.Err() == nil || !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") || call.Script.source == "" {
+		cmd, err := r.send(ctx, delivery, call, call.Script.byDigest)
+		if err != nil || cmd.Err() == nil || !redis.HasErrorPrefix(cmd.Err(), "NOSCRIPT") || call.Script.bySource == nil {
 			return cmd, err
 		}
 		select {
@@ -39,7 +39,7 @@ func (r *Runner) Run(ctx context.Context, delivery Delivery, call Call) (*redis.
 		}
 		mine := r.taught.Load() == taught // else it was sent meanwhile, if perhaps to another server
 		if mine {
-			cmd, err = r.send(ctx, delivery, call, "eval", call.Script.source)
+			cmd, err = r.send(ctx, delivery, call, call.Script.bySource)
 			r.taught.Add(1)
 		}
 		<-r.turn
@@ -49,7 +49,7 @@ func (r *Runner) Run(ctx context.Context, delivery Delivery, call Call) (*redis.
 	}
 }
 
-func (r *Runner) send(ctx context.Context, delivery Delivery, call Call, name, text string) (*redis.Cmd, error) {
-	cmd := call.command(ctx, name, text)
+func (r *Runner) send(ctx context.Context, delivery Delivery, call Call, beginning []any) (*redis.Cmd, error) {
+	cmd := call.command(ctx, beginning)
 	return cmd, r.via.Process(ctx, call.Keys[0], deliver(cmd, delivery))
 }

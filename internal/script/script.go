@@ -14,18 +14,20 @@ import (
 // A Script is one atomic transition, kept with the digest that Redis knows
 // it by.
 type Script struct {
-	source, digest string
+	bySource, byDigest []any // how the command begins
 }
 
 // New returns the script of a Lua source.
 func New(source string) *Script {
 	sum := sha1.Sum([]byte(source))
-	return &Script{source, hex.EncodeToString(sum[:])}
+	s := Known(hex.EncodeToString(sum[:]))
+	s.bySource = []any{"eval", source}
+	return s
 }
 
 // Known returns the script of a digest whose source somebody else has. Run
 // cannot send it to a server that does not know it: the reply is NOSCRIPT.
-func Known(digest string) *Script { return &Script{digest: digest} }
+func Known(digest string) *Script { return &Script{byDigest: []any{"evalsha", digest}} }
 
 // A Call is a script with its keys, all of one cluster slot, and arguments.
 type Call struct {
@@ -57,14 +59,14 @@ const (
 func Run(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, calls ...Call) []*redis.Cmd {
 	replies := make([]*redis.Cmd, len(calls))
 	for i, call := range calls {
-		replies[i] = call.command(ctx, "evalsha", call.Script.digest)
+		replies[i] = call.command(ctx, call.Script.byDigest)
 	}
 	Send(ctx, rdb, delivery, replies...)
 
 	var unknown []*redis.Cmd
 	for i, call := range calls {
 		if redis.HasErrorPrefix(replies[i].Err(), "NOSCRIPT") {
-			replies[i] = call.command(ctx, "eval", call.Script.source)
+			replies[i] = call.command(ctx, call.Script.bySource)
 			unknown = append(unknown, replies[i])
 		}
 	}
@@ -72,9 +74,9 @@ func Run(ctx context.Context, rdb redis.UniversalClient, delivery Delivery, call
 	return replies
 }
 
-func (c Call) command(ctx context.Context, name, script string) *redis.Cmd {
-	args := make([]any, 0, 3+len(c.Keys)+len(c.Args))
-	args = append(args, name, script, len(c.Keys))
+func (c Call) command(ctx context.Context, beginning []any) *redis.Cmd {
+	args := make([]any, 0, len(beginning)+1+len(c.Keys)+len(c.Args))
+	args = append(append(args, beginning...), len(c.Keys))
 	for _, key := range c.Keys {
 		args = append(args, key)
 	}
