@@ -13,3 +13,6 @@ func (c *Combiner) Queued() int {
 	defer c.lane.mu.Unlock()
 	return len(c.lane.queue)
 }
+
+// Busy is how many calls have not returned.
+func (c *Combiner) Busy() int { return int(c.lane.busy.Load()) }

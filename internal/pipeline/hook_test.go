@@ -86,14 +86,16 @@ func TestAHookMayReadThroughTheSameCombiner(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Mini(t).Client()
 	c := pipeline.For(rdb, false)
-	var alone atomic.Int32
-	open := make(chan struct{})
+	var alone, pipelines atomic.Int32
+	free, within := make(chan struct{}), make(chan struct{})
 	rdb.AddHook(hook(func(ctx context.Context, cmds []redis.Cmder, next func() error) error {
 		switch cmds[0].Args()[1] {
 		case "alone":
 			alone.Add(1)
-			<-open
-		case "queued": // in every pipeline that there may be
+			<-free
+		case "queued":
+			pipelines.Add(1)
+			<-within
 			ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 			defer cancel()
 			if _, err := get(ctx, c, "within"); err != redis.Nil {
@@ -102,19 +104,20 @@ func TestAHookMayReadThroughTheSameCombiner(t *testing.T) {
 		}
 		return next()
 	}))
-	var held, others sync.WaitGroup
-	for range pipeline.Alone {
-		held.Go(func() { get(t.Context(), c, "alone") })
+	var others sync.WaitGroup
+	start := func(key string, count *atomic.Int32) {
+		now := count.Load()
+		others.Go(func() { get(t.Context(), c, key) })
+		redistest.Eventually(t, func() bool { return count.Load() > now }, "it is sent")
 	}
-	redistest.Eventually(t, func() bool { return alone.Load() == pipeline.Alone }, "nobody else goes alone")
-	for range 20 {
-		others.Go(func() {
-			if _, err := get(t.Context(), c, "queued"); err != redis.Nil {
-				t.Error(err)
-			}
-		})
+	for range pipeline.Alone { // so that nobody else goes alone
+		start("alone", &alone)
 	}
+	for range pipeline.Most {
+		start("queued", &pipelines)
+	}
+	close(within)
+	redistest.Eventually(t, func() bool { return c.Busy() == pipeline.Alone }, "both pipelines have ended")
+	close(free)
 	others.Wait()
-	close(open)
-	held.Wait()
 }
