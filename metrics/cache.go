@@ -1,0 +1,30 @@
+package metrics
+
+import "github.com/convkit/rediskit/cache"
+
+const (
+	cacheRequests     = "Reads, by what Redis held: a value (hit) or none (miss)."
+	cacheLoads        = "Runs of a loader."
+	cacheLoadFailures = "Runs of a loader that ended with an error, a panic or a time-out."
+)
+
+var cacheSeries = []series[cache.Stats]{
+	counter("rediskit_cache_requests_total", cacheRequests, func(s cache.Stats) uint64 { return s.Hits }, "result", "hit"),
+	counter("rediskit_cache_requests_total", cacheRequests, func(s cache.Stats) uint64 { return s.Misses }, "result", "miss"),
+	counter("rediskit_cache_negative_hits_total", "Misses answered by a remembered ErrNotFound.", func(s cache.Stats) uint64 { return s.NegativeHits }),
+	counter("rediskit_cache_stale_hits_total", "Failed loads covered by a stale copy.", func(s cache.Stats) uint64 { return s.StaleHits }),
+	counter("rediskit_cache_shared_misses_total", "Misses that joined another caller's load in this process.", func(s cache.Stats) uint64 { return s.Shared }),
+	counter("rediskit_cache_lease_waits_total", "Looks at a lease that another process held.", func(s cache.Stats) uint64 { return s.LeaseWaits }),
+
+	counter("rediskit_cache_loads_total", cacheLoads, func(s cache.Stats) uint64 { return s.Loads }),
+	counter("rediskit_cache_load_failures_total", cacheLoadFailures, func(s cache.Stats) uint64 { return s.LoadFailures }),
+	counter("rediskit_cache_refreshes_total", "Values loaded ahead of their expiry.", func(s cache.Stats) uint64 { return s.Refreshes }),
+	counter("rediskit_cache_fills_total", "Loaded values that were stored.", func(s cache.Stats) uint64 { return s.Fills }),
+	counter("rediskit_cache_refused_fills_total", "Loaded values that a Delete, a write or an expired lease kept out.", func(s cache.Stats) uint64 { return s.RefusedFills }),
+
+	counter("rediskit_cache_sets_total", "Values stored by Set and SetMany.", func(s cache.Stats) uint64 { return s.Sets }),
+	counter("rediskit_cache_deletes_total", "Ids passed to Delete.", func(s cache.Stats) uint64 { return s.Deletes }),
+	counter("rediskit_cache_undecodable_total", "Values in Redis that did not decode, answered as misses.", func(s cache.Stats) uint64 { return s.Undecodable }),
+	counter("rediskit_cache_too_large_total", "Values over MaxValueBytes.", func(s cache.Stats) uint64 { return s.TooLarge }),
+	redisErrors("cache", func(s cache.Stats) uint64 { return s.RedisErrors }),
+}
