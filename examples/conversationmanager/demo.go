@@ -20,6 +20,7 @@ func welcome(ctx context.Context, out io.Writer, service *manager.Service, addr 
 	_, err = fmt.Fprintf(out, `Listening on http://%[1]s
 Database     %[2]s
 Redis        %[3]s
+Metrics      http://%[1]s/metrics
 
 A list. X-Cache is a miss, and a hit the second time:
 

@@ -58,6 +58,7 @@ func run(ctx context.Context, addr, manager string, out io.Writer) (err error) {
 	fmt.Fprintf(out, `Dashboard    http://%s
 Manager      %s
 Redis        %s
+Metrics      http://%[1]s/metrics
 
 Ctrl-C ends.
 

@@ -19,6 +19,7 @@ func welcome(out io.Writer, p places) {
 Manager      http://%[2]s, behind the gateway
 Database     %[3]s
 Redis        %[4]s
+Metrics      http://%[1]s/metrics and http://%[2]s/metrics
 
 Open the Dashboard and watch it while you try these.
 

@@ -17,7 +17,9 @@ import (
 	"github.com/convkit/rediskit/examples/internal/backend"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
+	"github.com/convkit/rediskit/metrics"
 	"github.com/convkit/rediskit/pubsub"
+	"github.com/convkit/rediskit/ratelimit"
 )
 
 // listenTimeout is how long Open waits for Redis to confirm a subscription.
@@ -41,6 +43,8 @@ type Service struct {
 	publisher *updates.Publisher
 	hub       *pubsub.Hub[envelope]
 	sockets   *sockets
+	limiter   *ratelimit.Limiter
+	metrics   web.Route
 	snapshots snapshots
 }
 
@@ -75,8 +79,14 @@ func open(ctx context.Context, rdb redis.UniversalClient, manager string, p pace
 	}
 	patience, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
-	s.hub, err = topic.Listen(patience)
-	return s, err
+	if s.hub, err = topic.Listen(patience); err != nil {
+		return nil, err
+	}
+	s.metrics, err = web.Metrics(s.limiter, s.publisher.Source(), s.hub, metrics.Pool("main", rdb))
+	if err != nil {
+		return nil, errors.Join(err, s.hub.Close())
+	}
+	return s, nil
 }
 
 // Close lets the browsers read what has come for them, says goodbye to them,
@@ -107,6 +117,7 @@ func (s *Service) Handler() http.Handler {
 		get("/ws", s.live),
 		get("/api/snapshot", s.snapshot),
 		get("/healthz", s.health),
+		s.metrics,
 	}
 	return guard(web.Routes(append(routes, pageRoutes()...)...))
 }

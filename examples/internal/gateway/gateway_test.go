@@ -261,3 +261,24 @@ func (s *service) snapshot(t *testing.T) (got struct {
 	}
 	return got
 }
+
+func TestMetricsTellWhatTheServiceDid(t *testing.T) {
+	t.Parallel()
+	s := newService(t, redistest.Mini(t).Addr(), patient, echo)
+	s.do(t, "POST", "/speakers/user_1/conversations/c1/messages", "{}")
+	page := s.do(t, "GET", "/metrics", "").body
+	for _, line := range []string{
+		`rediskit_ratelimit_requests_total{by="redis",limiter="rate_limit:*",result="allowed"} 1`,
+		`rediskit_pubsub_subscribers{topic="conversation:updates"} 0`,
+		`rediskit_pubsub_published_total{topic="conversation:updates"} 0`,
+		`rediskit_redis_errors_total{name="rate_limit:*",package="ratelimit"} 0`,
+		`go_goroutines `,
+	} {
+		if !strings.Contains(page, line) {
+			t.Errorf("%s is missing in\n%s", line, page)
+		}
+	}
+	if strings.Contains(page, "user_1") {
+		t.Error("the metrics hold an id")
+	}
+}

@@ -35,11 +35,11 @@ var limitsConfig = ratelimit.Config{
 
 // limited passes on what the speaker in the path may say, and refuses the rest.
 func (s *Service) limited(next http.Handler) (http.Handler, error) {
-	limiter, err := ratelimit.New(s.rdb, limitsConfig, limits...)
-	if err != nil {
+	var err error
+	if s.limiter, err = ratelimit.New(s.rdb, limitsConfig, limits...); err != nil {
 		return nil, err
 	}
-	limit, err := ratelimit.Middleware(limiter, ratelimit.MiddlewareConfig{
+	limit, err := ratelimit.Middleware(s.limiter, ratelimit.MiddlewareConfig{
 		Key:    func(r *http.Request) (string, error) { return r.PathValue("id"), nil },
 		Denied: s.denied,
 		Failed: undecided,

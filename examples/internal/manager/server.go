@@ -18,6 +18,7 @@ import (
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/lock"
+	"github.com/convkit/rediskit/metrics"
 	"github.com/convkit/rediskit/session"
 )
 
@@ -51,6 +52,7 @@ type Service struct {
 	sessions  *session.Store[session.Conversation]
 	state     *session.Field[session.State, session.Conversation]
 	updates   *updates.Publisher
+	metrics   web.Route
 
 	failedInvalidations atomic.Uint64
 	hitReads, missReads latency
@@ -86,7 +88,10 @@ func assemble(db database, rdb redis.UniversalClient, assistant Assistant, lists
 	if s.state, err = session.FieldOf[session.State](s.sessions, "state"); err != nil {
 		return nil, err
 	}
-	s.updates, err = updates.NewPublisher(rdb)
+	if s.updates, err = updates.NewPublisher(rdb); err != nil {
+		return nil, err
+	}
+	s.metrics, err = web.Metrics(s.lists, s.locks, s.sessions, s.updates.Source(), metrics.Pool("main", rdb))
 	return s, err
 }
 
@@ -104,6 +109,7 @@ func (s *Service) Handler() http.Handler {
 		web.Route{Method: http.MethodGet, Path: "/sessions", Handle: s.active},
 		web.Route{Method: http.MethodGet, Path: "/stats", Handle: s.stats},
 		web.Route{Method: http.MethodGet, Path: "/healthz", Handle: s.health},
+		s.metrics,
 	)
 }
 

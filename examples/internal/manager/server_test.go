@@ -259,3 +259,32 @@ func TestAFailedInvalidationIsCounted(t *testing.T) {
 		t.Errorf("/stats does not tell of the failed invalidation: %s", stats)
 	}
 }
+
+func TestMetricsTellWhatTheServiceDid(t *testing.T) {
+	t.Parallel()
+	r := redistest.Mini(t)
+	s := newService(t, r.Addr(), r.Prefix())
+	for range 2 { // a miss, then a hit
+		s.do(t, "GET", "/speakers/"+s.speaker+"/conversations", "", "")
+	}
+	if a := s.do(t, "POST", "/conversations/"+s.talk+"/messages", "application/json", `{"role": "user", "text": "Oi"}`); a.status != http.StatusCreated {
+		t.Fatalf("status %d: %s", a.status, a.body)
+	}
+	page := string(s.do(t, "GET", "/metrics", "", "").body)
+	for _, line := range []string{
+		`rediskit_cache_requests_total{cache="conversations:*:list",result="hit"} 1`,
+		`rediskit_cache_requests_total{cache="conversations:*:list",result="miss"} 1`,
+		`rediskit_lock_acquired_total{locker="lock:conversation:*"} 1`,
+		`rediskit_session_operations_total{operation="create",store="session:*"} 1`,
+		`rediskit_pubsub_published_total{topic="conversation:updates"} 4`,
+		`rediskit_pool_limit{lane="main",pool="main"} 12`,
+		`go_goroutines `,
+	} {
+		if !strings.Contains(page, line) {
+			t.Errorf("%s is missing in\n%s", line, page)
+		}
+	}
+	if strings.Contains(page, s.speaker) || strings.Contains(page, s.talk) {
+		t.Error("the metrics hold an id")
+	}
+}

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/metrics"
 	"github.com/convkit/rediskit/pubsub"
 	"github.com/convkit/rediskit/session"
 )
@@ -63,6 +64,9 @@ func (p *Publisher) Tell(ctx context.Context, event, conversation string, d Data
 		slog.WarnContext(ctx, "an event was not published", "event", event, "err", err)
 	}
 }
+
+// Source is what Prometheus is shown of the Publisher.
+func (p *Publisher) Source() metrics.Source { return p.topic }
 
 // Published is how many events Redis has taken.
 func (p *Publisher) Published() uint64 { return p.topic.Stats().Published }
