@@ -29,6 +29,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -102,6 +103,13 @@ const (
 	pollEvery = 2 * time.Millisecond
 )
 
+// Require skips the test where a program that it runs by itself is missing, or fails
+// it, as for redis-server.
+func Require(t testing.TB, program string) {
+	t.Helper()
+	requireProgram(t, program)
+}
+
 // requireProgram skips the test where program is missing, or fails it if the
 // run was told that everything must be there.
 func requireProgram(t testing.TB, program string) {
@@ -112,5 +120,12 @@ func requireProgram(t testing.TB, program string) {
 	if os.Getenv("REDISTEST_REQUIRE") == "1" {
 		t.Fatalf("%s is not installed, and REDISTEST_REQUIRE=1 says that it must be", program)
 	}
-	t.Skipf("%s is not installed: install Redis 7 or later to run this test", program)
+	from := program
+	switch {
+	case strings.HasPrefix(program, "redis-"):
+		from = "Redis 7 or later"
+	case program == "promtool":
+		from = "prometheus"
+	}
+	t.Skipf("%s is not installed: install %s to run this test", program, from)
 }
