@@ -17,7 +17,7 @@ test: ## run all tests; legs that need redis-server are skipped, and counted, wh
 race: ## run all tests under the race detector, shuffled, three times
 	@scripts/test.sh -race -shuffle=on -count=3
 
-deploy-test: ## test the deploy kit on redis-server: its configurations, access rules, Compose files and runbook
+deploy-test: ## test the deploy kit on redis-server: its configurations, access rules, Compose files, runbook, alerts and dashboard
 	@modules=deploy scripts/test.sh
 
 lint: bin/golangci-lint ## check format, style and module files
