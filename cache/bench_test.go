@@ -1,10 +1,13 @@
 package cache_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
 
+	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/internal/jsoncodec"
 	"github.com/convkit/rediskit/internal/redistest"
 )
@@ -59,5 +62,27 @@ func TestAHitAllocatesAtMostTwoTimesMoreThanItsParts(t *testing.T) {
 	})
 	if hit > parts+2 {
 		t.Errorf("a hit allocates %v times, its parts %v", hit, parts)
+	}
+}
+
+func TestALocalHitAllocatesNothing(t *testing.T) {
+	s := redistest.Real(t)
+	c := newLocal[[]benchConversation](t, s, func(cfg *cache.Config) { cfg.Local.ReadOnly = true })
+	if err := c.Set(t.Context(), "1", conversations(2)); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() bool { return near(t, c, "1") }, "it is kept")
+	load := func(context.Context, string) ([]benchConversation, error) { return nil, errors.New("no hit") }
+	for name, hit := range map[string]func() ([]benchConversation, error){
+		"Get":       func() ([]benchConversation, error) { return c.Get(t.Context(), "1") },
+		"GetOrLoad": func() ([]benchConversation, error) { return c.GetOrLoad(t.Context(), "1", load) },
+	} {
+		if n := testing.AllocsPerRun(200, func() {
+			if list, err := hit(); err != nil || len(list) != 2 {
+				t.Fatal(len(list), err)
+			}
+		}); n != 0 {
+			t.Errorf("%s allocates %v times", name, n)
+		}
 	}
 }

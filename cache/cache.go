@@ -19,6 +19,7 @@ type Cache[V any] struct {
 	encode  func(V) ([]byte, error)
 	decode  func([]byte, *V) error
 	errMiss error
+	local   *local[V] // nil without Config.Local
 }
 
 // New returns a cache over rdb: a client of a single server, of Sentinel or
@@ -42,6 +43,9 @@ func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 	c.life, c.end = context.WithCancelCause(context.Background())
 	c.encode, c.decode = codecOf[V](&c.engine)
 	c.verify = c.check
+	if c.local, err = newLocal(c); err != nil {
+		return nil, err
+	}
 	c.errMiss = c.report.Fail("get", ErrMiss)
 	return c, nil
 }
@@ -49,17 +53,26 @@ func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 // Get returns the value of id, or ErrMiss. A value that does not decode is a
 // miss.
 //
-// One round trip: GET.
+// One round trip: GET. With Config.Local none, or PTTL and GET in one.
 func (c *Cache[V]) Get(ctx context.Context, id string) (V, error) {
-	var v V
 	if err := c.ready("get", id); err != nil {
-		return v, err
+		return *new(V), err
 	}
-	e := c.get(ctx, c.pattern.Key(id))
+	if v, ok := c.nearby(id); ok {
+		return v, nil
+	}
+	return c.getFar(ctx, id)
+}
+
+// getFar is Get from Redis.
+func (c *Cache[V]) getFar(ctx context.Context, id string) (V, error) {
+	var v V
+	e, claims := c.readOne(ctx, id, c.pattern.Key(id), false)
 	switch {
 	case e.err != nil:
 		return v, c.report.Redis(ctx, "get", e.err)
 	case e.found && c.hit(ctx, "get", e.data, &v):
+		c.keep(claims, 0, e, v)
 		return v, nil
 	}
 	c.stats.misses.Add(1)
@@ -68,7 +81,8 @@ func (c *Cache[V]) Get(ctx context.Context, id string) (V, error) {
 
 // GetOrLoad returns the value of id, and on a miss what load returns, which
 // is then stored. Each caller gets a value of its own, decoded from the
-// stored bytes, so that a miss returns exactly what the next hit will.
+// stored bytes, so that a miss returns exactly what the next hit will. Only
+// Local.ReadOnly makes hits share theirs.
 //
 // Concurrent misses run one load per process, and one per fleet: the others
 // wait. The load runs with the values of the first caller's ctx but not with
@@ -81,16 +95,26 @@ func (c *Cache[V]) Get(ctx context.Context, id string) (V, error) {
 // panic is a *PanicError. Redis failures are not returned: load answers, and
 // Config.OnError is told.
 //
-// A hit is one round trip: GET (with RefreshAhead: PTTL and GET). A miss is
-// three: GET, then a script for the lease, then a script for the fill.
+// A hit is one round trip: GET (with RefreshAhead or Local: PTTL and GET), or
+// none if Local has the value. A miss is three: GET, then a script for the
+// lease, then a script for the fill.
 func (c *Cache[V]) GetOrLoad(ctx context.Context, id string, load func(ctx context.Context, id string) (V, error)) (V, error) {
-	var v V
 	if err := c.ready("get or load", id); err != nil {
-		return v, err
+		return *new(V), err
 	}
+	if v, ok := c.nearby(id); ok {
+		return v, nil
+	}
+	return c.getOrLoadFar(ctx, id, load)
+}
+
+// getOrLoadFar is GetOrLoad from Redis.
+func (c *Cache[V]) getOrLoadFar(ctx context.Context, id string, load func(ctx context.Context, id string) (V, error)) (V, error) {
+	var v V
 	key := c.pattern.Key(id)
-	e := c.read(ctx, key)
+	e, claims := c.readOne(ctx, id, key, true)
 	if e.found && c.hit(ctx, "get or load", e.data, &v) {
+		c.keep(claims, 0, e, v)
 		if c.due(e.left) {
 			c.renewAhead(ctx, []renewal{{id, key, e.data}}, loadOne(c.encode, load))
 		}
@@ -122,7 +146,8 @@ func (c *Cache[V]) Set(ctx context.Context, id string, v V) error {
 
 // Delete removes the values of ids, after a change of their source. When it
 // has returned nil, every read that begins anywhere in the fleet sees the
-// change: loads that began before do not store what they bring, and nobody
+// change (with Config.Local in another process: once it was announced there):
+// loads that began before do not store what they bring, and nobody
 // joins them.
 //
 // It does not end with ctx, so that a client that hung up does not leave the
@@ -142,6 +167,7 @@ func (c *Cache[V]) Delete(ctx context.Context, ids ...string) error {
 	detached, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedTimeout)
 	defer cancel()
 	err := c.delete(detached, keys)
+	c.changed(ids...)
 	c.misses.forget(ids...)
 	c.stats.deletes.Add(uint64(len(ids)))
 	if err != nil {
@@ -151,12 +177,19 @@ func (c *Cache[V]) Delete(ctx context.Context, ids ...string) error {
 }
 
 // Stats returns what the cache has counted so far.
-func (c *Cache[V]) Stats() Stats { return c.stats.snapshot(c.report.RedisErrors()) }
+func (c *Cache[V]) Stats() Stats {
+	stats := c.stats.snapshot(c.report.RedisErrors())
+	if c.local != nil {
+		stats.LocalState = c.local.state()
+	}
+	return stats
+}
 
 // Name is Config.Name.
 func (c *Cache[V]) Name() string { return c.cfg.Name }
 
-// Close ends the cache's loads and waits for them. Callers that still wait
+// Close ends the cache's loads, and the connections of Config.Local, and waits
+// for them. Callers that still wait
 // get ErrClosed, as does every later call. It leaves the client open. If a
 // loader goes on although its context has ended, Close stops waiting 2 s
 // after Config.LoadTimeout and says so. It may be called more than once.
@@ -167,6 +200,9 @@ func (c *Cache[V]) Close() error {
 
 	done := make(chan struct{})
 	go func() {
+		if c.local != nil {
+			c.local.tracker.Close()
+		}
 		c.running.Wait()
 		close(done)
 	}()

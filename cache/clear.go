@@ -26,6 +26,9 @@ func (c *Cache[V]) Clear(ctx context.Context, progress func(removed int64)) (int
 		return 0, err
 	}
 	defer c.misses.forgetAll() // as Delete does
+	if c.near != nil {
+		defer c.near.InvalidateAll()
+	}
 	// Leases go first: a load that began before Clear must not store its
 	// value behind the walk.
 	for _, kind := range []string{kindLease, kindStale} {

@@ -11,7 +11,7 @@ import (
 
 func TestClearRemovesItsOwnAndNothingElse(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
 		foreign := []string{
 			s.Prefix() + "::list", s.Prefix() + ":1:other", "rediskit:lease:{" + s.Prefix() + ":1:other}",

@@ -26,7 +26,7 @@ func (u upper) Unmarshal(data []byte, v any) error {
 
 func TestACodecOfTheCallersOwn(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.Codec = upper{} })
 		want(t, get(t, c, newSource("olá"), "1"), "olá")
 		if got := stored(t, s, "1"); got != "OLÁ" {
@@ -49,7 +49,7 @@ func TestACodecOfTheCallersOwn(t *testing.T) {
 
 func TestADecoderThatFailsHalfwayLeavesNothingBehind(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		type pair struct{ A, B string }
 		c := newCache[pair](t, s)
 		s.Client().Set(t.Context(), keyOf(s, "1"), `{"A":"a part","B":7}`, time.Minute)
@@ -82,7 +82,7 @@ func (f *fragile) UnmarshalJSON(data []byte) error {
 
 func TestAValueWhoseDecoderPanicsIsAMissThatHeals(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		var told redistest.Recorder
 		c := newCache[fragile](t, s, onError(&told))
 		s.Client().Set(t.Context(), keyOf(s, "1"), `"unreadable"`, time.Minute)
@@ -104,7 +104,7 @@ func TestAValueWhoseDecoderPanicsIsAMissThatHeals(t *testing.T) {
 
 func TestAValueWhoseEncoderPanicsIsAnError(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[fragile](t, s)
 		bad := fragile{"unwritable"}
 		_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (fragile, error) { return bad, nil })
@@ -120,7 +120,7 @@ func TestAValueWhoseEncoderPanicsIsAnError(t *testing.T) {
 // What the TypeScript services write, we read; what we write, they read.
 func TestTheBytesAreThoseOfTheOtherServices(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		type conversation struct {
 			ID        string    `json:"id"`
 			Title     string    `json:"title"`

@@ -55,6 +55,10 @@ type Config struct {
 	// stored. Defaults to 0, no bound but Redis's own 512 MiB.
 	MaxValueBytes int
 
+	// Local keeps values in this process too, where a hit costs no round trip.
+	// Defaults to off.
+	Local Local
+
 	// Codec turns values into the bytes that Redis holds. Defaults to JSON,
 	// byte for byte as encoding/json writes it.
 	Codec Codec
@@ -70,7 +74,8 @@ type Config struct {
 
 	// OnError is told the errors that no caller gets: Redis failures that a
 	// loader made good, refused fills, loaders that failed in the
-	// background or were covered by a stale copy. It is called on the
+	// background or were covered by a stale copy, lost connections of Local.
+	// It is called on the
 	// failure path only, possibly from several goroutines at once, and must
 	// not block. Defaults to nil, not told.
 	OnError func(context.Context, error)
@@ -122,6 +127,9 @@ func (c Config) complete() (Config, keys.Pattern, error) {
 	}
 	if c.MaxValueBytes < 0 {
 		return c, pattern, fmt.Errorf("cache: Config.MaxValueBytes is %d; it must be positive, or 0 for no bound", c.MaxValueBytes)
+	}
+	if c.Local, err = c.Local.complete(); err != nil {
+		return c, pattern, err
 	}
 	if c.Name == "" {
 		c.Name = c.Key

@@ -31,6 +31,11 @@ func TestNewNamesTheFieldThatIsWrong(t *testing.T) {
 		"Config.RefreshAhead is":   func(c *cache.Config) { c.RefreshAhead = time.Minute },
 		"shortest TTL, 30s":        func(c *cache.Config) { c.RefreshAhead, c.Jitter = 40*time.Second, 0.5 },
 		"Config.MaxValueBytes is":  func(c *cache.Config) { c.MaxValueBytes = -1 },
+		"Local.MaxEntries is -1":   func(c *cache.Config) { c.Local.MaxEntries = -1 },
+		"Local.MaxEntries is 0;":   func(c *cache.Config) { c.Local.ReadOnly = true },
+		"Local.MaxEntries is 9999": func(c *cache.Config) { c.Local.MaxEntries = 99999999 },
+		"Local.MaxAge is -1s":      func(c *cache.Config) { c.Local = cache.Local{MaxEntries: 1, MaxAge: -time.Second} },
+		"Local.MaxAge is 1µs":      func(c *cache.Config) { c.Local = cache.Local{MaxEntries: 1, MaxAge: time.Microsecond} },
 	} {
 		cfg := cache.Config{Key: "conversations:*:list", TTL: time.Minute}
 		set(&cfg)

@@ -35,6 +35,38 @@
 // write, is a miss, and the next load replaces it, but only if nobody else
 // has.
 //
+// # Values in this process
+//
+// With Config.Local a cache keeps values in the process too (a near cache): a
+// hit then costs no round trip and, with Local.ReadOnly, decodes nothing. What
+// changes them need not use this package: Redis announces every key of the
+// pattern's prefix that is written, deleted or evicted, by whatever client, on
+// one connection for each cache and master (CLIENT TRACKING in broadcasting
+// mode). Keys of the prefix that are not of the pattern are announced in vain, so
+// a prefix of the cache's own is best.
+//
+// What this process writes or deletes, its readers see at once: Delete and Set
+// mean here what they mean without Local. Changes by other processes are seen
+// when their announcement has arrived, usually well within a millisecond; until
+// then, a Delete elsewhere has returned and a hit here is still the old value.
+// After that no reader sees what was before the change, and a read that it
+// overtook is not kept.
+//
+// Where announcements do not arrive, values do not answer: reads go to Redis
+// while the connection is down, or has been silent for 2 s although it was
+// asked, and what was kept before counts for nothing afterwards. FLUSHALL does
+// the same. Whatever happens, no value answers for longer than Local.MaxAge
+// after it was read, nor after its own TTL. On a Cluster a value is kept only if
+// the node that served it announces its changes. Clients that read from replicas
+// are refused by New, or where only the server can tell, are never answered
+// from the process.
+//
+// The connections are made at the first read. They need these permissions
+// beside those of the calls. Without them Stats says LocalRefused, nothing is
+// kept unless Local.Untracked is set, and the server is asked again every minute:
+//
+//	+subscribe +client|id +client|tracking +pttl &__redis__:invalidate
+//
 // # What it does not guarantee
 //
 // A read is as fresh as the last Delete: a change of the source without one

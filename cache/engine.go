@@ -23,11 +23,30 @@ type engine struct {
 	verify   func(data string) error // nil if data is a value
 	misses   flights
 	renewals flights
+	near     invalidator // nil without Config.Local
 
 	life    context.Context // ends at Close
 	end     context.CancelCauseFunc
 	closing sync.RWMutex // held for reading while a goroutine is added
 	running sync.WaitGroup
+}
+
+// An invalidator drops values that are kept in this process, and those that
+// reads which are under way would keep.
+type invalidator interface {
+	Invalidate(id string)
+	InvalidateAll()
+}
+
+// changed is called when Redis has answered a write, or might have carried it
+// out without an answer.
+func (e *engine) changed(ids ...string) {
+	if e.near == nil {
+		return
+	}
+	for _, id := range ids {
+		e.near.Invalidate(id)
+	}
 }
 
 // spawn runs f in a goroutine that Close waits for; false after Close. f's
@@ -221,6 +240,7 @@ func (e *engine) settle(ctx context.Context, fls []*flight, answers []answer) {
 	}
 	for n, cmd := range script.Run(ctx, e.rdb, script.Retried, calls...) {
 		i := asked[n]
+		e.changed(fls[i].id)
 		done, err := cmd.Int()
 		switch {
 		case err != nil:

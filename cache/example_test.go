@@ -115,6 +115,44 @@ func ExampleCache_GetOrLoadMany() {
 	// map[c1:Previsão do tempo c2:Lista de compras] <nil>
 }
 
+// Hits in this process cost no round trip and, with ReadOnly, decode nothing.
+// The embedded Redis of this example cannot tell of changes, hence Untracked; a
+// real one can.
+func ExampleLocal() {
+	ctx := context.Background()
+	rdb, stop := server()
+	defer stop()
+	db := database{"user_1": {{ID: "c1", Title: "Previsão do tempo"}}}
+	conversations, err := cache.New[[]Conversation](rdb, cache.Config{
+		Key:   "conversations:*:list",
+		TTL:   5 * time.Minute,
+		Local: cache.Local{MaxEntries: 10_000, ReadOnly: true, Untracked: true},
+	})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer conversations.Close()
+
+	var list []Conversation
+	for conversations.Stats().LocalHits == 0 { // Redis answers while there is no connection yet
+		list, err = conversations.GetOrLoad(ctx, "user_1", db.Conversations)
+	}
+	fmt.Println(list, err)
+	fmt.Println(conversations.Stats().LocalState)
+
+	db["user_1"] = append(db["user_1"], Conversation{ID: "c2", Title: "Lista de compras"})
+	_ = conversations.Delete(ctx, "user_1")
+	list, err = conversations.GetOrLoad(ctx, "user_1", db.Conversations)
+	fmt.Println(list, err)
+	// Output:
+	// query for user_1
+	// [{c1 Previsão do tempo}] <nil>
+	// untracked
+	// query for user_1
+	// [{c1 Previsão do tempo} {c2 Lista de compras}] <nil>
+}
+
 // server starts an embedded Redis. A service calls rediskit.Connect instead.
 func server() (*redis.Client, func()) {
 	mini := miniredis.NewMiniRedis()

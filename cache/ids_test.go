@@ -14,7 +14,7 @@ import (
 
 func TestHostileIDsKeepToTheirOwnKeys(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s)
 		ids := []string{
 			"1", " ", "a b", "\n", "\r\n", "\x00", "*", "?", "[a]", `\`, "{}", "{", "}", "{x}", "}{", "é", "\xff\xfe",

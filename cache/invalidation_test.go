@@ -17,7 +17,7 @@ import (
 
 func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		var told redistest.Recorder
 		c, src := newCache[string](t, s, onError(&told)), newSource("old")
 		slow, first := slowLoad(t, c, src, "1")
@@ -48,7 +48,7 @@ func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 func TestASecondLoadDoesNotVouchForTheFirst(t *testing.T) {
 	t.Parallel()
 	for _, oldFirst := range []bool{true, false} {
-		redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		run(t, func(t *testing.T, s *redistest.Server) {
 			c, src := newCache[string](t, s), newSource("old")
 			slow, old := slowLoad(t, c, src, "1")
 			src.set("new")
@@ -76,7 +76,7 @@ func TestASecondLoadDoesNotVouchForTheFirst(t *testing.T) {
 
 func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("new")
 		entered, open := make(chan struct{}), make(chan struct{})
 		broken := errors.New("the database is down")
@@ -128,7 +128,7 @@ func TestACallerAfterAnInvalidationInItsProcessStartsAnew(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+			run(t, func(t *testing.T, s *redistest.Server) {
 				c, src := newCache[string](t, s), newSource("old")
 				slow, early := slowLoad(t, c, src, "1")
 				if err := invalidate(t.Context(), c, s); err != nil {
@@ -155,7 +155,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 	}{"with the lease": {}, "without the lease": {held: true}, "with an acquire that fails": {fails: 1}, "with a fill that fails": {fails: 2}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+			run(t, func(t *testing.T, s *redistest.Server) {
 				there, src := newCache[string](t, s), newSource("old")
 				warm(t, there)
 				var scripts atomic.Int32
@@ -187,7 +187,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 // what it stored.
 func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderFill(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		there, src := newCache[string](t, s), newSource("old")
 		warm(t, there)
 		var scripts atomic.Int32
@@ -236,7 +236,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+			run(t, func(t *testing.T, s *redistest.Server) {
 				remember := func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute }
 				there, src := newCache[string](t, s, remember), newSource("new")
 				var acquires atomic.Int32
@@ -281,7 +281,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
 // must not let the load that began before it store its value.
 func TestAnAcquireThatArrivesLateDoesNotUndoADelete(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		warm(t, newCache[string](t, s))
 		proxy := redistest.StartProxy(t, s.Addr())
 		var dials atomic.Int32
@@ -349,7 +349,7 @@ func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
 		for brought, answer := range map[string]error{"a value": nil, "nothing": cache.ErrNotFound} {
 			t.Run(name+" against "+brought, func(t *testing.T) {
 				t.Parallel()
-				redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				run(t, func(t *testing.T, s *redistest.Server) {
 					c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute }), newSource("old")
 					slow := src.holdNext()
 					first := redistest.Async(func() (string, error) {
@@ -381,7 +381,7 @@ func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
 // What doc.go tells a foreign service to delete beside the value.
 func TestAForeignDeleteOfValueAndLeaseKeepsTheOldValueOut(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("old")
 		slow, first := slowLoad(t, c, src, "1")
 		lease := "rediskit:lease:{" + s.Prefix() + ":1:list}"
@@ -398,7 +398,7 @@ func TestAForeignDeleteOfValueAndLeaseKeepsTheOldValueOut(t *testing.T) {
 
 func TestDeleteOutlivesItsCaller(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s)
 		if err := c.SetMany(t.Context(), map[string]string{"1": "a", "2": "b", "3": "c"}); err != nil {
 			t.Fatal(err)
@@ -436,7 +436,7 @@ func TestADeleteThatFailsIsNotBlamedOnItsCaller(t *testing.T) {
 // for a caller that came after a Delete.
 func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		for name, fails := range map[string]error{"error": errors.New("the row is locked"), "absence": cache.ErrNotFound} {
 			var told redistest.Recorder
 			here := newCache[string](t, s, onError(&told), func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })

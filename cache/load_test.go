@@ -48,7 +48,7 @@ func TestConcurrentMissesLoadOnce(t *testing.T) {
 
 func TestALoadOutlivesTheCallerThatBeganIt(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("v")
 		slow := src.holdNext()
 		ctx, cancel := context.WithCancel(t.Context())
@@ -87,7 +87,7 @@ func TestAWaiterLeavesAtItsOwnDeadline(t *testing.T) {
 
 func TestTheLoadKeepsTheValuesOfItsCallersContext(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		type traceKey struct{}
 		c := newCache[string](t, s)
 		ctx := context.WithValue(t.Context(), traceKey{}, "trace")
@@ -138,7 +138,7 @@ func TestAFailedLoadReachesEveryWaiterAndTheNextCallLoadsAtOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+			run(t, func(t *testing.T, s *redistest.Server) {
 				c, src := newCache[string](t, s), newSource("v")
 				slow := src.holdNext()
 				load := func(ctx context.Context, id string) (string, error) {
@@ -203,7 +203,7 @@ func TestALoaderThatHangsEndsAtLoadTimeout(t *testing.T) {
 
 func TestEachCallerHasAValueOfItsOwn(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[[]string](t, s)
 		kept := []string{"a", "b", "c"} // the loader keeps a reference
 		load := func(context.Context, string) ([]string, error) { return kept, nil }
@@ -224,7 +224,7 @@ func TestEachCallerHasAValueOfItsOwn(t *testing.T) {
 
 func TestCloseEndsLoadsAndAnswersTheirCallers(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("v")
 		_, caller := slowLoad(t, c, src, "1")
 		if err := c.Close(); err != nil {

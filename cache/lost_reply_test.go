@@ -12,7 +12,7 @@ import (
 
 func TestAFillWhoseReplyIsLostIsMadeGood(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 1 })
 		var told redistest.Recorder
@@ -36,7 +36,7 @@ func TestAFillWhoseReplyIsLostIsMadeGood(t *testing.T) {
 
 func TestSetIsSentOnceEvenIfItsReplyIsLost(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 3 })
 		c := newCacheOn[string](t, s, rdb)
@@ -66,7 +66,7 @@ func TestSetIsSentOnceEvenIfItsReplyIsLost(t *testing.T) {
 // stored, and the lease must not linger.
 func TestAnUnknownAcquireLeavesNoLease(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 3 })
 		c, src := newCacheOn[string](t, s, rdb, patientLease), newSource("v")
@@ -85,7 +85,7 @@ func TestAnUnknownAcquireLeavesNoLease(t *testing.T) {
 
 func TestARenewalWhoseAcquireIsLostLeavesNoLease(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })
 		c := newCacheOn[string](t, s, rdb, patientLease, func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })

@@ -26,12 +26,19 @@ func newCache[V any](t testing.TB, s *redistest.Server, set ...func(*cache.Confi
 func newCacheOn[V any](t testing.TB, s *redistest.Server, rdb redis.UniversalClient, set ...func(*cache.Config)) *cache.Cache[V] {
 	t.Helper()
 	cfg := cache.Config{Key: s.Prefix() + ":*:list", TTL: time.Minute}
+	_, local := withLocal.Load(s)
+	if local {
+		localOn(&cfg)
+	}
 	for _, f := range set {
 		f(&cfg)
 	}
 	c, err := cache.New[V](rdb, cfg)
 	if err != nil {
 		t.Fatalf("New: %v", err)
+	}
+	if local {
+		inUse(t, c)
 	}
 	t.Cleanup(func() {
 		if err := c.Close(); err != nil {
@@ -41,6 +48,22 @@ func newCacheOn[V any](t testing.TB, s *redistest.Server, rdb redis.UniversalCli
 	})
 	return c
 }
+
+// run runs test on both servers, and on redis-server once more with caches that
+// have a near cache: what must hold without one holds with it.
+func run(t *testing.T, test func(t *testing.T, s *redistest.Server)) {
+	t.Helper()
+	redistest.Run(t, test)
+	t.Run("local", func(t *testing.T) {
+		t.Parallel()
+		s := redistest.Real(t)
+		withLocal.Store(s, true)
+		test(t, s)
+	})
+}
+
+// withLocal has the servers whose caches have a near cache.
+var withLocal sync.Map
 
 func keyOf(s *redistest.Server, id string) string { return s.Prefix() + ":" + id + ":list" }
 

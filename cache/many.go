@@ -11,7 +11,8 @@ import (
 // GetMany returns the values of those ids that have one. With an error the
 // map holds what was read all the same.
 //
-// One round trip: MGET; on a Cluster a pipeline of GET to each master.
+// One round trip: MGET; on a Cluster a pipeline of GET to each master. With
+// Config.Local a pipeline of PTTL and GET for those ids that it has not.
 func (c *Cache[V]) GetMany(ctx context.Context, ids []string) (map[string]V, error) {
 	if err := c.ready("get many", ids...); err != nil {
 		return nil, err
@@ -99,6 +100,7 @@ func (c *Cache[V]) SetMany(ctx context.Context, values map[string]V) error {
 			first = c.report.Redis(ctx, "set", err)
 		}
 	}
+	c.changed(ids...)
 	c.misses.forget(ids...)
 	return first
 }
@@ -118,17 +120,30 @@ func (c *Cache[V]) readAll(ctx context.Context, op string, ids []string) batch[V
 	if len(ids) == 0 {
 		return b
 	}
-	ids = unique(ids)
+	var far []string
+	for _, id := range unique(ids) {
+		if v, ok := c.nearby(id); ok {
+			b.found[id] = v
+		} else {
+			far = append(far, id)
+		}
+	}
+	if len(far) == 0 {
+		return b
+	}
+	ids = far
 	keys := make([]string, len(ids))
 	for i, id := range ids {
 		keys[i] = c.pattern.Key(id)
 	}
-	for i, e := range c.readMany(ctx, keys) {
+	entries, claims := c.readFar(ctx, ids, keys)
+	for i, e := range entries {
 		b.answered = b.answered || e.err == nil
 		var v V
 		switch {
 		case e.found && c.hit(ctx, op, e.data, &v):
 			b.found[ids[i]] = v
+			c.keep(claims, i, e, v)
 			if c.due(e.left) {
 				b.due = append(b.due, renewal{ids[i], keys[i], e.data})
 			}

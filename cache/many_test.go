@@ -35,7 +35,7 @@ func (l *loadIDs) load(_ context.Context, ids []string) (map[string]string, erro
 
 func TestGetOrLoadManyLoadsJustTheMissesInOneCall(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s)
 		if err := c.SetMany(t.Context(), map[string]string{"1": "of 1", "2": "of 2"}); err != nil {
 			t.Fatal(err)
@@ -85,7 +85,7 @@ func TestGetManyReturnsWhatThereIs(t *testing.T) {
 
 func TestIDsThatALoaderLeavesOutDoNotExist(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = cfg.TTL })
 		calls := 0
 		load := func(context.Context, []string) (map[string]string, error) {
@@ -109,7 +109,7 @@ func TestIDsThatALoaderLeavesOutDoNotExist(t *testing.T) {
 
 func TestAFailedBatchReturnsWhatItHasAndRemembersNoAbsence(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = cfg.TTL })
 		if err := c.Set(t.Context(), "1", "a"); err != nil {
 			t.Fatal(err)
@@ -131,7 +131,7 @@ func TestAFailedBatchReturnsWhatItHasAndRemembersNoAbsence(t *testing.T) {
 // Two batches hold what the other waits for, and both end.
 func TestBatchesThatOverlapShareTheirLoads(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		here, there := newCache[string](t, s), newCache[string](t, s)
 		var l loadIDs
 		gate := make(chan struct{})
@@ -181,7 +181,7 @@ func TestBatchesThatOverlapShareTheirLoads(t *testing.T) {
 
 func TestWhatAnotherProcessLoadsDoesNotWaitForTheRestOfItsBatch(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, rdb := newCache[string](t, s), s.Client()
 		rdb.Set(t.Context(), leaseOf(s, "held"), "somebody", time.Minute)
 		entered, open := make(chan struct{}), make(chan struct{})

@@ -164,13 +164,22 @@ func late(ctx context.Context, all *sync.WaitGroup, through *redis.Client) redis
 // after a Delete or a Set has returned never sees what was before it.
 func TestNoReadIsOlderThanTheLastInvalidation(t *testing.T) {
 	t.Parallel()
-	for name, set := range map[string]func(*cache.Config){
-		"plain":    func(*cache.Config) {},
-		"negative": func(cfg *cache.Config) { cfg.NegativeTTL = 10 * time.Millisecond },
-		"everything": func(cfg *cache.Config) {
-			cfg.TTL, cfg.Jitter, cfg.RefreshAhead = 20*time.Millisecond, 0.3, 8*time.Millisecond
-			cfg.StaleFor, cfg.NegativeTTL = 50*time.Millisecond, 10*time.Millisecond
-		},
+	negative := func(cfg *cache.Config) { cfg.NegativeTTL = 10 * time.Millisecond }
+	everything := func(cfg *cache.Config) {
+		cfg.TTL, cfg.Jitter, cfg.RefreshAhead = 20*time.Millisecond, 0.3, 8*time.Millisecond
+		cfg.StaleFor, cfg.NegativeTTL = 50*time.Millisecond, 10*time.Millisecond
+	}
+	// Other processes' changes reach a near cache a little later, its own at once.
+	local := func(cfg *cache.Config) { cfg.Local = cache.Local{MaxEntries: 2, ReadOnly: true, Untracked: true} }
+	for name, test := range map[string]struct {
+		processes int
+		set       []func(*cache.Config)
+	}{
+		"plain":                  {3, nil},
+		"negative":               {3, []func(*cache.Config){negative}},
+		"everything":             {3, []func(*cache.Config){everything}},
+		"local":                  {1, []func(*cache.Config){local}},
+		"local, with everything": {1, []func(*cache.Config){local, everything}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -183,12 +192,15 @@ func TestNoReadIsOlderThanTheLastInvalidation(t *testing.T) {
 				}
 				var copies sync.WaitGroup
 				t.Cleanup(copies.Wait) // after the caches, whose renewals may still send
-				for range 3 {
+				for range test.processes {
 					rdb := s.Client()
 					rdb.AddHook(late(context.Background(), &copies, s.Client()))
-					m.caches = append(m.caches, newCacheOn[int64](t, s, rdb, set, func(cfg *cache.Config) {
+					m.caches = append(m.caches, newCacheOn[int64](t, s, rdb, append(test.set, func(cfg *cache.Config) {
 						cfg.WaitTimeout = 3 * time.Millisecond // now and then a load goes without a lease
-					}))
+					})...))
+				}
+				if test.processes == 1 {
+					inUse(t, m.caches[0])
 				}
 				seed := rand.Uint64()
 				var all sync.WaitGroup
@@ -204,6 +216,9 @@ func TestNoReadIsOlderThanTheLastInvalidation(t *testing.T) {
 					})
 				}
 				all.Wait()
+				if c := m.caches[0]; test.processes == 1 && c.Stats().LocalHits == 0 {
+					t.Error("no read was answered by the near cache")
+				}
 			})
 		})
 	}

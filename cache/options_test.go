@@ -19,7 +19,7 @@ import (
 
 func TestAValueLivesForItsTTLAndNoLonger(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL = 150 * time.Millisecond }), newSource("v")
 		want(t, get(t, c, src, "loaded"), "v")
 		if err := c.Set(t.Context(), "set", "v"); err != nil {
@@ -41,7 +41,7 @@ func TestAValueLivesForItsTTLAndNoLonger(t *testing.T) {
 
 func TestJitterOnlyShortens(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		const ttl = 10 * time.Minute
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.Jitter = ttl, 0.5 })
 		values := map[string]string{}
@@ -70,7 +70,7 @@ func TestJitterOnlyShortens(t *testing.T) {
 
 func TestAbsenceIsRememberedAndNothingElseIs(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[*string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = 100 * time.Millisecond })
 		loads := 0
 		answer := func(v *string, err error) func(context.Context, string) (*string, error) {
@@ -131,7 +131,7 @@ func TestAbsenceIsRememberedAndNothingElseIs(t *testing.T) {
 
 func TestEmptyValuesAreValues(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[[]string](t, s)
 		for id, list := range map[string][]string{"empty": {}, "nil": nil, "of one empty text": {""}} {
 			loads := 0
@@ -150,7 +150,7 @@ func TestEmptyValuesAreValues(t *testing.T) {
 
 func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		var told redistest.Recorder
 		c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) {
 			cfg.TTL, cfg.StaleFor = 50*time.Millisecond, 10*time.Second
@@ -198,7 +198,7 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 
 func TestAStaleCopyThatDoesNotDecodeCoversNothing(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
 		s.Client().Set(t.Context(), keys.Sibling("stale", keyOf(s, "1")), "{corrupt", time.Minute)
 		broken := errors.New("the database is down")
@@ -211,7 +211,7 @@ func TestAStaleCopyThatDoesNotDecodeCoversNothing(t *testing.T) {
 
 func TestAStaleCopyOutlivesItsValueByStaleFor(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.StaleFor = 10*time.Minute, time.Minute })
 		want(t, get(t, c, newSource("v"), "loaded"), "v")
 		if err := c.Set(t.Context(), "set", "v"); err != nil {
@@ -229,7 +229,7 @@ func TestAStaleCopyOutlivesItsValueByStaleFor(t *testing.T) {
 // Another version of the service runs without stale copies.
 func TestASetLeavesNoOlderStaleCopy(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		with := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
 		without := newCache[string](t, s)
 		if err := errors.Join(with.Set(t.Context(), "1", "old"), without.Set(t.Context(), "1", "new")); err != nil {
@@ -244,7 +244,7 @@ func TestASetLeavesNoOlderStaleCopy(t *testing.T) {
 // A load that is refused must not leave its value as the stale copy.
 func TestADeleteDuringALoadKeepsItsStaleCopyOutToo(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute }), newSource("old")
 		slow, first := slowLoad(t, c, src, "1")
 		if err := c.Delete(t.Context(), "1"); err != nil {
@@ -260,7 +260,7 @@ func TestADeleteDuringALoadKeepsItsStaleCopyOutToo(t *testing.T) {
 
 func TestAValueWithoutATTLIsNotRenewed(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		var scripts atomic.Int32
 		rdb := s.Client()
 		rdb.AddHook(redistest.Spy(func(cmd redis.Cmder) {
@@ -303,7 +303,7 @@ func TestTheTTLIsReadBeforeTheValue(t *testing.T) {
 
 func TestMaxValueBytesKeepsLargeValuesOut(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		var told redistest.Recorder
 		c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) { cfg.MaxValueBytes = 100 })
 		large := strings.Repeat("x", 99) // and two quotes

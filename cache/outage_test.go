@@ -22,7 +22,7 @@ func TestWithoutRedisLoadsAnswerAndStillCollapse(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+			run(t, func(t *testing.T, s *redistest.Server) {
 				proxy := redistest.StartProxy(t, s.Addr())
 				rdb := s.Client(func(o *redis.Options) {
 					o.Addr = proxy.Addr()
@@ -101,7 +101,7 @@ func readOnly(s *redistest.Server) *redis.Client {
 
 func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		for name, corrupt := range map[string]string{"truncated": `"v`, "empty": "", "of another shape": `{"v":1}`, "binary": "\xff\x00"} {
 			var told redistest.Recorder
 			c, src := newCache[string](t, s, onError(&told)), newSource("v")
@@ -125,7 +125,7 @@ func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
 
 func TestACorruptValueOutweighsAMemoryOfAbsence(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
 		_, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", cache.ErrNotFound })
 		if !errors.Is(err, cache.ErrNotFound) {
@@ -141,7 +141,7 @@ func TestACorruptValueOutweighsAMemoryOfAbsence(t *testing.T) {
 
 func TestAFreshValueInPlaceOfACorruptOneNeedsNoLoad(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		warm(t, newCache[string](t, s))
 		rdb := s.Client()
 		rdb.Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute)
@@ -162,7 +162,7 @@ func TestAFreshValueInPlaceOfACorruptOneNeedsNoLoad(t *testing.T) {
 
 func TestACorruptValueThatCannotBeReplacedCostsOneLoad(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		if err := s.Client().Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -186,7 +186,7 @@ func TestACorruptValueThatCannotBeReplacedCostsOneLoad(t *testing.T) {
 // corrupt one that was read before it.
 func TestHealingReplacesOnlyWhatWasRead(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
 		rdb.Set(t.Context(), keyOf(s, "1"), "{corrupt", time.Minute)
 		c, src := newCache[string](t, s), newSource("old")
@@ -204,7 +204,7 @@ func TestHealingReplacesOnlyWhatWasRead(t *testing.T) {
 // delete, and no reason to fail.
 func TestAKeyOfAnotherTypeIsLoadedAndLeftAlone(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
 		rdb.HSet(t.Context(), keyOf(s, "1"), "field", "foreign")
 		rdb.Expire(t.Context(), keyOf(s, "1"), time.Minute)
@@ -232,7 +232,7 @@ func patientLease(cfg *cache.Config) { cfg.LoadTimeout = time.Minute }
 // The others must not wait for a lease that nobody uses any more.
 func TestAFillThatFailsGivesItsLeaseBack(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		warm(t, newCache[string](t, s))
 		var scripts atomic.Int32
 		c := newCacheOn[string](t, s, s.Hooked(func(next func() error, names ...string) error {
@@ -252,7 +252,7 @@ func TestAFillThatFailsGivesItsLeaseBack(t *testing.T) {
 
 func TestACallEndsWithItsContext(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })
 		c, src := newCacheOn[string](t, s, rdb), newSource("v")
@@ -286,7 +286,7 @@ func TestACallEndsWithItsContext(t *testing.T) {
 
 func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		const canary = "CANARY"
 		var told redistest.Recorder
 		rdb := s.Client()
@@ -367,7 +367,7 @@ func TestAFullServerCostsTheCacheAndNotTheAnswer(t *testing.T) {
 // A server that is slow, but not silent, is waited for by one load.
 func TestASlowServerIsAnsweredThroughOneLoad(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		c, src := newCacheOn[string](t, s, s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() })), newSource("v")
 		warm(t, c)
@@ -390,7 +390,7 @@ func TestASlowServerIsAnsweredThroughOneLoad(t *testing.T) {
 // late then, and still answered.
 func TestAClientThatIgnoresContextsDelaysCallsByItsTimeOuts(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) {
 			o.Addr, o.ContextTimeoutEnabled, o.ReadTimeout = proxy.Addr(), false, 100*time.Millisecond

@@ -52,7 +52,7 @@ var racer = redistest.Child("racer", func(args []string) {
 
 func TestRacingProcessesLoadOnce(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		const processes, goroutines, ids = 4, 25, 10
 		counter := s.Prefix() + ":loads"
 		var children []*redistest.ChildProcess
@@ -96,7 +96,7 @@ var holder = redistest.Child("holder", func(args []string) {
 
 func TestAKilledLoaderIsReplacedWhenItsLeaseEnds(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		child := redistest.Spawn(t, holder, s.Addr(), s.Prefix()+":*:list")
 		if got := child.Line(); got != "loading" {
 			t.Fatal(got)
@@ -116,7 +116,7 @@ func TestAKilledLoaderIsReplacedWhenItsLeaseEnds(t *testing.T) {
 
 func TestALeaseOutlivesItsLoadByTimeForTheFill(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s, func(cfg *cache.Config) { cfg.LoadTimeout = time.Minute }), newSource("v")
 		want(t, get(t, c, src, "warm"), "v")
 		slow, call := slowLoad(t, c, src, "1")
@@ -130,7 +130,7 @@ func TestALeaseOutlivesItsLoadByTimeForTheFill(t *testing.T) {
 
 func TestAMissWaitsNoLongerThanWaitTimeout(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		busy, src := newCache[string](t, s), newSource("busy")
 		slow, first := slowLoad(t, busy, src, "1")
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.WaitTimeout = 50 * time.Millisecond })
@@ -150,7 +150,7 @@ func TestAMissWaitsNoLongerThanWaitTimeout(t *testing.T) {
 // lease lived.
 func TestAFillAfterItsLeaseIsRefused(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		short := func(cfg *cache.Config) { cfg.LoadTimeout = time.Millisecond * 50 }
 		fresh := newCache[string](t, s, short)
 		warm(t, fresh)

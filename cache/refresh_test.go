@@ -78,7 +78,7 @@ func TestARenewalGivesWayToWhateverHappenedMeanwhile(t *testing.T) {
 		for brought, answer := range map[string]error{"a value": nil, "nothing": cache.ErrNotFound} {
 			t.Run(name+" against "+brought, func(t *testing.T) {
 				t.Parallel()
-				redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				run(t, func(t *testing.T, s *redistest.Server) {
 					c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.RefreshAhead = time.Minute, 30*time.Second })
 					src := newSource("renewed")
 					load := func(ctx context.Context, id string) (string, error) {
@@ -112,7 +112,7 @@ func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
 	for name, stale := range map[string]time.Duration{"without stale copies": 0, "with stale copies": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+			run(t, func(t *testing.T, s *redistest.Server) {
 				var told redistest.Recorder
 				c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) {
 					cfg.TTL, cfg.RefreshAhead, cfg.StaleFor = time.Minute, 59999*time.Millisecond, stale
@@ -140,7 +140,7 @@ func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
 
 func TestARenewalOfAValueThatIsGoneStoresAnew(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		warm(t, newCache[string](t, s))
 		rdb := s.Client()
 		rdb.Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
@@ -158,7 +158,7 @@ func TestARenewalOfAValueThatIsGoneStoresAnew(t *testing.T) {
 
 func TestARenewalIsTriedAgainWhenTheLeaseIsFree(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		warm(t, newCache[string](t, s))
 		var refused sync.Once
 		held := make(chan struct{})
@@ -180,7 +180,7 @@ func TestARenewalIsTriedAgainWhenTheLeaseIsFree(t *testing.T) {
 
 func TestARenewalThatFindsNothingRemovesTheValue(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.TTL, cfg.RefreshAhead = time.Minute, 30*time.Second })
 		s.Client().Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
 		absent := func(context.Context, string) (string, error) { return "", cache.ErrNotFound }

@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // Stats counts what a Cache has done since New, in this process.
 type Stats struct {
-	Hits         uint64 // reads answered by a value in Redis
+	Hits         uint64 // reads answered by a value in Redis, but for LocalHits
 	Misses       uint64 // reads that found none
 	NegativeHits uint64 // misses answered by a remembered ErrNotFound
 	StaleHits    uint64 // failed loads covered by a stale copy
@@ -22,12 +22,19 @@ type Stats struct {
 	Undecodable uint64 // values in Redis that did not decode, answered as misses
 	TooLarge    uint64 // values over MaxValueBytes
 	RedisErrors uint64 // round trips that Redis did not answer, or with an error
+
+	LocalHits          uint64     // reads answered by Config.Local, in this process
+	LocalMisses        uint64     // reads that went to Redis, because it had not the value
+	LocalBypasses      uint64     // reads that went to Redis, because nothing would tell of changes
+	LocalInvalidations uint64     // keys that Redis announced as changed
+	LocalState         LocalState // how Config.Local stands now
 }
 
 type counters struct {
 	hits, misses, negativeHits, staleHits, shared, leaseWaits atomic.Uint64
 	loads, loadFailures, refreshes, fills, refusedFills       atomic.Uint64
 	sets, deletes, undecodable, tooLarge                      atomic.Uint64
+	localHits, localMisses, localBypasses, localInvalidations atomic.Uint64
 }
 
 func (c *counters) snapshot(redisErrors uint64) Stats {
@@ -48,5 +55,10 @@ func (c *counters) snapshot(redisErrors uint64) Stats {
 		Undecodable:  c.undecodable.Load(),
 		TooLarge:     c.tooLarge.Load(),
 		RedisErrors:  redisErrors,
+
+		LocalHits:          c.localHits.Load(),
+		LocalMisses:        c.localMisses.Load(),
+		LocalBypasses:      c.localBypasses.Load(),
+		LocalInvalidations: c.localInvalidations.Load(),
 	}
 }

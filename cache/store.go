@@ -56,7 +56,7 @@ type store struct {
 type entry struct {
 	data  string
 	found bool
-	left  time.Duration // to live, where RefreshAhead asks for it
+	left  time.Duration // to live, or noTTL, where it was asked for
 	err   error
 }
 
@@ -69,12 +69,17 @@ func (s *store) get(ctx context.Context, key string) entry {
 	return entryOf(get)
 }
 
-// read sends one GET, with RefreshAhead preceded by PTTL in the same round
-// trip: in that order a TTL never belongs to a newer value than the one read.
+// read sends one GET, with RefreshAhead preceded by PTTL.
 func (s *store) read(ctx context.Context, key string) entry {
-	if s.cfg.RefreshAhead == 0 {
-		return s.get(ctx, key)
+	if s.cfg.RefreshAhead > 0 {
+		return s.getLeft(ctx, key)
 	}
+	return s.get(ctx, key)
+}
+
+// getLeft sends PTTL and GET in one round trip: in that order a TTL never
+// belongs to a newer value than the one read.
+func (s *store) getLeft(ctx context.Context, key string) entry {
 	ttl := redis.NewDurationCmd(ctx, time.Millisecond, "pttl", key)
 	get := redis.NewStringCmd(ctx, "get", key)
 	if err := s.reads.Process(ctx, key, ttl, get); err != nil {
@@ -89,7 +94,7 @@ func (s *store) read(ctx context.Context, key string) entry {
 // a single server, else a pipeline, because MGET must not cross slots.
 func (s *store) readMany(ctx context.Context, keys []string) []entry {
 	if _, single := s.rdb.(*redis.Client); !single || s.cfg.RefreshAhead > 0 {
-		return s.readPiped(ctx, keys, s.cfg.RefreshAhead > 0)
+		return readPiped(ctx, s.rdb, keys, s.cfg.RefreshAhead > 0)
 	}
 	entries := make([]entry, len(keys))
 	values, err := s.mget(ctx, keys)
@@ -119,8 +124,8 @@ func (s *store) mget(ctx context.Context, keys []string) ([]any, error) {
 	return mget.Result()
 }
 
-func (s *store) readPiped(ctx context.Context, keys []string, withTTL bool) []entry {
-	pipe := s.rdb.Pipeline()
+func readPiped(ctx context.Context, rdb redis.Cmdable, keys []string, withTTL bool) []entry {
+	pipe := rdb.Pipeline()
 	gets := make([]*redis.StringCmd, len(keys))
 	ttls := make([]*redis.DurationCmd, len(keys))
 	for i, key := range keys {
@@ -154,7 +159,7 @@ func (s *store) stale(ctx context.Context, keyList []string) []entry {
 	for i, key := range keyList {
 		copies[i] = keys.Sibling(kindStale, key)
 	}
-	return s.readPiped(ctx, copies, false)
+	return readPiped(ctx, s.rdb, copies, false)
 }
 
 // delete unlinks each key with its siblings, which ends every load that

@@ -116,6 +116,9 @@ func (c *session) connect(ctx context.Context) (*redis.Client, error) {
 		context.AfterFunc(ctx, func() { conn.Close() })
 		return conn, nil
 	}
+	if c.cfg.Tune != nil {
+		c.cfg.Tune(options)
+	}
 	options.ReadTimeout, options.WriteTimeout = c.cfg.Liveness, c.cfg.Liveness
 	client := redis.NewClient(options)
 	c.pubsub = client.Subscribe(ctx)
@@ -192,7 +195,6 @@ func (c *session) read(ctx context.Context) error {
 			if c.live { // else it belongs to the gap
 				c.cfg.OnMessage(frame)
 			}
-			continue
 		case *redis.Subscription:
 			t := topic{frame.Kind[0] == 'p', frame.Channel}
 			err = c.replied(reply{kind: frame.Kind, topic: t}, nil)
@@ -207,6 +209,9 @@ func (c *session) read(ctx context.Context) error {
 		}
 		if err != nil {
 			return err
+		}
+		if c.live && c.cfg.OnHeard != nil {
+			c.cfg.OnHeard()
 		}
 	}
 }
@@ -249,23 +254,31 @@ func (c *session) replied(got reply, refusal error) error {
 	}
 	c.mu.Unlock()
 
-	if !c.live {
-		c.restoring--
-		c.live = c.restoring == 0
-	}
 	if c.live {
 		c.confirm()
+	} else if c.restoring--; c.restoring == 0 {
+		c.live = true
+		c.restored()
 	}
 	return nil
 }
 
-// confirm tells the gap, if there is one, and then those who wait for what the
-// server has confirmed.
-func (c *session) confirm() {
+// restored tells the gap, if there is one, and then that the connection is live.
+func (c *session) restored() {
 	if cause := *c.gap; cause != nil {
 		*c.gap = nil
-		c.cfg.OnGap(cause)
+		if c.cfg.OnGap != nil {
+			c.cfg.OnGap(cause)
+		}
 	}
+	if c.cfg.OnLive != nil && len(c.confirmed) > 0 {
+		c.cfg.OnLive()
+	}
+	c.confirm()
+}
+
+// confirm tells those who wait for what the server has confirmed.
+func (c *session) confirm() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.failure, c.current = nil, c

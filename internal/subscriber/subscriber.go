@@ -41,11 +41,24 @@ type Config struct {
 	// Required.
 	OnMessage func(*redis.Message)
 
+	// Tune changes the options of each connection, which are a copy. Defaults to
+	// nil, no changes.
+	Tune func(*redis.Options)
+
+	// OnLive is told once for each connection, when the server has confirmed
+	// every channel on it that it does not refuse, and at least one: after OnGap
+	// and before its first message. Defaults to nil, not told.
+	OnLive func()
+
+	// OnHeard is told whenever a live connection has brought something, PONGs
+	// included, once that was dealt with. Defaults to nil, not told.
+	OnHeard func()
+
 	// OnGap is told once for each time that the connection was lost and is
 	// back, when the server has confirmed every channel again: messages that
 	// were published in between are lost, and so may be some from shortly
 	// before. It comes after all messages of the old connection and before all
-	// of the new one. Required.
+	// of the new one. Defaults to nil, not told.
 	OnGap func(cause error)
 
 	// OnError is told each loss of the connection, at once, and each failed
