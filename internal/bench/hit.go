@@ -42,6 +42,12 @@ func remote[V any]() []reader[V] {
 	}
 }
 
+// nearby readers keep copies in the process, of which the server tells what changes: for all
+// callers one decoded value (shared), or bytes.
+func nearby[V any](shared, own string) []reader[V] {
+	return []reader[V]{{shared, nearRead[V](true)}, {own, nearRead[V](false)}}
+}
+
 // inProcess readers keep a copy in the process. The server tells rueidis of changes; nobody
 // tells TinyLFU.
 func inProcess[V any]() []reader[V] {
@@ -54,7 +60,14 @@ func inProcess[V any]() []reader[V] {
 // hits reads a cached value that is there.
 func hits[V any](name string, value V) contest {
 	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
-		return enterReaders(a, value, remote[V](), inProcess[V]())
+		return enterReaders(a, value, remote[V]())
+	}}
+}
+
+// nearHits reads a cached value that the process has.
+func nearHits[V any](name string, value V) contest {
+	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
+		return enterReaders(a, value, nearby[V]("rediskit", "rediskit-decoding"), inProcess[V]())
 	}}
 }
 
@@ -79,10 +92,27 @@ func rediskitRead[V any](a *arena, value V) read[V] {
 	return rediskitCached(a, value, cache.Config{Key: "conversations:*:list", TTL: ttl})
 }
 
+func nearRead[V any](readOnly bool) func(a *arena, value V) read[V] {
+	return func(a *arena, value V) read[V] {
+		return rediskitCached(a, value, nearConfig(readOnly))
+	}
+}
+
+func nearConfig(readOnly bool) cache.Config {
+	return cache.Config{
+		Key: "conversations:*:list", TTL: ttl,
+		Local: cache.Local{MaxEntries: 1000, MaxAge: ttl, ReadOnly: readOnly},
+	}
+}
+
 func rediskitCached[V any](a *arena, value V, cfg cache.Config) read[V] {
 	c := must(cache.New[V](a.rediskit(), cfg))
 	a.owns(c)
 	check(c.Set(a.ctx, "1", value))
+	for cfg.Local.MaxEntries > 0 && c.Stats().LocalHits == 0 { // until it is kept
+		must(c.Get(a.ctx, "1"))
+		time.Sleep(time.Millisecond)
+	}
 	return func(ctx context.Context) (V, error) { return c.GetOrLoad(ctx, "1", nil) }
 }
 

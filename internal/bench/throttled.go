@@ -28,7 +28,7 @@ func throttled[V any](name string, value V) contest {
 		slow := &arena{ctx: a.ctx, addr: server.addr}
 		a.onClose(slow.close)
 		slice := 5 * a.slice // some periods of the kernel's quota
-		entered := enterReaders(slow, value, remote[V](), inProcess[V]())
+		entered := enterReaders(slow, value, remote[V](), nearby[V]("rediskit-near-ReadOnly", "rediskit-near"), inProcess[V]())
 		for i, by := range entered {
 			entered[i].round = func(ctx context.Context) ([]benchfmt.Value, error) {
 				return latencies(ctx, by.call, 16, slice)
