@@ -3,7 +3,7 @@ package metrics
 import "github.com/convkit/rediskit/cache"
 
 const (
-	cacheRequests     = "Reads, by what Redis held: a value (hit) or none (miss)."
+	cacheRequests     = "Reads, by where a value was: in Redis (hit), in the process (local_hit) or nowhere (miss)."
 	cacheLoads        = "Runs of a loader."
 	cacheLoadFailures = "Runs of a loader that ended with an error, a panic or a time-out."
 )
@@ -11,6 +11,7 @@ const (
 var cacheSeries = []series[cache.Stats]{
 	counter("rediskit_cache_requests_total", cacheRequests, func(s cache.Stats) uint64 { return s.Hits }, "result", "hit"),
 	counter("rediskit_cache_requests_total", cacheRequests, func(s cache.Stats) uint64 { return s.Misses }, "result", "miss"),
+	counter("rediskit_cache_requests_total", cacheRequests, func(s cache.Stats) uint64 { return s.LocalHits }, "result", "local_hit"),
 	counter("rediskit_cache_negative_hits_total", "Misses answered by a remembered ErrNotFound.", func(s cache.Stats) uint64 { return s.NegativeHits }),
 	counter("rediskit_cache_stale_hits_total", "Failed loads covered by a stale copy.", func(s cache.Stats) uint64 { return s.StaleHits }),
 	counter("rediskit_cache_shared_misses_total", "Misses that joined another caller's load in this process.", func(s cache.Stats) uint64 { return s.Shared }),
@@ -26,5 +27,11 @@ var cacheSeries = []series[cache.Stats]{
 	counter("rediskit_cache_deletes_total", "Ids passed to Delete.", func(s cache.Stats) uint64 { return s.Deletes }),
 	counter("rediskit_cache_undecodable_total", "Values in Redis that did not decode, answered as misses.", func(s cache.Stats) uint64 { return s.Undecodable }),
 	counter("rediskit_cache_too_large_total", "Values over MaxValueBytes.", func(s cache.Stats) uint64 { return s.TooLarge }),
+
+	counter("rediskit_cache_local_misses_total", "Reads that went to Redis because the process had no value.", func(s cache.Stats) uint64 { return s.LocalMisses }),
+	counter("rediskit_cache_local_bypasses_total", "Reads that went to Redis because nothing would tell of changes.", func(s cache.Stats) uint64 { return s.LocalBypasses }),
+	counter("rediskit_cache_local_invalidations_total", "Keys that Redis announced as changed.", func(s cache.Stats) uint64 { return s.LocalInvalidations }),
+	gauge("rediskit_cache_local_state", "How Config.Local stands: 0 off, 1 connecting, 2 refused, 3 untracked, 4 tracking.", func(s cache.Stats) uint64 { return uint64(s.LocalState) }),
+
 	redisErrors("cache", func(s cache.Stats) uint64 { return s.RedisErrors }),
 }

@@ -19,10 +19,10 @@
 //
 // and what failed at Redis is one series for all of them,
 // rediskit_redis_errors_total{package,name}. The help texts say what is counted:
-// they are those of the packages' Stats. So the part of the reads that Redis
-// answered is, by cache,
+// they are those of the packages' Stats. So the part of the reads that found
+// a value is, by cache,
 //
-//	sum by (cache) (rate(rediskit_cache_requests_total{result="hit"}[5m]))
+//	sum by (cache) (rate(rediskit_cache_requests_total{result!="miss"}[5m]))
 //	  / sum by (cache) (rate(rediskit_cache_requests_total[5m]))
 //
 // Further results may come: sum over what you do not name.

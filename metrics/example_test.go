@@ -52,9 +52,10 @@ func ExampleNewCollector() {
 		}
 	}
 	// Output:
-	// # HELP rediskit_cache_requests_total Reads, by what Redis held: a value (hit) or none (miss).
+	// # HELP rediskit_cache_requests_total Reads, by where a value was: in Redis (hit), in the process (local_hit) or nowhere (miss).
 	// # TYPE rediskit_cache_requests_total counter
 	// rediskit_cache_requests_total{cache="titles",result="hit"} 2
+	// rediskit_cache_requests_total{cache="titles",result="local_hit"} 0
 	// rediskit_cache_requests_total{cache="titles",result="miss"} 1
 }
 
