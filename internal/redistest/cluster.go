@@ -12,9 +12,11 @@ import (
 
 const hashSlots = 16384
 
-// Cluster is a Redis Cluster of the test's own: masters without replicas.
+// Cluster is a Redis Cluster of the test's own: masters, without replicas
+// unless AddReplica gives them some.
 type Cluster struct {
 	t     testing.TB
+	args  []string // of each node
 	nodes []*Process
 }
 
@@ -23,12 +25,12 @@ type Cluster struct {
 // whole. args are further settings for each node, as in Start.
 func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t}
+	c := &Cluster{t: t, args: append([]string{
+		"--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1",
+		"--cluster-node-timeout", "2000",
+	}, args...)}
 	for range masters {
-		c.nodes = append(c.nodes, Start(t, append([]string{
-			"--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1",
-			"--cluster-node-timeout", "2000",
-		}, args...)...))
+		c.nodes = append(c.nodes, Start(t, c.args...))
 	}
 	for i, node := range c.nodes {
 		from, to := hashSlots*i/masters, hashSlots*(i+1)/masters-1
@@ -49,7 +51,108 @@ func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
 	return c
 }
 
-// Nodes are the cluster's servers, by rising slots.
+// AddReplica starts a replica of master, which takes over when master dies,
+// and waits until it has all that master has.
+func (c *Cluster) AddReplica(master *Process) *Process {
+	c.t.Helper()
+	replica := Start(c.t, c.args...)
+	c.do(replica, "cluster", "meet", "127.0.0.1", master.Port())
+	id := c.id(master)
+	rdb := replica.Client()
+	defer rdb.Close()
+	ctx := context.Background()
+	Eventually(c.t, func() bool { return rdb.ClusterReplicate(ctx, id).Err() == nil }, "a replica knows its master")
+	Eventually(c.t, func() bool {
+		return strings.Contains(rdb.Info(ctx, "replication").Val(), "master_link_status:up")
+	}, "a replica has all that its master has")
+	for _, node := range c.nodes { // so that they vote for it
+		other := node.Client()
+		Eventually(c.t, func() bool {
+			nodes := other.ClusterNodes(ctx).Val()
+			return strings.Contains(nodes, fmt.Sprintf("127.0.0.1:%d@", replica.Port())) && !strings.Contains(nodes, "handshake")
+		}, "the cluster knows a replica")
+		other.Close()
+	}
+	return replica
+}
+
+// MoveBusySlots moves each slot of from that holds keys to another master,
+// key by key while clients work on them.
+func (c *Cluster) MoveBusySlots(from, to *Process) {
+	c.t.Helper()
+	ctx := context.Background()
+	source, target := from.Client(), to.Client()
+	defer source.Close()
+	defer target.Close()
+	sourceID, targetID := c.id(from), c.id(to)
+	for _, slot := range c.busySlots(source, sourceID) {
+		c.do(to, "cluster", "setslot", slot, "importing", sourceID)
+		c.do(from, "cluster", "setslot", slot, "migrating", targetID)
+		for {
+			keys, err := source.ClusterGetKeysInSlot(ctx, slot, 100).Result()
+			if err != nil {
+				c.t.Fatalf("move a slot: %v", err)
+			}
+			if len(keys) == 0 {
+				break
+			}
+			args := []any{"migrate", "127.0.0.1", to.Port(), "", 0, 5000, "replace", "keys"}
+			for _, key := range keys {
+				args = append(args, key)
+			}
+			c.do(from, args...)
+		}
+		for _, node := range []*Process{to, from} { // the new owner first
+			c.do(node, "cluster", "setslot", slot, "node", targetID)
+		}
+	}
+}
+
+// busySlots are the slots of a master in which there are keys.
+func (c *Cluster) busySlots(rdb *redis.Client, id string) []int {
+	c.t.Helper()
+	ctx := context.Background()
+	ranges, err := rdb.ClusterSlots(ctx).Result()
+	if err != nil {
+		c.t.Fatalf("read the slots: %v", err)
+	}
+	var slots []int
+	var counts []*redis.IntCmd
+	pipe := rdb.Pipeline()
+	for _, r := range ranges {
+		if r.Nodes[0].ID != id {
+			continue
+		}
+		for slot := r.Start; slot <= r.End; slot++ {
+			slots = append(slots, slot)
+			counts = append(counts, pipe.ClusterCountKeysInSlot(ctx, slot))
+		}
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		c.t.Fatalf("count the keys of slots: %v", err)
+	}
+	var busy []int
+	for i, slot := range slots {
+		if counts[i].Val() > 0 {
+			busy = append(busy, slot)
+		}
+	}
+	return busy
+}
+
+// id is a node's name in the cluster.
+func (c *Cluster) id(node *Process) string {
+	c.t.Helper()
+	rdb := node.Client()
+	defer rdb.Close()
+	id, err := rdb.Do(context.Background(), "cluster", "myid").Text()
+	if err != nil {
+		c.t.Fatalf("read a node's id: %v", err)
+	}
+	return id
+}
+
+// Nodes are the cluster's masters as it was started, by rising slots.
 func (c *Cluster) Nodes() []*Process { return c.nodes }
 
 // Addrs are the nodes' addresses in the order of Nodes.
