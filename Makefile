@@ -1,7 +1,7 @@
 # make alone lists the targets.
 MODULES := . examples internal/bench deploy
 
-.PHONY: help demo test race deploy-test lint fmt bench fuzz vuln
+.PHONY: help demo test race deploy-test lint fmt bench chaos fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ fuzz: ## run each fuzz target for FUZZTIME (60s)
 
 vuln: bin/govulncheck ## ask the Go vulnerability database, over the network, about what we depend on
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/govulncheck ./...) || exit 1; done
+chaos: ## break Redis under everything for FOR (10m), and write docs/reliability.md; SEED repeats a run
+	@cd examples && go test ./chaos -run TestChaos -count 1 -timeout 60m -chaos.for $(or $(FOR),10m) -chaos.seed $(or $(SEED),0) -chaos.report $(or $(REPORT),$(CURDIR)/docs/reliability.md)
+
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 bin/golangci-lint bin/benchstat bin/govulncheck: tools/go.mod tools/go.sum
 	@cd tools && GOBIN=$(CURDIR)/bin go install tool

@@ -1,0 +1,226 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+
+	"github.com/convkit/rediskit/lock"
+)
+
+const lockIDs = 3
+
+// A holding is a lock as its holder sees it.
+type holding interface {
+	Fence(ctx context.Context) (int64, error)
+	Context() context.Context
+	Release(ctx context.Context) error
+}
+
+// locker is what the model needs of a Locker.
+type locker interface {
+	Acquire(ctx context.Context, id string) (holding, error)
+	Close() error
+}
+
+type realLocker struct{ *lock.Locker }
+
+func (k realLocker) Acquire(ctx context.Context, id string) (holding, error) {
+	return k.Locker.Acquire(ctx, id)
+}
+
+// Locks has members write to a fenced register under locks.
+type locks struct {
+	open    func(m *member) (locker, error)
+	w       *world
+	lockers map[*member]locker
+
+	mu        sync.Mutex
+	registers [lockIDs]register
+	history   []porcupine.Operation
+	holds     [lockIDs][]hold
+}
+
+// A register takes no write with a lower fence than it has seen.
+type register struct{ fence, value int64 }
+
+// A hold is a time for which a holder could trust its lock.
+type hold struct{ from, till time.Time }
+
+func newLocks() *locks {
+	return &locks{open: func(m *member) (locker, error) {
+		k, err := lock.New(m.rdb, lock.Config{Key: "lock:*", TTL: 500 * time.Millisecond, Poll: 50 * time.Millisecond})
+		return realLocker{k}, err
+	}}
+}
+
+func (l *locks) start(w *world) {
+	l.w, l.lockers = w, map[*member]locker{}
+	for _, m := range w.members {
+		k, err := l.open(m)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		l.lockers[m] = k
+	}
+	for i, m := range w.members {
+		for n := range 3 {
+			w.forever(3*time.Millisecond, func(rng *rand.Rand) { l.visit(m, 3*i+n, rng) })
+		}
+	}
+}
+
+// What is done to a register, as its model sees it.
+type access struct {
+	id       int
+	kind     string // "acquire", "read" or "write"
+	fence    int64
+	value    int64
+	accepted bool
+}
+
+// visit counts a register up under its lock.
+func (l *locks) visit(m *member, client int, rng *rand.Rand) {
+	id := rng.IntN(lockIDs)
+	var held holding
+	var fence int64
+	began := time.Now()
+	l.w.within("Acquire", callTimeout/2, func(ctx context.Context) {
+		var err error
+		if held, err = l.lockers[m].Acquire(ctx, fmt.Sprint(id)); err != nil {
+			held = nil
+			return
+		}
+		fence, err = held.Fence(ctx)
+		if err != nil {
+			l.release(held)
+			held = nil
+		}
+	})
+	if held == nil {
+		return
+	}
+	defer l.release(held)
+	l.record(client, began, access{id: id, kind: "acquire", fence: fence, accepted: true})
+	h := hold{time.Now(), time.Now()}
+	trusted := func() {
+		if now := time.Now(); held.Context().Err() == nil {
+			h.till = now
+		}
+	}
+	if value, ok := l.access(client, id, "read", fence, 0); ok {
+		sleep(context.Background(), time.Duration(rng.IntN(6))*time.Millisecond)
+		trusted()
+		l.access(client, id, "write", fence, value+1)
+	}
+	trusted()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.holds[id] = append(l.holds[id], h)
+}
+
+func (l *locks) release(held holding) {
+	l.w.call("Release", func(ctx context.Context) { _ = held.Release(ctx) })
+}
+
+// access reads the register of id or writes to it.
+func (l *locks) access(client, id int, kind string, fence, value int64) (int64, bool) {
+	began := time.Now()
+	l.mu.Lock()
+	r := &l.registers[id]
+	ok := fence >= r.fence
+	if ok {
+		r.fence = fence
+		if kind == "write" {
+			r.value = value
+		}
+	}
+	value = r.value
+	l.mu.Unlock()
+	l.record(client, began, access{id, kind, fence, value, ok})
+	return value, ok
+}
+
+func (l *locks) record(client int, began time.Time, a access) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.history = append(l.history, porcupine.Operation{
+		ClientId: client, Input: a, Call: began.UnixNano(), Return: time.Now().UnixNano(),
+	})
+}
+
+// model is a register whose fences rise with each acquisition, and which
+// changes only by who read it last under the fence that is highest.
+var model = porcupine.Model{
+	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
+		parts := make([][]porcupine.Operation, lockIDs)
+		for _, op := range all {
+			id := op.Input.(access).id
+			parts[id] = append(parts[id], op)
+		}
+		return parts
+	},
+	Init: func() any { return modelState{} },
+	Step: func(state, input, _ any) (bool, any) {
+		s, a := state.(modelState), input.(access)
+		if a.kind == "acquire" {
+			ok := a.fence > s.minted
+			s.minted = a.fence
+			return ok, s
+		}
+		if a.accepted != (a.fence >= s.fence) {
+			return false, s
+		}
+		if !a.accepted {
+			return true, s
+		}
+		s.fence = a.fence
+		if a.kind == "write" {
+			ok := a.value == s.value+1
+			s.value = a.value
+			return ok, s
+		}
+		return a.value == s.value, s
+	},
+}
+
+type modelState struct{ minted, fence, value int64 }
+
+func (l *locks) works(ctx context.Context, m *member) error {
+	held, err := l.lockers[m].Acquire(ctx, "works "+m.name)
+	if err != nil {
+		return err
+	}
+	return held.Release(ctx)
+}
+
+func (l *locks) check(w *world) {
+	w.checked(fencedLocks, len(l.history))
+	if got := porcupine.CheckOperationsTimeout(model, l.history, 30*time.Second); got != porcupine.Ok {
+		w.violated(fencedLocks, "the history of %d operations on fenced registers is not linearizable: %v", len(l.history), got)
+	}
+	for id, holds := range l.holds {
+		slices.SortFunc(holds, func(a, b hold) int { return a.from.Compare(b.from) })
+		for i := 1; i < len(holds); i++ {
+			a, b := holds[i-1], holds[i]
+			w.checked(exclusion, 1)
+			if b.from.Before(a.till) && w.weather.kept(a.from, b.from) {
+				w.violated(exclusion, "lock %d had two holders for %v", id, a.till.Sub(b.from))
+			}
+		}
+	}
+}
+
+func (l *locks) close() error {
+	var errs []error
+	for _, k := range l.lockers {
+		errs = append(errs, k.Close())
+	}
+	return errors.Join(errs...)
+}
