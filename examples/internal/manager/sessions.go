@@ -49,33 +49,42 @@ func (s *Service) session(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, viewOf("", c))
 }
 
-// active answers with the sessions that there are, the latest activity first.
-// If there are more than it shows, it says so and which ones it shows is left
-// to chance.
+// active answers with the sessions that there are.
 func (s *Service) active(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), sessionsTimeout)
 	defer cancel()
-	var answer struct {
-		Sessions []sessionView `json:"sessions"`
-		More     bool          `json:"more"`
+	found, err := s.ongoing(ctx)
+	if err != nil {
+		return fmt.Errorf("list sessions: %w", err)
 	}
-	answer.Sessions = []sessionView{}
+	return web.WriteJSON(w, http.StatusOK, found)
+}
+
+// An ongoing is at most maxSessions sessions, the latest activity first. If
+// there are more, which ones these are is left to chance.
+type ongoing struct {
+	Sessions []sessionView `json:"sessions"`
+	More     bool          `json:"more"`
+}
+
+func (s *Service) ongoing(ctx context.Context) (ongoing, error) {
+	found := ongoing{Sessions: []sessionView{}}
 	for entry, err := range s.sessions.All(ctx) {
 		switch {
 		case err != nil && entry.ID == "":
-			return fmt.Errorf("list sessions: %w", err)
+			return found, err
 		case err != nil: // that one is no session; its writer is to blame
-		case len(answer.Sessions) == maxSessions:
-			answer.More = true
+		case len(found.Sessions) == maxSessions:
+			found.More = true
 		default:
-			answer.Sessions = append(answer.Sessions, viewOf(entry.ID, entry.Session))
+			found.Sessions = append(found.Sessions, viewOf(entry.ID, entry.Session))
 		}
-		if answer.More {
+		if found.More {
 			break
 		}
 	}
-	slices.SortFunc(answer.Sessions, func(a, b sessionView) int {
+	slices.SortFunc(found.Sessions, func(a, b sessionView) int {
 		return cmp.Or(b.LastActivity.Compare(a.LastActivity.Time), cmp.Compare(a.ID, b.ID))
 	})
-	return web.WriteJSON(w, http.StatusOK, answer)
+	return found, nil
 }
