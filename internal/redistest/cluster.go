@@ -3,6 +3,7 @@ package redistest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,20 +113,22 @@ func (c *Cluster) MoveBusySlots(from, to *Process) {
 func (c *Cluster) busySlots(rdb *redis.Client, id string) []int {
 	c.t.Helper()
 	ctx := context.Background()
-	ranges, err := rdb.ClusterSlots(ctx).Result()
+	shards, err := rdb.ClusterShards(ctx).Result()
 	if err != nil {
 		c.t.Fatalf("read the slots: %v", err)
 	}
 	var slots []int
 	var counts []*redis.IntCmd
 	pipe := rdb.Pipeline()
-	for _, r := range ranges {
-		if r.Nodes[0].ID != id {
+	for _, shard := range shards {
+		if !slices.ContainsFunc(shard.Nodes, func(n redis.Node) bool { return n.ID == id }) {
 			continue
 		}
-		for slot := r.Start; slot <= r.End; slot++ {
-			slots = append(slots, slot)
-			counts = append(counts, pipe.ClusterCountKeysInSlot(ctx, slot))
+		for _, r := range shard.Slots {
+			for slot := int(r.Start); slot <= int(r.End); slot++ {
+				slots = append(slots, slot)
+				counts = append(counts, pipe.ClusterCountKeysInSlot(ctx, slot))
+			}
 		}
 	}
 	if _, err := pipe.Exec(ctx); err != nil {
