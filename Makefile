@@ -30,16 +30,14 @@ bench: ## measure against the peers, for a quarter of an hour, and write docs/be
 	@cd internal/bench && go build -o ../../bin/bench .
 	@bin/bench $(if $(SHORT),-short,-docs docs) -out bin/bench.txt
 
+chaos: ## break Redis under everything for FOR (10m), and write docs/reliability.md; SEED repeats a run
+	@cd examples && go test ./chaos -run TestChaos -count 1 -timeout 60m -chaos.for $(or $(FOR),10m) -chaos.seed $(or $(SEED),0) -chaos.report $(or $(REPORT),$(CURDIR)/docs/reliability.md)
+
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),60s)
 
 vuln: bin/govulncheck ## ask the Go vulnerability database, over the network, about what we depend on
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/govulncheck ./...) || exit 1; done
-chaos: ## break Redis under everything for FOR (10m), and write docs/reliability.md; SEED repeats a run
-	@cd examples && go test ./chaos -run TestChaos -count 1 -timeout 60m -chaos.for $(or $(FOR),10m) -chaos.seed $(or $(SEED),0) -chaos.report $(or $(REPORT),$(CURDIR)/docs/reliability.md)
-
-fuzz: ## run each fuzz target for FUZZTIME (30s)
-	@scripts/fuzz.sh $(or $(FUZZTIME),30s)
 
 bin/golangci-lint bin/benchstat bin/govulncheck: tools/go.mod tools/go.sum
 	@cd tools && GOBIN=$(CURDIR)/bin go install tool
