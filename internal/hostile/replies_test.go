@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -89,8 +90,9 @@ func FuzzNoReplyMakesACallPanic(f *testing.F) {
 		f.Add([]byte{7, 8, i, 7, 8, i, 2, 0, 0, 0, 0, 0, 0, 0, i}, i)
 	}
 	s := redistest.Mini(f)
-	var reply any
-	k := newKit(f, answering(s, func() any { return reply }), s.Prefix())
+	var reply atomic.Pointer[any] // loads outlast the calls that began them
+	reply.Store(new(any))
+	k := newKit(f, answering(s, func() any { return *reply.Load() }), s.Prefix())
 	calls := k.calls("1", talk{Speaker: "user_1"})
 	names := []string{}
 	for name := range calls {
@@ -101,7 +103,8 @@ func FuzzNoReplyMakesACallPanic(f *testing.F) {
 	slices.Sort(names)
 	f.Fuzz(func(t *testing.T, data []byte, which byte) {
 		name := names[int(which)%len(names)]
-		reply, _ = grow(data, 3)
+		grown, _ := grow(data, 3)
+		reply.Store(&grown)
 		ctx, cancel := context.WithTimeout(t.Context(), brief)
 		defer cancel()
 		tellsNothing(t, name, calls[name](ctx))

@@ -37,12 +37,15 @@ func (r *Runner) Run(ctx context.Context, delivery Delivery, call Call) (*redis.
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
-		mine := r.taught.Load() == taught // else it was sent meanwhile, if perhaps to another server
-		if mine {
-			cmd, err = r.send(ctx, delivery, call, call.Script.bySource)
-			r.taught.Add(1)
-		}
-		<-r.turn
+		mine := false
+		func() {
+			defer func() { <-r.turn }()      // a hook may panic
+			mine = r.taught.Load() == taught // else it was sent meanwhile, if perhaps to another server
+			if mine {
+				cmd, err = r.send(ctx, delivery, call, call.Script.bySource)
+				r.taught.Add(1)
+			}
+		}()
 		if mine {
 			return cmd, err
 		}

@@ -17,8 +17,8 @@ var began = time.Now()
 // Now is the time by which epochs are valid.
 func Now() time.Duration { return time.Since(began) }
 
-// An Epoch is the life of one confirmed connection: while it is valid, no
-// change was missed.
+// An Epoch is a time through which a confirmed connection was never silent for
+// too long: while it is valid, no change was missed.
 type Epoch struct {
 	heard atomic.Int64 // when the server last said something; or one of these:
 }
@@ -36,15 +36,21 @@ func newEpoch(heard time.Duration) *Epoch {
 
 // Valid says whether the epoch goes on at now. Nil does not.
 func (e *Epoch) Valid(now time.Duration) bool {
-	return e != nil && int64(now)-e.heard.Load() < int64(liveness)
+	return e != nil && lasts(e.heard.Load(), now)
 }
 
-// hear prolongs the epoch, unless it has ended.
-func (e *Epoch) hear() {
+func lasts(heard int64, now time.Duration) bool { return int64(now)-heard < int64(liveness) }
+
+// hear prolongs the epoch if it is valid. What was silent for too long does not
+// come back: changes may wait behind what has just been heard.
+func (e *Epoch) hear() bool {
 	for {
-		heard := e.heard.Load()
-		if heard == ended || e.heard.CompareAndSwap(heard, int64(Now())) {
-			return
+		heard, now := e.heard.Load(), Now()
+		if !lasts(heard, now) {
+			return false
+		}
+		if e.heard.CompareAndSwap(heard, int64(now)) {
+			return true
 		}
 	}
 }

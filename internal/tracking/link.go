@@ -70,8 +70,10 @@ func (l *link) follow(ctx context.Context) (refused bool) {
 			}
 		},
 		OnHeard: func() {
-			if epoch != nil {
-				epoch.hear()
+			if epoch != nil && !epoch.hear() && attempt.Err() == nil {
+				// What is read from now on is announced after what still waits.
+				epoch = newEpoch(Now())
+				l.become(Tracking, epoch)
 			}
 		},
 		OnMessage: l.invalidate,
