@@ -48,7 +48,7 @@ func TestChaos(t *testing.T) {
 	until := time.Now().Add(*playFor)
 	var heap uint64
 	played := 0
-	for lap := 0; lap == 0 || time.Now().Before(until); lap++ {
+	for lap := 0; lap == 0 || played > 0 && time.Now().Before(until); lap++ {
 		for _, i := range rng.Perm(len(faults)) {
 			f := faults[i]
 			hold := f.hold
@@ -73,6 +73,9 @@ func TestChaos(t *testing.T) {
 				t.Errorf("%d bytes are in use after %s, %d after the first round", now, f.name, heap)
 			}
 		}
+	}
+	if played == 0 {
+		t.Error("no fault was played: -chaos.fault must be the name of one")
 	}
 	if *page != "" {
 		if err := results.write(*page); err != nil {

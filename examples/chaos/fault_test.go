@@ -96,12 +96,9 @@ func fewClients(w *world, hold time.Duration) {
 		must(w, rdb.Do(ctx, "client", "kill", "type", kind, "skipme", "yes").Err())
 	}
 	time.Sleep(hold)
-	for { // the admin's own connection may have been refused
-		if err := rdb.ConfigSet(ctx, "maxclients", "10000").Err(); err == nil {
-			return
-		}
-		time.Sleep(5 * time.Millisecond)
-	}
+	redistest.Eventually(w.t, func() bool { // the admin's own connection may have been refused
+		return rdb.ConfigSet(ctx, "maxclients", "10000").Err() == nil
+	}, "the server takes clients again")
 }
 
 func outOfMemory(w *world, hold time.Duration) {

@@ -207,13 +207,14 @@ func (l *locks) check(w *world) {
 	}
 	for id, holds := range l.holds {
 		slices.SortFunc(holds, func(a, b hold) int { return a.from.Compare(b.from) })
-		for i := 1; i < len(holds); i++ {
-			a, b := holds[i-1], holds[i]
-			w.checked(exclusion, 1)
-			if b.from.Before(a.till) && w.weather.kept(a.from, b.from) {
-				w.violated(exclusion, "lock %d had two holders for %v", id, a.till.Sub(b.from))
+		for i, b := range holds {
+			for _, a := range holds[:i] {
+				if b.from.Before(a.till) && w.weather.kept(a.from, b.from) {
+					w.violated(exclusion, "lock %d had two holders for %v", id, a.till.Sub(b.from))
+				}
 			}
 		}
+		w.checked(exclusion, max(len(holds)-1, 0))
 	}
 }
 

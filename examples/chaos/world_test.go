@@ -120,6 +120,7 @@ func (w *world) connect() {
 		if err != nil {
 			w.t.Fatal(err)
 		}
+		w.t.Cleanup(func() { _ = rdb.Close() }) // play has closed it, unless the stage failed
 		m.rdb = rdb
 		w.members = append(w.members, m)
 	}
@@ -160,7 +161,10 @@ func (w *world) recoverAll(loads []workload) {
 // play is one round: loads run while f strikes, then the models speak.
 func (w *world) play(f fault, hold time.Duration, loads ...workload) {
 	stop, end := context.WithCancel(context.Background())
-	defer end()
+	defer func() { // also when the stage fails
+		end()
+		w.running.Wait()
+	}()
 	w.stop = stop
 	for _, load := range loads {
 		load.start(w)
