@@ -144,9 +144,10 @@ func (s *stack) create(project *types.Project, service types.ServiceConfig) *con
 			t.Fatal(err)
 		}
 	}
+	redistest.Require(t, "redis-cli")
 	cli, err := exec.LookPath("redis-cli")
 	if err != nil {
-		t.Skip("redis-cli is not installed: install Redis 7 or later to run this test")
+		t.Fatal(err)
 	}
 	write(t, root+"/usr/local/bin/redis-cli", fmt.Appendf(nil, "#!/bin/sh\nexec %s -p %d \"$@\"\n", cli, server.Port()), 0o755)
 	return c

@@ -8,8 +8,6 @@ import (
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
-	"os"
-	"os/exec"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -33,27 +31,12 @@ type dashboard struct {
 	wrong []string // what the browser complained of
 }
 
-// requireChromium returns where Chromium is. Where none is installed the test
-// is skipped, or fails if REDISTEST_REQUIRE is set.
-func requireChromium(t *testing.T) (path string) {
-	t.Helper()
-	path, err := exec.LookPath("chromium")
-	switch {
-	case err == nil:
-	case os.Getenv("REDISTEST_REQUIRE") == "1":
-		t.Fatal("chromium is not installed")
-	default:
-		t.Skip("chromium is not installed")
-	}
-	return path
-}
-
 // open opens url in a Chromium of its own.
 func open(t *testing.T, url string) *dashboard {
 	t.Helper()
-	path := requireChromium(t)
+	redistest.Require(t, "chromium")
 	ctx, stop := chromedp.NewExecAllocator(context.WithoutCancel(t.Context()),
-		chromedp.ExecPath(path), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
+		chromedp.ExecPath("chromium"), chromedp.UserDataDir(t.TempDir()), chromedp.WSURLReadTimeout(time.Minute),
 		chromedp.NoSandbox, chromedp.Headless, chromedp.DisableGPU, chromedp.NoFirstRun,
 		chromedp.Flag("disable-quic", true), chromedp.Flag("disable-background-networking", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-sync", true),
@@ -149,7 +132,7 @@ func (d *dashboard) click(id string) {
 }
 
 func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
-	requireChromium(t)
+	redistest.Require(t, "chromium")
 	proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
 	demo, c := start(t, proxy.Addr(), true), client(t)
 	page := open(t, demo.base)
@@ -208,7 +191,7 @@ func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
 
 // Whoever may publish, or write a session, decides what these hold.
 func TestTheDashboardShowsAsTextWhatOthersWrite(t *testing.T) {
-	requireChromium(t)
+	redistest.Require(t, "chromium")
 	process := redistest.Start(t)
 	demo, rdb := start(t, process.Addr(), true), process.Client()
 	const markup = `<img src="/none" onerror="document.title = 'taken'">`
@@ -254,7 +237,7 @@ func TestTheDashboardShowsAsTextWhatOthersWrite(t *testing.T) {
 // A WebSocket can die without a word, as when a network goes away. This one
 // says nothing from the start, and the page's patience passes at once.
 func TestTheDashboardLeavesAWebSocketThatIsSilent(t *testing.T) {
-	requireChromium(t)
+	redistest.Require(t, "chromium")
 	demo := start(t, "", true)
 	base, err := url.Parse(demo.base)
 	if err != nil {
@@ -287,7 +270,7 @@ func TestTheDashboardLeavesAWebSocketThatIsSilent(t *testing.T) {
 }
 
 func TestTheDashboardIsForEverybody(t *testing.T) {
-	requireChromium(t)
+	redistest.Require(t, "chromium")
 	demo := start(t, "", true)
 	page := open(t, demo.base)
 	page.shows("socket", "connected")
