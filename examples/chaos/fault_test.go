@@ -44,8 +44,9 @@ var faults = []fault{
 	{name: "latency 50 ms", stage: plain(), strike: delay(50 * time.Millisecond)},
 	{name: "latency 2 s", stage: plain(), strike: delay(2 * time.Second)},
 	{name: "connections cut", stage: plain(), strike: again(cutAll)},
-	{name: "refused", stage: plain(), strike: refuse},
-	{name: "black hole", stage: plain(), strike: blackHole},
+	{name: "refused", stage: plain(), strike: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)},
+	// What was held back is delivered in the end.
+	{name: "black hole", stage: plain(), strike: networks((*redistest.Proxy).BlackHole, (*redistest.Proxy).Heal)},
 	{name: "half-open", stage: plain(), strike: halfOpen},
 	{name: "replies lost", stage: plain(), strike: again(loseReplies)},
 	{name: "replies late", stage: plain(), strike: again(lateReplies)},
@@ -164,42 +165,27 @@ func rotateCertificate(w *world, hold time.Duration) {
 	cutAll(w)
 }
 
-func delay(d time.Duration) func(w *world, hold time.Duration) {
+// networks breaks the network of every member, and mends it after hold.
+func networks(breaks, mends func(*redistest.Proxy)) func(w *world, hold time.Duration) {
 	return func(w *world, hold time.Duration) {
 		for _, m := range w.members {
-			m.proxy.Delay(d)
+			breaks(m.proxy)
 		}
-		time.Sleep(hold + d/2)
+		time.Sleep(hold)
 		for _, m := range w.members {
-			m.proxy.Heal()
+			mends(m.proxy)
 		}
 	}
+}
+
+func delay(d time.Duration) func(w *world, hold time.Duration) {
+	strike := networks(func(p *redistest.Proxy) { p.Delay(d) }, (*redistest.Proxy).Heal)
+	return func(w *world, hold time.Duration) { strike(w, hold+d/2) }
 }
 
 func cutAll(w *world) {
 	for _, m := range w.members {
 		m.proxy.Cut()
-	}
-}
-
-func refuse(w *world, hold time.Duration) {
-	for _, m := range w.members {
-		m.proxy.Down()
-	}
-	time.Sleep(hold)
-	for _, m := range w.members {
-		m.proxy.Up()
-	}
-}
-
-// blackHole holds everything back, and delivers it in the end.
-func blackHole(w *world, hold time.Duration) {
-	for _, m := range w.members {
-		m.proxy.BlackHole()
-	}
-	time.Sleep(hold)
-	for _, m := range w.members {
-		m.proxy.Heal()
 	}
 }
 
