@@ -9,13 +9,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
@@ -25,25 +21,11 @@ import (
 
 func main() {
 	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
-	path := flag.String("db", defaultDatabase(), "keep the conversations in this SQLite `file`")
+	path := flag.String("db", manager.DefaultDatabase(), "keep the conversations in this SQLite `file`")
 	thinks := flag.Duration("think", time.Second, "how long the assistant thinks before it answers")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := run(ctx, *addr, *path, *thinks, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "conversationmanager:", err)
-		os.Exit(1)
-	}
-}
-
-// defaultDatabase is a file that a second start finds again.
-func defaultDatabase() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "rediskit", "conversations.db")
+	web.Main("conversationmanager", func(ctx context.Context) error { return run(ctx, *addr, *path, *thinks, os.Stdout) })
 }
 
 // run serves until ctx ends. The deferred calls close what it opened in the

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -11,54 +10,16 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
+	"github.com/convkit/rediskit/examples/internal/exampletest"
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// A terminal keeps what was printed.
-type terminal struct {
-	mu      sync.Mutex
-	text    bytes.Buffer
-	welcome chan struct{} // closed once it was printed
-}
-
-func (t *terminal) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	before := bytes.Contains(t.text.Bytes(), []byte("Ctrl-C"))
-	t.text.Write(b)
-	if !before && bytes.Contains(t.text.Bytes(), []byte("Ctrl-C")) {
-		close(t.welcome)
-	}
-	return len(b), nil
-}
-
-func (t *terminal) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
-}
-
 // start runs the service until stop is called, which returns its error.
-func start(t *testing.T, path string) (out *terminal, stop func() error) {
+func start(t *testing.T, path string) (out *exampletest.Terminal, stop func() error) {
 	t.Helper()
-	ctx, cancel := context.WithCancel(t.Context())
-	out, ended := &terminal{welcome: make(chan struct{})}, make(chan error, 1)
-	go func() { ended <- run(ctx, "127.0.0.1:0", path, 0, out) }()
-	stop = sync.OnceValue(func() error {
-		cancel()
-		return <-ended
-	})
-	t.Cleanup(func() { stop() })
-	select { // seeding takes as long as it takes
-	case <-out.welcome:
-	case err := <-ended:
-		ended <- err
-		t.Fatal(err)
-	}
-	return out, stop
+	return exampletest.Start(t, func(ctx context.Context, out io.Writer) error { return run(ctx, "127.0.0.1:0", path, 0, out) })
 }
 
 func TestWhatTheWelcomeShowsWorks(t *testing.T) {

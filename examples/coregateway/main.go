@@ -11,8 +11,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
 	"github.com/convkit/rediskit/examples/internal/gateway"
@@ -24,12 +22,7 @@ func main() {
 	manager := flag.String("manager", "http://127.0.0.1:8081", "the Conversation Manager's `URL`")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := run(ctx, *addr, *manager, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "coregateway:", err)
-		os.Exit(1)
-	}
+	web.Main("coregateway", func(ctx context.Context) error { return run(ctx, *addr, *manager, os.Stdout) })
 }
 
 // run serves until ctx ends. The deferred calls close what it opened in the

@@ -1,47 +1,26 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"io"
 	"net"
 	"net/http"
 	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
+	"github.com/convkit/rediskit/examples/internal/exampletest"
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// A terminal keeps what was printed.
-type terminal struct {
-	mu   sync.Mutex
-	text bytes.Buffer
-}
-
-func (t *terminal) Write(b []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.Write(b)
-}
-
-func (t *terminal) String() string {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.text.String()
-}
-
 func TestTheGatewayRunsAloneUntilItIsEnded(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	out, ended := &terminal{}, make(chan error, 1)
-	go func() { ended <- run(ctx, "127.0.0.1:0", "http://127.0.0.1:1", out) }()
-	redistest.Eventually(t, func() bool { return strings.Contains(out.String(), "Ctrl-C") || len(ended) > 0 }, "the welcome")
+	out, stop := exampletest.Start(t, func(ctx context.Context, out io.Writer) error {
+		return run(ctx, "127.0.0.1:0", "http://127.0.0.1:1", out)
+	})
 	address := regexp.MustCompile(`http://\S+`).FindString(out.String())
 	client := &http.Client{Transport: &http.Transport{}}
 	defer client.CloseIdleConnections()
@@ -55,8 +34,7 @@ func TestTheGatewayRunsAloneUntilItIsEnded(t *testing.T) {
 			t.Errorf("%s: status %d, want %d", path, res.StatusCode, want)
 		}
 	}
-	cancel()
-	if err := <-ended; err != nil {
+	if err := stop(); err != nil {
 		t.Error(err)
 	}
 }

@@ -9,13 +9,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"path/filepath"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
@@ -33,26 +29,12 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
-	flag.StringVar(&o.path, "db", defaultDatabase(), "keep the conversations in this SQLite `file`")
+	flag.StringVar(&o.path, "db", manager.DefaultDatabase(), "keep the conversations in this SQLite `file`")
 	flag.DurationVar(&o.thinks, "think", time.Second, "how long the assistant thinks before it answers")
 	flag.BoolVar(&o.quiet, "quiet", false, "let nobody talk but you")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	if err := run(ctx, o, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, "demo:", err)
-		os.Exit(1)
-	}
-}
-
-// defaultDatabase is a file that a second start finds again.
-func defaultDatabase() string {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		dir = os.TempDir()
-	}
-	return filepath.Join(dir, "rediskit", "conversations.db")
+	web.Main("demo", func(ctx context.Context) error { return run(ctx, o, os.Stdout) })
 }
 
 // run serves until ctx ends. The deferred calls close what it opened in the

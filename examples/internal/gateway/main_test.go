@@ -15,10 +15,9 @@ import (
 	"github.com/coder/websocket"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/examples/internal/exampletest"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/internal/redistest"
-	"github.com/convkit/rediskit/secrets"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -40,7 +39,7 @@ func newService(t *testing.T, redisAddr string, p pace, manager http.HandlerFunc
 	t.Cleanup(back.Close)
 	s := &service{}
 	var err error
-	if s.Service, err = open(t.Context(), dialTest(t, redisAddr), back.URL, p); err != nil {
+	if s.Service, err = open(t.Context(), exampletest.Dial(t, redisAddr), back.URL, p); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -52,25 +51,6 @@ func newService(t *testing.T, redisAddr string, p pace, manager http.HandlerFunc
 	t.Cleanup(front.Close)
 	s.url, s.http = front.URL, front.Client()
 	return s
-}
-
-func dialTest(t *testing.T, addr string) redis.UniversalClient {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	rdb, err := rediskit.Connect(ctx, rediskit.Config{
-		Addrs:        []string{addr},
-		Password:     secrets.None(),
-		ReadTimeout:  10 * time.Second, // a busy machine is no fault
-		WriteTimeout: 10 * time.Second,
-		PoolTimeout:  10 * time.Second,
-		DialTimeout:  10 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
 }
 
 // echo is a manager that tells how it was asked.

@@ -15,11 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/examples/internal/exampletest"
 	"github.com/convkit/rediskit/internal/redistest"
-	"github.com/convkit/rediskit/secrets"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -55,7 +52,7 @@ func openService(t *testing.T, redisAddr, path string) *service {
 	s := &service{store: &gatedStore{store: db}, assistant: &gatedAssistant{}}
 	cfg := listsConfig
 	cfg.LoadTimeout = time.Minute // the gates decide how long a load takes
-	s.Service, err = assemble(s.store, dialTest(t, redisAddr), s.assistant, cfg)
+	s.Service, err = assemble(s.store, exampletest.Dial(t, redisAddr), s.assistant, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -104,25 +101,6 @@ func (a *gatedAssistant) Answer(ctx context.Context, said string) (string, error
 }
 
 func answerTo(said string) string { return "Ouvi: " + said }
-
-func dialTest(t *testing.T, addr string) redis.UniversalClient {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-	defer cancel()
-	rdb, err := rediskit.Connect(ctx, rediskit.Config{
-		Addrs:        []string{addr},
-		Password:     secrets.None(),
-		ReadTimeout:  10 * time.Second, // a busy machine is no fault
-		WriteTimeout: 10 * time.Second,
-		PoolTimeout:  10 * time.Second,
-		DialTimeout:  10 * time.Second,
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { rdb.Close() })
-	return rdb
-}
 
 // seedBytes is a freshly seeded database: seeding takes longer than most tests.
 var seedBytes = sync.OnceValues(func() ([]byte, error) {

@@ -56,6 +56,15 @@ const maxListed = 100
 // A store keeps conversations in an SQLite file.
 type store struct{ db *sql.DB }
 
+// DefaultDatabase is the path of a file that a second start finds again.
+func DefaultDatabase() string {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		dir = os.TempDir()
+	}
+	return filepath.Join(dir, "rediskit", "conversations.db")
+}
+
 // openStore opens the database at path and seeds it if it is new.
 func openStore(ctx context.Context, path string) (*store, error) {
 	path, err := filepath.Abs(path)

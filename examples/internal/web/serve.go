@@ -6,9 +6,22 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"os"
+	"os/signal"
 	"syscall"
 	"time"
 )
+
+// Main runs a program until it ends or is told to, and exits unless all went
+// well. A second signal ends the process at once.
+func Main(name string, run func(context.Context) error) {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx); err != nil {
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		os.Exit(1)
+	}
+}
 
 // Listen listens on addr, a host:port; port 0 takes a free one.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
