@@ -54,7 +54,8 @@ func contests() []contest {
 		fanOut("Deliver", 100, 100),
 		fanOut("Deliver", 100, 1000),
 		subscriptions("Subscribe/subscribers=1000"),
-		throttled("Throttled/value=2-conversations", few),
+		throttled("Throttled/value=2-conversations", few, 16),
+		throttled("Throttled/value=2-conversations", few, 256),
 		floor("Floor/value=1KiB", text),
 	}
 }

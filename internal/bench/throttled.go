@@ -12,10 +12,10 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// throttled reads a cached value, from 16 goroutines, through a redis-server that has
+// throttled reads a cached value, from so many goroutines, through a redis-server that has
 // a fifth of one CPU. Without control groups to make that so, it has no contestants.
-func throttled[V any](name string, value V) contest {
-	return contest{name: name, enter: func(a *arena) []contestant {
+func throttled[V any](name string, value V, goroutines int) contest {
+	return contest{name: fmt.Sprintf("%s/goroutines=%d", name, goroutines), enter: func(a *arena) []contestant {
 		server := must(startServer(a.ctx))
 		a.onClose(server.end)
 		remove, err := server.limit(0.2)
@@ -27,11 +27,11 @@ func throttled[V any](name string, value V) contest {
 		a.onClose(func() { server.end(); remove() })
 		slow := &arena{ctx: a.ctx, addr: server.addr}
 		a.onClose(slow.close)
-		slice := 5 * a.slice // some periods of the kernel's quota
+		slice := 3 * a.slice // some periods of the kernel's quota
 		entered := enterReaders(slow, value, remote[V](), nearby[V]("rediskit-near-ReadOnly", "rediskit-near"), inProcess[V]())
 		for i, by := range entered {
 			entered[i].round = func(ctx context.Context) ([]benchfmt.Value, error) {
-				return latencies(ctx, by.call, 16, slice)
+				return latencies(ctx, by.call, goroutines, slice)
 			}
 		}
 		return entered
