@@ -69,6 +69,10 @@
 //
 // # What it does not guarantee
 //
+// Strings in a value share the memory of the JSON that they came in, as those
+// that strings.Split returns do: strings.Clone what is kept for much longer than
+// the value. A Codec decides that for itself.
+//
 // A read is as fresh as the last Delete: a change of the source without one
 // shows after the TTL. Between the commit of a change and its Delete, readers
 // see the old value. If Delete returns an error, they may see it until the

@@ -29,9 +29,10 @@ func (Codec[V]) Encode(v V) ([]byte, error) {
 // Decode returns the value that json.Unmarshal stores for data in a zero V, or
 // the zero V and the error of json.Unmarshal, whose text may quote data.
 //
-// It does not write to data, and nothing in the value refers to data, unless
-// an UnmarshalJSON or UnmarshalText method of V keeps the bytes that it was
-// lent, which their documentation forbids. Such a method runs a second time,
+// It does not write to data. Strings in the value refer to data, which must
+// therefore never change, and stays in memory as long as one of them; no slice
+// does, unless an UnmarshalJSON or UnmarshalText method of V keeps the bytes that
+// it was lent, which their documentation forbids. Such a method runs a second time,
 // on a fresh value, when the first attempt to decode fails; if it panics, so
 // does Decode, as json.Unmarshal would.
 func (c Codec[V]) Decode(data []byte) (V, error) {
@@ -48,6 +49,9 @@ func (c Codec[V]) Decode(data []byte) (V, error) {
 	return v, nil
 }
 
+// noCopy has strings refer to the data instead of to a copy each.
+var noCopy = gojson.DecodeNoCopyString()
+
 func decodeFast[V any](data []byte) (v V, ok bool) {
 	// A panic, of go-json or of a method of V, is a refusal like any other:
 	// encoding/json has the last word.
@@ -56,7 +60,7 @@ func decodeFast[V any](data []byte) (v V, ok bool) {
 			ok = false
 		}
 	}()
-	err := gojson.Unmarshal(data, &v)
+	err := gojson.UnmarshalOf(data, &v, noCopy)
 	return v, err == nil
 }
 
