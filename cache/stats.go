@@ -34,7 +34,8 @@ type counters struct {
 	hits, misses, negativeHits, staleHits, shared, leaseWaits atomic.Uint64
 	loads, loadFailures, refreshes, fills, refusedFills       atomic.Uint64
 	sets, deletes, undecodable, tooLarge                      atomic.Uint64
-	localHits, localMisses, localBypasses, localInvalidations atomic.Uint64
+	localMisses, localBypasses, localInvalidations            atomic.Uint64
+	localHits                                                 striped
 }
 
 func (c *counters) snapshot(redisErrors uint64) Stats {
