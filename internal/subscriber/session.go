@@ -38,6 +38,7 @@ type reply struct {
 	kind  string // as in redis.Subscription.Kind, or pong
 	topic topic
 	in    *interest
+	asked time.Time // of pong: when its PING was about to be sent
 }
 
 const pong = "pong"
@@ -139,7 +140,7 @@ func (c *session) begin() []reply {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.sent = map[topic]*interest{}
-	c.expected = []reply{{kind: pong}}
+	c.expected = []reply{{kind: pong, asked: c.start}}
 	c.changed = c.changed[:0]
 	for t := range c.topics {
 		c.changed = append(c.changed, t)
@@ -210,9 +211,6 @@ func (c *session) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if c.live && c.cfg.OnHeard != nil {
-			c.cfg.OnHeard()
-		}
 	}
 }
 
@@ -260,6 +258,9 @@ func (c *session) replied(got reply, refusal error) error {
 		c.live = true
 		c.restored()
 	}
+	if want.kind == pong && c.live && c.cfg.OnPong != nil {
+		c.cfg.OnPong(want.asked)
+	}
 	return nil
 }
 
@@ -291,15 +292,15 @@ func (c *session) confirm() {
 	c.confirmed = c.confirmed[:0]
 }
 
-// write sends commands, those that become due, and a PING whenever the server has
-// said nothing for half of Config.Liveness. It returns when nothing follows for the
-// other half: counted from the PING, which is late where this process stood still,
-// and what the server has said meanwhile may yet be unread.
+// write sends commands, those that become due, and a PING after each half of
+// Config.Liveness. It returns when nothing at all follows a PING for that long:
+// counted from the PING, which is late where this process stood still, and what the
+// server has said meanwhile may yet be unread.
 func (c *session) write(ctx context.Context, commands []reply) error {
 	timer := time.NewTimer(c.cfg.Liveness)
 	defer timer.Stop()
-	asked := time.Duration(-1) // what was last heard when the last PING was sent
-	var at time.Duration       // when that was
+	var asked time.Duration     // when the last PING was sent: connect's was
+	before := time.Duration(-1) // what was last heard by then
 	for {
 		for _, command := range commands {
 			if err := c.send(ctx, command); err != nil {
@@ -308,11 +309,7 @@ func (c *session) write(ctx context.Context, commands []reply) error {
 		}
 		commands = nil
 		heard, now := time.Duration(c.heard.Load()), time.Since(c.start)
-		since := heard
-		if asked == heard {
-			since = at
-		}
-		switch left := since + c.cfg.Liveness/2 - now; {
+		switch left := asked + c.cfg.Liveness/2 - now; {
 		case left > 0:
 			timer.Reset(left)
 			select {
@@ -322,11 +319,11 @@ func (c *session) write(ctx context.Context, commands []reply) error {
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-		case asked == heard:
+		case heard == before:
 			return errSilent
 		default:
-			asked, at = heard, now
-			commands = c.next(reply{kind: pong})
+			asked, before = now, heard
+			commands = c.next(reply{kind: pong, asked: c.start.Add(now)})
 		}
 	}
 }

@@ -33,7 +33,7 @@ var (
 // PSubscribe or Close, which wait for that goroutine; Unsubscribe is fine.
 type Config struct {
 	// Liveness is how long the server may say nothing, not even PONG, before
-	// the connection is given up. It is asked with a PING after half of that.
+	// the connection is given up. It is asked with a PING after each half of that.
 	// From 10 ms to an hour. Defaults to DefaultLiveness.
 	Liveness time.Duration
 
@@ -50,9 +50,10 @@ type Config struct {
 	// and before its first message. Defaults to nil, not told.
 	OnLive func()
 
-	// OnHeard is told whenever a live connection has brought something, PONGs
-	// included, once that was dealt with. Defaults to nil, not told.
-	OnHeard func()
+	// OnPong is told, of each PONG of a live connection, when its PING was about to
+	// be sent: all that the server had said by then has been told before. Defaults
+	// to nil, not told.
+	OnPong func(asked time.Time)
 
 	// OnGap is told once for each time that the connection was lost and is
 	// back, when the server has confirmed every channel again: messages that

@@ -327,6 +327,34 @@ func TestIdleConnectionStaysAlive(t *testing.T) {
 	}
 }
 
+func TestABusyConnectionIsAskedToo(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		var asked []time.Time
+		sub, _ := open(t, rdb, liveness(time.Second), func(cfg *Config) {
+			cfg.OnPong = func(at time.Time) { asked = append(asked, at) }
+		})
+		subscribe(t, sub, "ch")
+		began := time.Now()
+		for range 100 {
+			publish(t, rdb, "ch", "x", 1)
+			time.Sleep(100 * time.Millisecond)
+		}
+		if err := sub.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(asked); n < 18 || n > 20 {
+			t.Errorf("%d PONGs in 10 s; a PING is due after each half second", n)
+		}
+		for i, at := range asked {
+			if i > 0 && at.Before(asked[i-1]) || at.Before(began.Add(-time.Second)) || at.After(time.Now()) {
+				t.Errorf("PING %d was sent at %v", i, at)
+			}
+		}
+	})
+}
+
 func TestSubscribeWaitsForRedisUntilItsContextEnds(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// liveness is how long a server may say nothing, not even PONG, while what it
-// said before is still relied on. It is asked after half of that.
+// liveness is for how long an epoch goes on after the last PING that was answered.
+// PINGs are sent after each half of that.
 const liveness = 2 * time.Second
 
 // began is when this package's clock began. It is monotonic, and half as dear
@@ -17,10 +17,12 @@ var began = time.Now()
 // Now is the time by which epochs are valid.
 func Now() time.Duration { return time.Since(began) }
 
-// An Epoch is a time through which a confirmed connection was never silent for
-// too long: while it is valid, no change was missed.
+// An Epoch is a time through which the PINGs of a confirmed connection were answered
+// soon enough: while it is valid, no change is untold for longer than liveness. Other
+// answers say nothing about that. Announcements that come in a steady stream may all
+// be old.
 type Epoch struct {
-	heard atomic.Int64 // when the server last said something; or one of these:
+	asked atomic.Int64 // when the last PING was sent that was answered; or one of these:
 }
 
 const (
@@ -28,34 +30,34 @@ const (
 	always = math.MaxInt64
 )
 
-func newEpoch(heard time.Duration) *Epoch {
+func newEpoch(asked time.Duration) *Epoch {
 	e := &Epoch{}
-	e.heard.Store(int64(heard))
+	e.asked.Store(int64(asked))
 	return e
 }
 
 // Valid says whether the epoch goes on at now. Nil does not.
 func (e *Epoch) Valid(now time.Duration) bool {
-	return e != nil && lasts(e.heard.Load(), now)
+	return e != nil && lasts(e.asked.Load(), now)
 }
 
-func lasts(heard int64, now time.Duration) bool { return int64(now)-heard < int64(liveness) }
+func lasts(asked int64, now time.Duration) bool { return int64(now)-asked < int64(liveness) }
 
-// hear prolongs the epoch if it is valid. What was silent for too long does not
-// come back: changes may wait behind what has just been heard.
-func (e *Epoch) hear() bool {
+// prolong takes the answer to a PING, if the epoch is valid. What was without one for
+// too long does not come back: changes may have gone untold.
+func (e *Epoch) prolong(asked time.Duration) bool {
 	for {
-		heard, now := e.heard.Load(), Now()
-		if !lasts(heard, now) {
+		before := e.asked.Load()
+		switch {
+		case !lasts(before, Now()):
 			return false
-		}
-		if e.heard.CompareAndSwap(heard, int64(now)) {
+		case int64(asked) <= before || e.asked.CompareAndSwap(before, int64(asked)):
 			return true
 		}
 	}
 }
 
-func (e *Epoch) end() { e.heard.Store(ended) }
+func (e *Epoch) end() { e.asked.Store(ended) }
 
 // Forever is an epoch without an end: what was read in it has only a deadline.
 var Forever = newEpoch(always)

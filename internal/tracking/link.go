@@ -69,10 +69,11 @@ func (l *link) follow(ctx context.Context) (refused bool) {
 				l.become(Tracking, epoch)
 			}
 		},
-		OnHeard: func() {
-			if epoch != nil && !epoch.hear() && attempt.Err() == nil {
+		OnPong: func(at time.Time) {
+			asked := at.Sub(began)
+			if epoch != nil && !epoch.prolong(asked) && attempt.Err() == nil {
 				// What is read from now on is announced after what still waits.
-				epoch = newEpoch(Now())
+				epoch = newEpoch(asked)
 				l.become(Tracking, epoch)
 			}
 		},

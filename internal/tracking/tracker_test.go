@@ -2,10 +2,13 @@ package tracking
 
 import (
 	"errors"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/redistest"
@@ -164,13 +167,61 @@ func TestASilentConnectionEndsItsEpoch(t *testing.T) {
 	f.await("x", first)
 }
 
+func TestAnnouncementsAloneDoNotProlongAnEpoch(t *testing.T) {
+	t.Parallel()
+	s := redistest.Mini(t)
+	var asked atomic.Bool
+	ended := make(chan struct{})
+	var writer sync.WaitGroup
+	defer writer.Wait()
+	defer close(ended)
+	s.Mini().Server().SetPreHook(func(p *server.Peer, name string, args ...string) bool {
+		switch {
+		case name == "HELLO" && len(args) == 0:
+			p.WriteLen(2)
+			p.WriteBulk("role")
+			p.WriteBulk("master")
+		case name == "CLIENT" && len(args) > 0 && strings.EqualFold(args[0], "id"):
+			p.WriteInt(1)
+		case name == "CLIENT" && len(args) > 0 && strings.EqualFold(args[0], "tracking"):
+			p.WriteOK()
+		case name == "PING": // only the first is answered
+			return !asked.CompareAndSwap(false, true)
+		case name == "SUBSCRIBE":
+			writer.Go(func() { // old news, for as long as it is followed
+				for {
+					select {
+					case <-time.After(10 * time.Millisecond):
+						p.WriteRaw("*3\r\n$7\r\nmessage\r\n$20\r\n" + channel + "\r\n*1\r\n$1\r\nk\r\n")
+						p.Flush()
+					case <-ended:
+						return
+					}
+				}
+			})
+			return false
+		default:
+			return false
+		}
+		return true
+	})
+	f := follow(t, s.Client(), "")
+	first := f.await("k", nil)
+	redistest.Eventually(t, func() bool { return !first.Valid(Now()) }, "the epoch ends")
+	before := f.told("k")
+	redistest.Eventually(t, func() bool { return f.told("k") > before+10 }, "announcements go on")
+	if f.epoch("k") != nil {
+		t.Error("there is an epoch though no PING has been answered")
+	}
+}
+
 func TestAnIdleConnectionKeepsItsEpoch(t *testing.T) {
 	t.Parallel()
 	s := redistest.Real(t)
 	f := follow(t, s.Client(), s.Prefix())
 	first := f.await("x", nil)
-	began := first.heard.Load()
-	redistest.Eventually(t, func() bool { return first.heard.Load() > began+int64(liveness) }, "PONGs prolong it")
+	began := first.asked.Load()
+	redistest.Eventually(t, func() bool { return first.asked.Load() > began+int64(liveness) }, "PONGs prolong it")
 	if f.epoch("x") != first {
 		t.Error("another epoch")
 	}
