@@ -41,6 +41,7 @@ type lane struct {
 type call struct {
 	ctx  context.Context
 	cmds []redis.Cmder
+	size int           // of its part in a pipeline: commands, or values that they ask for
 	done chan struct{} // gets one signal, once the commands have their outcomes
 }
 
@@ -73,6 +74,7 @@ func (l *lane) enqueue(ctx context.Context, cmds []redis.Cmder) *call {
 		c = &call{done: make(chan struct{}, 1)}
 	}
 	c.ctx, c.cmds = ctx, append(c.cmds, cmds...)
+	c.size = max(len(cmds), int(values(cmds)))
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue = append(l.queue, c)
@@ -103,12 +105,18 @@ func (l *lane) take(over []*call) []*call {
 	clear(over)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	batch, n := l.queue, l.sizes.fit()
-	switch {
-	case len(batch) == 0:
+	n := 0
+	for room := l.sizes.fit(); n < len(l.queue); n++ {
+		if room -= l.queue[n].size; room < 0 && n > 0 {
+			break
+		}
+	}
+	batch := l.queue
+	switch n {
+	case 0:
 		l.underway--
 		return nil
-	case len(batch) <= n:
+	case len(batch):
 		l.queue = over[:0]
 	default:
 		batch = append(over[:0], batch[:n]...)

@@ -57,7 +57,7 @@ func (s *sizes) note(key string, cmds []redis.Cmder) {
 
 func (s *sizes) place(hash uint64) *atomic.Uint64 { return &s.keys[hash%uint64(len(s.keys))] }
 
-// fit is how many commands a pipeline may have.
+// fit is how many commands a pipeline may have, and how many values it may ask for.
 func (s *sizes) fit() int {
 	return int(max(1, min(mostCommands, mostBytes/max(1, s.mean.Load()))))
 }

@@ -1,6 +1,7 @@
 package pipeline_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -97,5 +98,33 @@ func TestAPipelineIsBoundedByWhatItsRepliesTake(t *testing.T) {
 	}
 	if commands != pipeline.Alone+pipeline.Most+100 || most > 20 || most < 8 {
 		t.Errorf("%d commands, up to %d in a trip; want 106, at most 20, which is some 256 KiB", commands, most)
+	}
+}
+
+func TestACallCountsForAllThatItAsksFor(t *testing.T) {
+	t.Parallel()
+	rdb, ctx := redistest.Mini(t).Client(), t.Context()
+	rdb.Set(ctx, "k", strings.Repeat("x", 4<<10), time.Minute)
+	c := pipeline.For(rdb, false)
+	for range 200 {
+		if _, err := get(ctx, c, "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	args := append([]any{"mget"}, slices.Repeat([]any{"k"}, 10)...)
+	g := newGate(rdb)
+	others := g.fill(t, c, "k")
+	for range 30 {
+		others.Go(func() { c.Process(ctx, "k", redis.NewSliceCmd(ctx, args...)) })
+	}
+	redistest.Eventually(t, func() bool { return c.Queued() == 30 }, "thirty are queued")
+	close(g.open)
+	others.Wait()
+	most := 0
+	for _, trip := range g.sent() {
+		most = max(most, len(trip))
+	}
+	if most != 6 {
+		t.Errorf("%d MGETs of 10 values of 4 KiB in a trip; want 6, which is some 256 KiB", most)
 	}
 }
