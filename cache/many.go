@@ -11,8 +11,8 @@ import (
 // GetMany returns the values of those ids that have one. With an error the
 // map holds what was read all the same.
 //
-// One round trip: MGET; on a Cluster a pipeline of GET to each master. With
-// Config.Local a pipeline of PTTL and GET for those ids that it has not.
+// One round trip: MGET; on a Cluster a pipeline of GET to each master; of PTTL and
+// GET with Config.RefreshAhead, and with Config.Local for those ids that it has not.
 func (c *Cache[V]) GetMany(ctx context.Context, ids []string) (map[string]V, error) {
 	if err := c.ready("get many", ids...); err != nil {
 		return nil, err

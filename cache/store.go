@@ -93,6 +93,9 @@ func (s *store) getLeft(ctx context.Context, key string) entry {
 // readMany reads in one round trip, on a Cluster one to each master: MGET on
 // a single server, else a pipeline, because MGET must not cross slots.
 func (s *store) readMany(ctx context.Context, keys []string) []entry {
+	if len(keys) == 1 {
+		return []entry{s.read(ctx, keys[0])}
+	}
 	if _, single := s.rdb.(*redis.Client); !single || s.cfg.RefreshAhead > 0 {
 		return readPiped(ctx, s.rdb, keys, s.cfg.RefreshAhead > 0)
 	}

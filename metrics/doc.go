@@ -18,9 +18,9 @@
 //	rediskit_pool_…       {pool,lane}  a client's connections
 //
 // and what failed at Redis is one series for all of them,
-// rediskit_redis_errors_total{package,name}. The help texts say what is counted:
-// they are those of the packages' Stats. So the part of the reads that found
-// a value is, by cache,
+// rediskit_redis_errors_total{package,name}. The help texts say what is counted,
+// as the packages' Stats do. So the part of the reads that found a value is, by
+// cache,
 //
 //	sum by (cache) (rate(rediskit_cache_requests_total{result!="miss"}[5m]))
 //	  / sum by (cache) (rate(rediskit_cache_requests_total[5m]))

@@ -16,6 +16,10 @@ import (
 // cache line of 64 bytes.
 const ways = 7
 
+// mostPassed is how many places the hand passes over before it takes whatever comes
+// next: writers wait meanwhile.
+const mostPassed = 256
+
 // mostUsed is how often the hand passes over a value that was looked up often.
 const mostUsed = 3
 
@@ -182,10 +186,10 @@ func (e *entry[V]) spared() bool {
 
 // sweep moves the hand until it has taken a value.
 func (t *Table[V]) sweep() {
-	for before := t.count; t.count == before; {
+	for before, passed := t.count, 0; t.count == before; passed++ {
 		place := &t.sets[t.hand/ways].ways[t.hand%ways]
 		t.hand = (t.hand + 1) % (len(t.sets) * ways)
-		if e := place.Load(); e != nil && !e.spared() {
+		if e := place.Load(); e != nil && (!e.spared() || passed >= mostPassed) {
 			t.drop(place)
 		}
 	}

@@ -159,6 +159,29 @@ func TestWhatIsLookedUpOftenStays(t *testing.T) {
 
 // A source's versions only rise. What is kept is never older than the last
 // invalidation.
+func TestAWriterWaitsForABoundedSweep(t *testing.T) {
+	t.Parallel()
+	const limit = 10_000
+	table := New[int](limit)
+	id := func(i int) string { return fmt.Sprint(i) }
+	for i := 0; table.Len() < limit; i++ {
+		put(table, id(i), i)
+		for range mostUsed { // so that the hand would pass over all of them
+			table.Get(id(i))
+		}
+	}
+	for i := range 100 {
+		before := table.hand
+		put(table, fmt.Sprint("new", i), i)
+		if moved := table.hand - before; moved > mostPassed+10*ways {
+			t.Fatalf("the hand passed over %d places for one value", moved)
+		}
+	}
+	if table.Len() != limit {
+		t.Errorf("%d values, want %d", table.Len(), limit)
+	}
+}
+
 func TestNoReaderSeesWhatWasInvalidated(t *testing.T) {
 	t.Parallel()
 	const ids, rounds = 30, 3000
