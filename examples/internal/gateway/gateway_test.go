@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"encoding/json"
+	"io"
 	"net/http"
 	"strings"
 	"sync"
@@ -193,11 +194,21 @@ func TestWithoutTheManagerThatIsSaid(t *testing.T) {
 func TestWithoutRedisThatIsSaid(t *testing.T) {
 	t.Parallel()
 	process := redistest.Start(t)
-	s := newService(t, process.Addr(), patient, echo)
+	s := newService(t, process.Addr(), patient, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
+	health := func() string {
+		a := s.do(t, "GET", "/healthz", "")
+		if a.status != http.StatusOK {
+			t.Errorf("/healthz: status %d, though the manager answers: %s", a.status, a.body)
+		}
+		return a.body
+	}
+	healthy := func() bool { return strings.Contains(health(), `"status":"ok","redis":"ok"`) }
+	redistest.Eventually(t, healthy, "all is well while Redis runs")
+
 	process.Kill()
 	redistest.Eventually(t, func() bool { return !s.snapshot(t).Redis }, "a snapshot that knows")
-	if a := s.do(t, "GET", "/healthz", ""); a.status != http.StatusServiceUnavailable && !strings.Contains(a.body, "degraded") {
-		t.Errorf("/healthz: status %d: %s", a.status, a.body)
+	if h := health(); !strings.Contains(h, `"status":"degraded","redis":"rediskit: check`) {
+		t.Errorf("/healthz without Redis: %s", h)
 	}
 	// The limits then hold in this gateway.
 	denied := 0
@@ -211,6 +222,7 @@ func TestWithoutRedisThatIsSaid(t *testing.T) {
 	}
 	process.Restart()
 	redistest.Eventually(t, func() bool { return s.snapshot(t).Redis }, "a snapshot that knows it is back")
+	redistest.Eventually(t, healthy, "all is well again")
 }
 
 func TestASnapshotIsNeverOlderThanItsRequest(t *testing.T) {
