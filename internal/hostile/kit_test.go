@@ -51,7 +51,7 @@ func newKit(t testing.TB, rdb redis.UniversalClient, prefix string) *kit {
 		"cache":       {},
 		"whole cache": {NegativeTTL: time.Minute, RefreshAhead: 59 * time.Second, StaleFor: time.Minute, MaxValueBytes: 1000},
 	} {
-		cfg.Key, cfg.TTL, cfg.WaitTimeout, cfg.OnError = prefix+":list:*", time.Minute, brief, k.told.OnError
+		cfg.Key, cfg.TTL, cfg.WaitTimeout, cfg.Name, cfg.OnError = prefix+":list:*", time.Minute, brief, name, k.told.OnError
 		c, err := cache.New[talk](rdb, cfg)
 		must(t, err)
 		t.Cleanup(func() { must(t, c.Close()) })

@@ -23,6 +23,14 @@ func tellsNothing(t testing.TB, what string, err error) {
 	}
 }
 
+// textTellsNothing fails the test if text has the canary.
+func textTellsNothing(t testing.TB, what, text string) {
+	t.Helper()
+	if strings.Contains(strings.ToLower(text), canary) {
+		t.Errorf("%s tells %s", what, text)
+	}
+}
+
 // leak is the first text of err, or of an error in it, that has the canary.
 func leak(err error) string {
 	if err == nil {
