@@ -40,8 +40,12 @@
 //
 // When a reply is lost, or ctx ends first, nobody knows whether n was charged.
 //
-// A failover may lose the latest charges, and a restart without persistence or
-// an eviction loses whole counts: requests are allowed anew.
+// A failover may lose the latest charges, and a restart without persistence, an
+// eviction or a flush loses whole counts, of every policy: requests are allowed
+// anew, up to the limit, each time. It is not told: in Redis a lost count and
+// one that has not begun are the same absent key, so such a Result is not
+// Degraded and Stats has no number of it. See the server's INFO instead:
+// uptime_in_seconds, run_id and evicted_keys.
 //
 // If the clock of Redis steps back by d, as it may at a failover, a wait may
 // become longer than it should, but not by d: a count that lies ahead of the

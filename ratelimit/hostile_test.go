@@ -119,3 +119,31 @@ func TestTheLargestAndTheShortestPoliciesLimit(t *testing.T) {
 		}
 	})
 }
+
+// A lost count is one that has not begun, and nothing can tell them apart.
+func TestALostCountBeginsAnewAndIsNotTold(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		rdb := s.Client()
+		for _, p := range []ratelimit.Policy{ratelimit.PerHour(5), ratelimit.SlidingWindow(5, time.Hour), ratelimit.GCRA(5, time.Hour, 5)} {
+			l := newLimiter(t, s, p)
+			id := p.String()
+			for range 2 {
+				if res := allow(t, l, id, 5); !res.Allowed || res.Degraded {
+					t.Errorf("%v: of no count: %+v", p, res)
+				}
+				if res := allow(t, l, id, 1); res.Allowed || res.Degraded {
+					t.Errorf("%v: of a count that is there: %+v", p, res)
+				}
+				lost, err := rdb.Keys(t.Context(), "*"+keyOf(s, id)+"*").Result()
+				if err != nil || len(lost) != 1 {
+					t.Fatalf("%v: counts %q, %v", p, lost, err)
+				}
+				rdb.Del(t.Context(), lost...)
+			}
+			if got, want := l.Stats(), (ratelimit.Stats{Allowed: 2, Denied: 2}); got != want {
+				t.Errorf("%v: Stats = %+v, want %+v", p, got, want)
+			}
+		}
+	})
+}

@@ -34,6 +34,12 @@ const (
 // short time: n at the end of one, n at the beginning of the next.
 // SlidingWindow allows no such burst.
 //
+// So much is guaranteed while Redis keeps the counter. If it loses that, as
+// any policy's count may be lost by a restart without persistence, an
+// eviction, a flush or a failover, the next request begins a new window: up
+// to n more pass, each time, and no Result or error says so. Persistence and
+// the noeviction policy make that rare; nothing here makes it impossible.
+//
 // n is from 1 to 1e9, per whole milliseconds up to 366 days.
 func FixedWindow(n int, per time.Duration) Policy {
 	return Policy{kind: fixedWindow, n: n, per: per}

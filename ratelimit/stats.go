@@ -5,6 +5,9 @@ import "sync/atomic"
 // Stats counts what a Limiter has done since New, in this process. Each
 // request of Allow and AllowN that was decided counts once among the first
 // five, whatever it costs; Peek counts nowhere but among the last two.
+//
+// Counts that Redis has lost are in none of them: what is allowed because of
+// that is Allowed.
 type Stats struct {
 	Allowed         uint64 // requests that Redis allowed
 	Denied          uint64 // requests that Redis denied
