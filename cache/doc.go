@@ -53,8 +53,8 @@
 // overtook is not kept.
 //
 // Where announcements do not arrive, values do not answer: reads go to Redis
-// while the connection is down, or has been silent for 2 s although it was
-// asked, and what was kept before counts for nothing afterwards. FLUSHALL does
+// while the connection is down, or from 2 s after the last PING that was
+// answered, and what was kept before counts for nothing afterwards. FLUSHALL does
 // the same. Whatever happens, no value answers for longer than Local.MaxAge
 // after it was read, nor after its own TTL. On a Cluster a value is kept only if
 // the node that served it announces its changes. Clients that read from replicas
