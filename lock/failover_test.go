@@ -129,7 +129,8 @@ func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
 		return rdb
 	}
 	long := func(c *lock.Config) { c.TTL = 30 * time.Second }
-	k := newOn(t, connect(), oneReplica, long)
+	holder := connect()
+	k := newOn(t, holder, oneReplica, long)
 	rival := newOn(t, connect(), long)
 	old := sentinel.Master()
 	awaitReplica(t, old)
@@ -147,6 +148,7 @@ func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
 	if err := l.Context().Err(); err != nil {
 		t.Errorf("the holder was told %v", context.Cause(l.Context()))
 	}
+	redistest.Eventually(t, func() bool { return holder.Ping(t.Context()).Err() == nil }, "the holder too has found the new master")
 	if err := l.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}
