@@ -38,6 +38,16 @@ func conversations(n int) []benchConversation {
 	return list
 }
 
+// leastAllocs is how often f allocates with all pools filled, which the race detector
+// empties now and then.
+func leastAllocs(f func()) float64 {
+	least := testing.AllocsPerRun(1, f)
+	for range 100 {
+		least = min(least, testing.AllocsPerRun(1, f))
+	}
+	return least
+}
+
 func TestAHitAllocatesAtMostTwoTimesMoreThanItsParts(t *testing.T) {
 	s := redistest.Real(t)
 	rdb, ctx := s.Client(), t.Context()
@@ -46,7 +56,7 @@ func TestAHitAllocatesAtMostTwoTimesMoreThanItsParts(t *testing.T) {
 		t.Fatal(err)
 	}
 	key, json := keyOf(s, "1"), jsoncodec.For[[]benchConversation]()
-	parts := testing.AllocsPerRun(200, func() {
+	parts := leastAllocs(func() {
 		text, err := rdb.Get(ctx, key).Bytes()
 		if err == nil {
 			_, err = json.Decode(text)
@@ -55,7 +65,7 @@ func TestAHitAllocatesAtMostTwoTimesMoreThanItsParts(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
-	hit := testing.AllocsPerRun(200, func() {
+	hit := leastAllocs(func() {
 		if _, err := c.GetOrLoad(ctx, "1", nil); err != nil {
 			t.Fatal(err)
 		}

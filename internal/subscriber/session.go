@@ -293,9 +293,9 @@ func (c *session) confirm() {
 }
 
 // write sends commands, those that become due, and a PING after each half of
-// Config.Liveness. It returns when nothing at all follows a PING for that long:
-// counted from the PING, which is late where this process stood still, and what the
-// server has said meanwhile may yet be unread.
+// Config.Liveness. It returns when nothing at all follows a PING for that long. A
+// process that stood still meanwhile asks again: what the server has said may yet be
+// unread.
 func (c *session) write(ctx context.Context, commands []reply) error {
 	timer := time.NewTimer(c.cfg.Liveness)
 	defer timer.Stop()
@@ -309,7 +309,9 @@ func (c *session) write(ctx context.Context, commands []reply) error {
 		}
 		commands = nil
 		heard, now := time.Duration(c.heard.Load()), time.Since(c.start)
-		switch left := asked + c.cfg.Liveness/2 - now; {
+		left := asked + c.cfg.Liveness/2 - now
+		stoodStill := left < -c.cfg.Liveness/8 // a PONG may wait to be read
+		switch {
 		case left > 0:
 			timer.Reset(left)
 			select {
@@ -319,7 +321,7 @@ func (c *session) write(ctx context.Context, commands []reply) error {
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-		case heard == before:
+		case heard == before && !stoodStill:
 			return errSilent
 		default:
 			asked, before = now, heard
