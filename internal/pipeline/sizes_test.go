@@ -12,6 +12,27 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
+// knowing returns a Combiner that knows how large values are: k has so many bytes.
+func knowing(t *testing.T, size int) (*redis.Client, *pipeline.Combiner) {
+	t.Helper()
+	rdb := redistest.Mini(t).Client()
+	rdb.Set(t.Context(), "k", strings.Repeat("x", size), time.Minute)
+	c := pipeline.For(rdb, false)
+	for range 200 {
+		if _, err := get(t.Context(), c, "k"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return rdb, c
+}
+
+// mget asks for n values at once, by another key than their own: large ones are
+// remembered by it.
+func mget(t *testing.T, c *pipeline.Combiner, n int) {
+	args := append([]any{"mget"}, slices.Repeat([]any{"k"}, n)...)
+	c.Process(t.Context(), "several", redis.NewSliceCmd(t.Context(), args...))
+}
+
 func TestALargeValueIsKeptOutOfPipelinesOnceItIsKnown(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
@@ -49,26 +70,12 @@ func TestALargeValueIsKeptOutOfPipelinesOnceItIsKnown(t *testing.T) {
 
 func TestManyValuesAreKeptOutOfPipelines(t *testing.T) {
 	t.Parallel()
-	rdb, ctx := redistest.Mini(t).Client(), t.Context()
-	rdb.Set(ctx, "k", strings.Repeat("x", 4<<10), time.Minute)
-	c := pipeline.For(rdb, false)
-	for range 200 { // now it knows how large values are
-		if _, err := get(ctx, c, "k"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	mget := func(n int) func() {
-		args := []any{"mget"}
-		for range n {
-			args = append(args, "k")
-		}
-		return func() { c.Process(ctx, "several", redis.NewSliceCmd(ctx, args...)) }
-	}
+	rdb, c := knowing(t, 4<<10)
 	g := newGate(rdb)
 	others := g.fill(t, c, "k")
-	others.Go(mget(10))
+	others.Go(func() { mget(t, c, 10) })
 	redistest.Eventually(t, func() bool { return c.Queued() == 1 }, "ten are queued")
-	others.Go(mget(20))
+	others.Go(func() { mget(t, c, 20) })
 	redistest.Eventually(t, func() bool { return len(g.sent()) == pipeline.Alone+pipeline.Most+1 }, "twenty go alone")
 	close(g.open)
 	others.Wait()
@@ -76,18 +83,11 @@ func TestManyValuesAreKeptOutOfPipelines(t *testing.T) {
 
 func TestAPipelineIsBoundedByWhatItsRepliesTake(t *testing.T) {
 	t.Parallel()
-	rdb, ctx := redistest.Mini(t).Client(), t.Context()
-	rdb.Set(ctx, "k", strings.Repeat("x", 16<<10), time.Minute)
-	c := pipeline.For(rdb, false)
-	for range 200 {
-		if _, err := get(ctx, c, "k"); err != nil {
-			t.Fatal(err)
-		}
-	}
+	rdb, c := knowing(t, 16<<10)
 	g := newGate(rdb)
 	others := g.fill(t, c, "k")
 	for range 100 {
-		others.Go(func() { get(ctx, c, "k") })
+		others.Go(func() { get(t.Context(), c, "k") })
 	}
 	redistest.Eventually(t, func() bool { return c.Queued() == 100 }, "a hundred are queued")
 	close(g.open)
@@ -103,19 +103,11 @@ func TestAPipelineIsBoundedByWhatItsRepliesTake(t *testing.T) {
 
 func TestACallCountsForAllThatItAsksFor(t *testing.T) {
 	t.Parallel()
-	rdb, ctx := redistest.Mini(t).Client(), t.Context()
-	rdb.Set(ctx, "k", strings.Repeat("x", 4<<10), time.Minute)
-	c := pipeline.For(rdb, false)
-	for range 200 {
-		if _, err := get(ctx, c, "k"); err != nil {
-			t.Fatal(err)
-		}
-	}
-	args := append([]any{"mget"}, slices.Repeat([]any{"k"}, 10)...)
+	rdb, c := knowing(t, 4<<10)
 	g := newGate(rdb)
 	others := g.fill(t, c, "k")
 	for range 30 {
-		others.Go(func() { c.Process(ctx, "k", redis.NewSliceCmd(ctx, args...)) })
+		others.Go(func() { mget(t, c, 10) })
 	}
 	redistest.Eventually(t, func() bool { return c.Queued() == 30 }, "thirty are queued")
 	close(g.open)
