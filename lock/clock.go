@@ -1,6 +1,10 @@
 package lock
 
-import "time"
+import (
+	"time"
+
+	"github.com/convkit/rediskit/internal/wall"
+)
 
 // An instant is a moment on the machine's two clocks. Neither is enough alone:
 // the wall clock may be set back, and the monotonic one stands still while a
@@ -18,6 +22,6 @@ func systemClock() clock {
 	began := time.Now()
 	return func() instant {
 		now := time.Now()
-		return instant{wall: time.Duration(now.UnixNano()), mono: now.Sub(began)}
+		return instant{wall: wall.At(now), mono: now.Sub(began)}
 	}
 }

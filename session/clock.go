@@ -3,6 +3,8 @@ package session
 import (
 	"sync/atomic"
 	"time"
+
+	"github.com/convkit/rediskit/internal/wall"
 )
 
 // A clock is what a store knows of its server's clock. It begins with this
@@ -16,7 +18,7 @@ type clock struct {
 
 func (c *clock) init() {
 	c.began = time.Now()
-	c.ahead.Store(c.began.UnixMilli())
+	c.ahead.Store(wall.At(c.began).Milliseconds())
 }
 
 // now is the server's time in Unix milliseconds.
