@@ -7,6 +7,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -23,49 +24,56 @@ import (
 func TestBrokenStandInsAreCaught(t *testing.T) {
 	t.Parallel()
 	calm := fault{name: "none", stage: plain(), strike: func(_ *world, hold time.Duration) { time.Sleep(hold) }}
+	outage := fault{name: "refused", stage: plain(), strike: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)}
 	for _, c := range []struct {
-		name string
-		load func() workload
-		want []*invariant
+		name  string
+		load  func() workload
+		want  []*invariant
+		fault fault
 	}{
 		{"a cache without a lease", func() workload {
 			l := newLists()
 			l.open = func(m *member) (lister, error) { return bareLists{m.rdb}, nil }
 			return l
-		}, []*invariant{noStaleSet, oneLoad}},
+		}, []*invariant{noStaleSet, oneLoad}, calm},
+		{"copies that nobody tells of changes", func() workload {
+			c := newCopies()
+			c.open = func(m *member) (copier, error) { return &deafCopies{rdb: m.rdb, kept: map[string]int64{}}, nil }
+			return c
+		}, []*invariant{freshCopies}, calm},
 		{"sessions that are read, changed and written back", func() workload {
 			s := newSessions()
 			s.open = func(m *member, key string, ttl time.Duration) (visitor, error) {
 				return bareVisits{m.rdb, key, ttl}, nil
 			}
 			return s
-		}, []*invariant{exactUpdates, oneWinner, wholeSessions}},
+		}, []*invariant{exactUpdates, oneWinner, wholeSessions}, calm},
 		{"a lock that whoever comes may release", func() workload {
 			l := newLocks()
 			l.open = func(m *member) (locker, error) { return bareLocker{m.rdb}, nil }
 			return l
-		}, []*invariant{exclusion, fencedLocks}},
+		}, []*invariant{exclusion, fencedLocks}, calm},
 		{"a limit that is looked at before it is counted", func() workload {
 			l := newLimits()
 			l.open = func(m *member, key string, p ratelimit.Policy) (limiter, error) {
 				return bareLimiter{m.rdb, key}, nil
 			}
 			return l
-		}, []*invariant{keptLimits}},
+		}, []*invariant{keptLimits}, calm},
 		{"HSET, then EXPIRE, by who may die between them", func() workload {
 			s := newSessions()
 			s.open = func(m *member, key string, ttl time.Duration) (visitor, error) {
 				return bareVisits{mortal(m), key, ttl}, nil
 			}
 			return s
-		}, []*invariant{everyTTL}},
+		}, []*invariant{everyTTL}, calm},
 		{"INCR, then EXPIRE, by who may die between them", func() workload {
 			l := newLimits()
 			l.open = func(m *member, key string, p ratelimit.Policy) (limiter, error) {
 				return bareLimiter{mortal(m), key}, nil
 			}
 			return l
-		}, []*invariant{everyTTL}},
+		}, []*invariant{everyTTL}, calm},
 		{"a subscription that tells no gap", func() workload {
 			e := newEvents()
 			listen := e.listen
@@ -74,17 +82,27 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 				return silentStream{s}, err
 			}
 			return e
-		}, []*invariant{toldEvents}},
-		{"a service that loses an answer", func() workload { return forgetful{newServices()} }, []*invariant{storedOnce}},
-		{"a call that ends late, and works late", func() workload { return &late{} }, []*invariant{boundedCalls, recovery}},
+		}, []*invariant{toldEvents}, calm},
+		{"a service that loses an answer", func() workload { return forgetful{newServices()} }, []*invariant{storedOnce}, calm},
+		{"a call that ends late, and works late", func() workload { return &late{} }, []*invariant{boundedCalls, recovery}, calm},
+		{"a cache that asks Redis in vain", func() workload {
+			o := newOutages(true)
+			open := o.open
+			o.open = func(m *member) (loader, error) {
+				c, err := open(m)
+				return vainLoader{c}, err
+			}
+			return o
+		}, []*invariant{quickAnswers}, outage},
+		{"a client that does what it may not, and stays", func() workload { return &intruder{} }, []*invariant{grants, noGrowth}, calm},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			found := newLedger() // of all rounds: races take their time to show
 			for range 10 {
-				w := &world{ledger: newLedger(), t: t, stage: calm.stage(t), seed: rand.Uint64()}
+				w := &world{ledger: newLedger(), t: t, stage: c.fault.stage(t), seed: rand.Uint64()}
 				w.connect()
-				w.play(calm, time.Second, c.load())
+				w.play(c.fault, time.Second, c.load())
 				missing := false
 				for _, inv := range c.want {
 					found.failures[inv] += w.failures[inv]
@@ -120,7 +138,7 @@ type bareLists struct{ rdb redis.UniversalClient }
 
 func (b bareLists) GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error) {
 	var v list
-	if data, err := b.rdb.Get(ctx, "list:"+id).Bytes(); err == nil && json.Unmarshal(data, &v) == nil {
+	if data, err := b.rdb.Get(ctx, "cache:list:"+id).Bytes(); err == nil && json.Unmarshal(data, &v) == nil {
 		return v, nil
 	}
 	v, err := load(ctx, id)
@@ -129,16 +147,39 @@ func (b bareLists) GetOrLoad(ctx context.Context, id string, load func(context.C
 	}
 	data, err := json.Marshal(v)
 	if err == nil {
-		b.rdb.Set(ctx, "list:"+id, data, time.Minute)
+		b.rdb.Set(ctx, "cache:list:"+id, data, time.Minute)
 	}
 	return v, err
 }
 
 func (b bareLists) Delete(ctx context.Context, ids ...string) error {
-	return b.rdb.Del(ctx, "list:"+ids[0]).Err()
+	return b.rdb.Del(ctx, "cache:list:"+ids[0]).Err()
 }
 
 func (bareLists) Close() error { return nil }
+
+// deafCopies keeps what it has read once.
+type deafCopies struct {
+	rdb  redis.UniversalClient
+	mu   sync.Mutex
+	kept map[string]int64
+}
+
+func (d *deafCopies) Get(ctx context.Context, id string) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if v, ok := d.kept[id]; ok {
+		return v, nil
+	}
+	v, err := d.rdb.Get(ctx, "cache:copy:"+id).Int64()
+	if err != nil {
+		return 0, err
+	}
+	d.kept[id] = v
+	return v, nil
+}
+
+func (*deafCopies) Close() error { return nil }
 
 // bareVisits keeps sessions by commands of their own.
 type bareVisits struct {
@@ -288,6 +329,28 @@ func (f forgetful) check(w *world) {
 	}
 	f.services.check(w)
 }
+
+// vainLoader waits before it believes that Redis is down.
+type vainLoader struct{ loader }
+
+func (v vainLoader) GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error) {
+	time.Sleep(maxDelay)
+	return v.loader.GetOrLoad(ctx, id, load)
+}
+
+// intruder lists all keys, and leaves its connection open.
+type intruder struct{}
+
+func (*intruder) start(w *world) {
+	w.members[0].rdb.Keys(context.Background(), "*")
+	w.stage.admin(w.stage.server).Ping(context.Background())
+}
+
+func (*intruder) works(context.Context, *member) error { return nil }
+
+func (*intruder) check(*world) {}
+
+func (*intruder) close() error { return nil }
 
 // late takes its time.
 type late struct {

@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/internal/wall"
 )
 
 // A fault is something that happens to servers or the network.
@@ -39,7 +40,7 @@ var faults = []fault{
 	{name: "eviction, allkeys-lru", stage: plain("--maxmemory-policy", "allkeys-lru"), strike: evict, loses: true},
 	{name: "MISCONF", stage: plain("--save", "3600 1"), strike: failToSave},
 	{name: "SCRIPT FLUSH", stage: plain(), strike: again(flushScripts)},
-	{name: "password rotated", stage: withUsers, strike: rotatePassword},
+	{name: "password rotated", stage: plain(), strike: rotatePassword},
 	{name: "TLS certificate rotated", stage: withTLS, strike: rotateCertificate},
 	{name: "latency 50 ms", stage: plain(), strike: delay(50 * time.Millisecond)},
 	{name: "latency 2 s", stage: plain(), strike: delay(2 * time.Second)},
@@ -50,6 +51,7 @@ var faults = []fault{
 	{name: "half-open", stage: plain(), strike: halfOpen},
 	{name: "replies lost", stage: plain(), strike: again(loseReplies)},
 	{name: "replies late", stage: plain(), strike: again(lateReplies)},
+	{name: "clocks of the clients set", stage: plain(), strike: setClocks},
 	{name: "slow subscriber cut off", stage: plain("--client-output-buffer-limit", "pubsub 64kb 64kb 1"), strike: overrun},
 	{name: "Sentinel failover, master killed", stage: sentinels, strike: failOver, loses: true},
 	{name: "Cluster: master killed, replica promoted", stage: clusterWithReplicas, strike: promote, loses: true},
@@ -150,10 +152,10 @@ func flushScripts(w *world) { w.stage.run(w.stage.server, "script", "flush") }
 // rotatePassword rotates as the documentation says.
 func rotatePassword(w *world, hold time.Duration) {
 	s := w.stage
-	s.run(s.server, "acl", "setuser", "app", ">second")
+	s.run(s.server, "acl", "setuser", "default", ">second")
 	must(w, os.WriteFile(s.password, []byte("second"), 0o600))
 	time.Sleep(hold)
-	s.run(s.server, "acl", "setuser", "app", "<first")
+	s.run(s.server, "acl", "setuser", "default", "<"+firstPassword)
 	cutAll(w)
 }
 
@@ -196,6 +198,16 @@ func halfOpen(w *world, hold time.Duration) {
 	time.Sleep(hold)
 	m.proxy.Cut()
 	m.proxy.Heal()
+}
+
+// setClocks sets the clock on the wall forth and back, as whoever keeps it in time
+// may, by a little and by an hour.
+func setClocks(_ *world, hold time.Duration) {
+	defer wall.SetAhead(0)
+	for until, i := time.Now().Add(hold), 0; time.Now().Before(until); i++ {
+		wall.SetAhead([]time.Duration{time.Hour, -time.Hour, 300 * time.Millisecond, -300 * time.Millisecond}[i%4])
+		time.Sleep(30 * time.Millisecond)
+	}
 }
 
 func loseReplies(w *world) {

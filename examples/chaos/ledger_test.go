@@ -14,6 +14,8 @@ func (inv *invariant) String() string { return inv.name }
 var (
 	noStaleSet    = &invariant{"stale", "Whoever asks the cache after a Delete has returned gets nothing from before it; while Redis does not answer, nothing from a load that began a load's time-out before the question."}
 	oneLoad       = &invariant{"loads", "A list is loaded by one member of the fleet at a time unless it was deleted meanwhile; while Redis does not answer, once per member."}
+	freshCopies   = &invariant{"copies", "What the near cache answers was current 2 s before at the latest, whatever happens to its connection, and after half a second without writes it is current. Those who write know nothing of the cache."}
+	quickAnswers  = &invariant{"outages", "While the breaker is open, 99 of 100 GetOrLoads take their loader's time and 2 ms at most."}
 	wholeSessions = &invariant{"zombies", "A session that is changed while it expires is there with all its fields or not at all."}
 	exactUpdates  = &invariant{"updates", "A count in a session is that of the updates that succeeded, and at most that of those with unknown outcome too."}
 	oneWinner     = &invariant{"winners", "Of four racing transitions exactly one wins; at most one if the outcome of another is unknown."}
@@ -23,14 +25,15 @@ var (
 	toldEvents    = &invariant{"events", "Each message that Redis took was received, or lies where a gap was told; without an unknown gap the numbers add up. Quick, slow and stuck readers."}
 	storedOnce    = &invariant{"services", "Each message that a service confirmed is in the database once, followed by its answer, and lists are answered throughout."}
 	everyTTL      = &invariant{"TTLs", "Every key on the servers has a TTL."}
+	grants        = &invariant{"grants", "On single servers the fleet is the applications of the deploy kit, with its access rules, and is denied nothing."}
 	boundedCalls  = &invariant{"calls", "Every call ends within its time-out and a second."}
 	recovery      = &invariant{"recovery", "Everything works for everybody within 2 s of the fault's end."}
 	noGrowth      = &invariant{"leaks", "The round leaves no goroutine, and on the server no connection, behind."}
 )
 
 var invariants = []*invariant{
-	noStaleSet, oneLoad, wholeSessions, exactUpdates, oneWinner, fencedLocks, exclusion,
-	keptLimits, toldEvents, storedOnce, everyTTL, boundedCalls, recovery, noGrowth,
+	noStaleSet, oneLoad, freshCopies, quickAnswers, wholeSessions, exactUpdates, oneWinner, fencedLocks, exclusion,
+	keptLimits, toldEvents, storedOnce, everyTTL, grants, boundedCalls, recovery, noGrowth,
 }
 
 // A ledger is what was checked in a round, and what was found.

@@ -47,7 +47,7 @@ type source struct {
 	mu      sync.Mutex
 	version int64
 	deletes []*deletion
-	floors  []floor // by rising time
+	floors  floors
 	loading map[int]running
 	loads   int
 }
@@ -58,12 +58,6 @@ type deletion struct {
 	failed bool
 }
 
-// A floor is what no reader that begins later may be below.
-type floor struct {
-	from    time.Time
-	version int64
-}
-
 type running struct {
 	m    *member
 	from time.Time // its call
@@ -71,7 +65,7 @@ type running struct {
 
 func newLists() *lists {
 	return &lists{open: func(m *member) (lister, error) {
-		return cache.New[list](m.rdb, cache.Config{Key: "list:*", TTL: 20 * time.Second, LoadTimeout: loadTimeout})
+		return cache.New[list](m.rdb, cache.Config{Key: "cache:list:*", TTL: 20 * time.Second, LoadTimeout: loadTimeout})
 	}}
 }
 
@@ -112,23 +106,14 @@ func (l *lists) read(m *member, i int) {
 			since = began.Add(-loadTimeout)
 		}
 		l.w.checked(noStaleSet, 1)
-		if low := s.floor(since); got.Version < low.version && l.w.weather.kept(low.from, now) {
+		s.mu.Lock()
+		low := s.floors.at(since)
+		s.mu.Unlock()
+		if got.Version < low.version && l.w.weather.kept(low.from, now) {
 			l.w.violated(noStaleSet, "%s was answered version %d of list %d, %d was deleted %v before",
 				m.name, got.Version, i, low.version-1, began.Sub(low.from))
 		}
 	})
-}
-
-// floor is what readers from then on may not be below.
-func (s *source) floor(then time.Time) floor {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for i := len(s.floors) - 1; i >= 0; i-- {
-		if s.floors[i].from.Before(then) {
-			return s.floors[i]
-		}
-	}
-	return floor{}
 }
 
 // load is the loader, of a call of m's that began then. Two loads of one list
@@ -180,10 +165,7 @@ func (l *lists) change(m *member, i int) {
 		defer s.mu.Unlock()
 		d.till, d.failed = time.Now(), err != nil
 		if err == nil {
-			if n := len(s.floors); n > 0 && s.floors[n-1].version > version {
-				version = s.floors[n-1].version
-			}
-			s.floors = append(s.floors, floor{d.till, version})
+			s.floors.raise(d.till, version)
 		}
 	})
 }

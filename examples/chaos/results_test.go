@@ -45,8 +45,7 @@ const head = `# What holds while Redis breaks
 and both example services over connections of their own, at work on servers of its own
 that the fault strikes for 0.3 to 1.3 s, or as long as its name says. Models watch the
 calls from before the fault until after the recovery. A cell is how often something was
-checked; violations, if there were any, stand before it in bold. ` + "`Config.Local`" + ` of the
-cache is off; its staleness has tests of its own.
+checked; violations, if there were any, stand before it in bold.
 
 %s, %s/%s with %d CPUs, %d rounds in %v, seed %d. ` + "`make chaos SEED=%d`" + ` repeats the
 faults, their order and their lengths.

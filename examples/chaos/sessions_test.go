@@ -84,8 +84,8 @@ func (s *sessions) start(w *world) {
 	s.w, s.long, s.short = w, map[*member]visitor{}, map[*member]visitor{}
 	for _, m := range w.members {
 		var err, err2 error
-		s.long[m], err = s.open(m, "session:*", longLived)
-		s.short[m], err2 = s.open(m, "brief:*", shortLived)
+		s.long[m], err = s.open(m, "session:visit:*", longLived)
+		s.short[m], err2 = s.open(m, "session:brief:*", shortLived)
 		if err := errors.Join(err, err2); err != nil {
 			w.t.Fatal(err)
 		}

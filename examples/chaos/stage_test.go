@@ -4,8 +4,10 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -21,7 +23,7 @@ type stage struct {
 	t        testing.TB
 	server   *redistest.Process
 	certs    []*redistest.Certs // of a server with TLS: its first and its second
-	password string             // the file of a server with users
+	password string             // the file of a server's
 	sentinel *redistest.Sentinel
 	cluster  *redistest.Cluster
 	replicas []*redistest.Process // of the cluster's masters, in their order
@@ -42,7 +44,7 @@ func (s *stage) config(m *member) rediskit.Config {
 		cfg.Addrs = []string{m.proxy.Addr()}
 	}
 	if s.password != "" {
-		cfg.Username, cfg.Password = "app", secrets.File(s.password)
+		cfg.Password = secrets.File(s.password)
 	}
 	if s.certs != nil {
 		cfg.TLS = s.trust()
@@ -65,6 +67,9 @@ func (s *stage) trust() *tls.Config {
 // admin is an undisturbed client of p.
 func (s *stage) admin(p *redistest.Process) *redis.Client {
 	return p.Client(func(o *redis.Options) {
+		if s.password != "" {
+			o.Username, o.Password = "admin", firstPassword
+		}
 		if s.certs != nil {
 			o.TLSConfig = s.trust()
 		}
@@ -94,22 +99,51 @@ func (s *stage) masters() []*redis.Client {
 
 // The stages.
 
+// firstPassword is everybody's until it is rotated.
+const firstPassword = "first"
+
+// plain is a server with the users of the deploy kit, where the fleet is the
+// applications.
 func plain(args ...string) func(t testing.TB) *stage {
-	return func(t testing.TB) *stage { return &stage{t: t, server: redistest.Start(t, args...)} }
+	return func(t testing.TB) *stage {
+		s := &stage{t: t, password: filepath.Join(t.TempDir(), "password")}
+		users := filepath.Join(t.TempDir(), "users.acl")
+		if err := errors.Join(
+			os.WriteFile(s.password, []byte(firstPassword), 0o600),
+			os.WriteFile(users, []byte(kitUsers(t)), 0o600),
+		); err != nil {
+			t.Fatal(err)
+		}
+		s.server = redistest.Start(t, append(args, "--aclfile", users)...)
+		return s
+	}
 }
 
-func withUsers(t testing.TB) *stage {
-	s := &stage{t: t, server: redistest.Start(t), password: filepath.Join(t.TempDir(), "password")}
-	if err := os.WriteFile(s.password, []byte("first"), 0o600); err != nil {
+// kitUsers are the users of the deploy kit for one instance, as an ACL file: without
+// comments, and one line for each.
+func kitUsers(t testing.TB) string {
+	text, err := os.ReadFile("../../deploy/redis/single.acl")
+	if err != nil {
 		t.Fatal(err)
 	}
-	s.run(s.server, "acl", "setuser", "app", "on", ">first", "~*", "&*", "+@all")
-	return s
+	var b strings.Builder
+	for line := range strings.Lines(string(text)) {
+		if line = strings.TrimSuffix(line, "\n"); line == "" || line[0] == '#' {
+			continue
+		}
+		if line[0] != ' ' && b.Len() > 0 {
+			b.WriteString("\n")
+		}
+		b.WriteString(line)
+	}
+	return strings.ReplaceAll(b.String(), "{passwords}", ">"+firstPassword) + "\n"
 }
 
 func withTLS(t testing.TB) *stage {
 	certs := []*redistest.Certs{redistest.TLS(t), redistest.TLS(t)}
-	return &stage{t: t, server: redistest.Start(t, certs[0].Args()...), certs: certs}
+	s := plain(certs[0].Args()...)(t)
+	s.certs = certs
+	return s
 }
 
 func sentinels(t testing.TB) *stage { return &stage{t: t, sentinel: redistest.StartSentinel(t)} }

@@ -182,6 +182,7 @@ func (w *world) play(f fault, hold time.Duration, loads ...workload) {
 		load.check(w)
 	}
 	w.auditKeys()
+	w.auditGrants()
 	for _, load := range loads {
 		if err := load.close(); err != nil {
 			w.t.Errorf("%T: close: %v", load, err)
@@ -214,6 +215,25 @@ func (w *world) auditConnections() {
 		time.Sleep(10 * time.Millisecond)
 	}
 	w.violated(noGrowth, "%d connections are open on the server besides that which asks", open-1)
+}
+
+// auditGrants looks for what an access rule has denied.
+func (w *world) auditGrants() {
+	if !w.stage.single() {
+		return // their servers let everybody do everything
+	}
+	w.checked(grants, 1)
+	rdb := w.stage.masters()[0]
+	defer rdb.Close()
+	log, err := rdb.ACLLog(context.Background(), 100).Result()
+	if err != nil {
+		w.t.Errorf("audit the grants: %v", err)
+	}
+	for _, entry := range log {
+		if entry.Reason != "auth" { // as while a password is rotated
+			w.violated(grants, "denied %d times: %s %s (%s)", entry.Count, entry.Reason, entry.Object, entry.Context)
+		}
+	}
 }
 
 // auditKeys looks at the TTL of every key.

@@ -1,0 +1,153 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/cache"
+)
+
+const (
+	copyIDs = 8
+
+	// untold is how old a copy may be: after it without an answer, its owner stops
+	// relying on the connection that would tell of changes.
+	untold = 2 * time.Second
+
+	// settled is when all members must have seen what was written last.
+	settled = 500 * time.Millisecond
+)
+
+// copier is what the model needs of a cache that keeps copies in its process.
+type copier interface {
+	Get(ctx context.Context, id string) (int64, error)
+	Close() error
+}
+
+// Copies has members read numbers that others, who know nothing of the cache,
+// raise in Redis.
+type copies struct {
+	open   func(m *member) (copier, error)
+	w      *world
+	caches map[*member]copier
+	probes map[*member]*cache.Cache[int64] // of works alone
+	ids    [copyIDs]number
+}
+
+// A number only rises, so that one that is read says how old it is.
+type number struct {
+	mu     sync.Mutex
+	last   int64
+	floors floors
+}
+
+func openCopies(m *member, pattern string) (*cache.Cache[int64], error) {
+	return cache.New[int64](m.rdb, cache.Config{Key: pattern, TTL: time.Minute, Local: cache.Local{MaxEntries: 100}})
+}
+
+func newCopies() *copies {
+	return &copies{open: func(m *member) (copier, error) { return openCopies(m, "cache:copy:*") }}
+}
+
+func (c *copies) start(w *world) {
+	c.w, c.caches, c.probes = w, map[*member]copier{}, map[*member]*cache.Cache[int64]{}
+	for _, m := range w.members {
+		near, err := c.open(m)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		probe, err := openCopies(m, "cache:probe:*")
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		c.caches[m], c.probes[m] = near, probe
+	}
+	w.each(2, time.Millisecond, func(rng *rand.Rand, m *member) { c.read(m, rng.IntN(copyIDs), untold) })
+	w.each(1, 20*time.Millisecond, func(rng *rand.Rand, m *member) { c.raise(m, rng.IntN(copyIDs)) })
+}
+
+// read may be answered what was current at most age ago.
+func (c *copies) read(m *member, i int, age time.Duration) {
+	n := &c.ids[i]
+	c.w.call("Get", func(ctx context.Context) {
+		began := time.Now()
+		got, err := c.caches[m].Get(ctx, fmt.Sprint(i))
+		if err != nil && !errors.Is(err, cache.ErrMiss) {
+			return
+		}
+		c.w.checked(freshCopies, 1)
+		n.mu.Lock()
+		low := n.floors.at(began.Add(-age))
+		n.mu.Unlock()
+		if got < low.version && c.w.weather.kept(low.from, time.Now()) {
+			c.w.violated(freshCopies, "%s was answered %d for number %d, which had been %d for %v",
+				m.name, got, i, low.version, began.Sub(low.from))
+		}
+	})
+}
+
+// raising is SET unless the number is higher already: a copy of an older
+// command may come late.
+var raising = redis.NewScript(`
+if tonumber(redis.call('GET', KEYS[1]) or 0) < tonumber(ARGV[1]) then
+	redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)
+end
+return 1`)
+
+func (c *copies) raise(m *member, i int) {
+	n := &c.ids[i]
+	n.mu.Lock()
+	n.last++
+	version := n.last
+	n.mu.Unlock()
+	c.w.call("EVAL", func(ctx context.Context) {
+		if raising.Eval(ctx, m.rdb, []string{fmt.Sprint("cache:copy:", i)}, version).Err() != nil {
+			return
+		}
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		n.floors.raise(time.Now(), version)
+	})
+}
+
+// works fails until m is answered by a copy.
+func (c *copies) works(ctx context.Context, m *member) error {
+	probe := c.probes[m]
+	before := probe.Stats().LocalHits
+	_, err := probe.Get(ctx, m.name)
+	switch {
+	case errors.Is(err, cache.ErrMiss):
+		return errors.Join(err, probe.Set(ctx, m.name, 1))
+	case err != nil:
+		return err
+	case probe.Stats().LocalHits == before:
+		return errors.New("what was read was not kept")
+	}
+	return nil
+}
+
+func (c *copies) check(w *world) {
+	time.Sleep(settled)
+	for _, m := range w.members {
+		for i := range c.ids {
+			c.read(m, i, settled)
+		}
+		if near, ok := c.caches[m].(*cache.Cache[int64]); ok && near.Stats().LocalHits == 0 {
+			w.t.Errorf("no copy answered %s", m.name)
+		}
+	}
+}
+
+func (c *copies) close() error {
+	var errs []error
+	for m := range c.caches {
+		errs = append(errs, c.caches[m].Close(), c.probes[m].Close())
+	}
+	return errors.Join(errs...)
+}

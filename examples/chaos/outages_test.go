@@ -1,0 +1,106 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/cache"
+)
+
+// maxDelay is what a GetOrLoad may take beside its loader while Redis is known to be
+// down, at the 99th percentile of at least enoughDelays.
+const (
+	maxDelay     = 2 * time.Millisecond
+	enoughDelays = 100
+)
+
+// loader is what the model needs of a cache.
+type loader interface {
+	GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error)
+	Close() error
+}
+
+// Outages has each member ask, while its breaker is open, for a list that only it
+// asks for.
+type outages struct {
+	open   func(m *member) (loader, error)
+	timed  bool // whether the machine is quiet enough to take times
+	w      *world
+	caches map[*member]loader
+
+	mu     sync.Mutex
+	delays []time.Duration
+}
+
+func newOutages(timed bool) *outages {
+	return &outages{timed: timed, open: func(m *member) (loader, error) {
+		return cache.New[list](m.rdb, cache.Config{Key: "cache:outage:*", TTL: time.Minute})
+	}}
+}
+
+func (o *outages) start(w *world) {
+	o.w, o.caches = w, map[*member]loader{}
+	for _, m := range w.members {
+		c, err := o.open(m)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		o.caches[m] = c
+	}
+	w.each(1, time.Millisecond, o.ask)
+}
+
+func (o *outages) ask(rng *rand.Rand, m *member) {
+	o.w.call("GetOrLoad", func(ctx context.Context) {
+		if !refused(ctx, m) {
+			return
+		}
+		var loaded time.Duration
+		began := time.Now()
+		_, err := o.caches[m].GetOrLoad(ctx, m.name, func(context.Context, string) (list, error) {
+			from := time.Now()
+			time.Sleep(time.Duration(rng.Int64N(int64(loadTime))))
+			loaded = time.Since(from)
+			return list{}, nil
+		})
+		delay := time.Since(began) - loaded
+		if err != nil || !refused(ctx, m) {
+			return // it may have asked Redis
+		}
+		o.mu.Lock()
+		defer o.mu.Unlock()
+		o.delays = append(o.delays, delay)
+	})
+}
+
+// refused says whether m's breaker is open.
+func refused(ctx context.Context, m *member) bool {
+	return errors.Is(m.rdb.Ping(ctx).Err(), rediskit.ErrUnavailable)
+}
+
+func (o *outages) works(context.Context, *member) error { return nil }
+
+func (o *outages) check(w *world) {
+	n := len(o.delays)
+	if !o.timed || n < enoughDelays {
+		return
+	}
+	w.checked(quickAnswers, n)
+	slices.Sort(o.delays)
+	if p99 := o.delays[n*99/100]; p99 > maxDelay {
+		w.violated(quickAnswers, "GetOrLoad took %v more than its loader at the 99th percentile", p99)
+	}
+}
+
+func (o *outages) close() error {
+	var errs []error
+	for _, c := range o.caches {
+		errs = append(errs, c.Close())
+	}
+	return errors.Join(errs...)
+}
