@@ -46,31 +46,17 @@ func (s *stack) connect(service string, tune ...func(*redis.UniversalOptions)) r
 	return rdb
 }
 
-func useCache(t *testing.T, rdb redis.UniversalClient) {
+func useCache(t testing.TB, rdb redis.UniversalClient) {
 	t.Helper()
-	useOneCache(t, rdb, cache.Config{})
-	useOneCache(t, rdb, cache.Config{NegativeTTL: time.Minute, RefreshAhead: time.Minute, StaleFor: time.Hour})
-
-	// What a near cache does: CLIENT TRACKING, and the channel of its invalidations.
-	ctx := t.Context()
-	conn := rdb.(*redis.Client).Conn()
-	defer conn.Close()
-	invalidations := rdb.Subscribe(ctx, "__redis__:invalidate")
-	defer invalidations.Close()
-	_, err := invalidations.Receive(ctx)
-	ok(t, err)
-	id, err := conn.ClientID(ctx).Result()
-	ok(t, err)
-	ok(t, conn.Do(ctx, "CLIENT", "TRACKING", "ON", "REDIRECT", id, "BCAST", "PREFIX", "conversations:").Err())
-	ok(t, invalidations.Unsubscribe(ctx, "__redis__:invalidate"))
-	_, err = invalidations.Receive(ctx)
-	ok(t, err)
+	useOneCache(t, rdb, cache.Config{Key: "conversations:*:list"})
+	useOneCache(t, rdb, cache.Config{Key: "cache:*", NegativeTTL: time.Minute, RefreshAhead: time.Minute, StaleFor: time.Hour})
+	useOneCache(t, rdb, cache.Config{Key: "conversations:*:list", Local: cache.Local{MaxEntries: 100}})
 }
 
-func useOneCache(t *testing.T, rdb redis.UniversalClient, cfg cache.Config) {
+func useOneCache(t testing.TB, rdb redis.UniversalClient, cfg cache.Config) {
 	t.Helper()
 	ctx := t.Context()
-	cfg.Key, cfg.TTL = "conversations:*:list", 5*time.Minute
+	cfg.TTL = 5 * time.Minute
 	cfg.OnError = func(_ context.Context, err error) { t.Errorf("the cache is told: %v", err) }
 	conversations, err := cache.New[[]string](rdb, cfg)
 	if err != nil {
@@ -85,6 +71,12 @@ func useOneCache(t *testing.T, rdb redis.UniversalClient, cfg cache.Config) {
 			return nil, errLoad
 		}
 		return []string{id}, nil
+	}
+	if cfg.Local.MaxEntries > 0 {
+		redistest.Eventually(t, func() bool {
+			_, _ = conversations.Get(ctx, "nobody")
+			return conversations.Stats().LocalState == cache.LocalTracking || ctx.Err() != nil
+		}, "changes are followed")
 	}
 	for range 2 {
 		for id, want := range map[string]error{"user_1": nil, "nobody": cache.ErrNotFound, "broken": errLoad} {
@@ -119,7 +111,7 @@ type talk struct {
 	Note    *string   `redis:"note"`
 }
 
-func useState(t *testing.T, rdb redis.UniversalClient) {
+func useState(t testing.TB, rdb redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()
 	tell := func(_ context.Context, err error) { t.Errorf("OnError is told: %v", err) }
@@ -177,7 +169,7 @@ func useState(t *testing.T, rdb redis.UniversalClient) {
 	go func() {
 		waited <- locks.Do(ctx, "conversation:1", func(context.Context, *lock.Lock) error { return nil })
 	}()
-	redistest.Eventually(t, func() bool { return locks.Stats().Renewals > 0 }, "the lock is renewed")
+	redistest.Eventually(t, func() bool { return locks.Stats().Renewals > 0 || ctx.Err() != nil }, "the lock is renewed")
 	ok(t, held.Release(ctx))
 	ok(t, <-waited)
 
@@ -198,7 +190,7 @@ func useState(t *testing.T, rdb redis.UniversalClient) {
 }
 
 // asOthersDo is what services in another language send.
-func asOthersDo(t *testing.T, instance string, rdb redis.UniversalClient) {
+func asOthersDo(t testing.TB, instance string, rdb redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()
 	if instance != "state" {
@@ -227,9 +219,9 @@ func asOthersDo(t *testing.T, instance string, rdb redis.UniversalClient) {
 	}
 }
 
-func ok(t *testing.T, err error) {
+func ok(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
 }

@@ -1,56 +1,131 @@
 package deploy
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/secrets"
 )
 
-// A service uses everything that the library has. It is told of no error, the server
-// denies it nothing, and nothing is granted that it does not use.
-func TestTheApplicationsMayDoWhatTheLibraryDoesAndNoMore(t *testing.T) {
+// uses are what services do with each instance. They use everything that the library
+// has.
+var uses = map[string]func(testing.TB, redis.UniversalClient){
+	"cache":  useCache,
+	"state":  useState,
+	"single": func(t testing.TB, rdb redis.UniversalClient) { useCache(t, rdb); useState(t, rdb) },
+}
+
+// A service is told of no error, and the server denies it nothing.
+func TestTheApplicationsMayDoWhatTheLibraryDoes(t *testing.T) {
 	t.Parallel()
-	two, one := up(t, "compose.yaml"), up(t, "compose.single.yaml")
-	uses := map[string]func(*testing.T, redis.UniversalClient){
-		"cache":  useCache,
-		"state":  useState,
-		"single": func(t *testing.T, rdb redis.UniversalClient) { useCache(t, rdb); useState(t, rdb) },
-	}
-	for name, instance := range instances {
-		s := map[string]*stack{"compose.yaml": two, "compose.single.yaml": one}[instance.file]
-		t.Run(name, func(t *testing.T) {
-			admin := s.client(instance.service, "admin")
-			rdb := s.connect(instance.service)
-			uses[name](t, rdb)
-			asOthersDo(t, name, rdb)
-			health, err := rediskit.Check(t.Context(), rdb)
-			if err != nil {
+	onEachInstance(t, func(t *testing.T, name string, s *stack) {
+		instance := instances[name]
+		rdb := s.connect(instance.service)
+		uses[name](t, rdb)
+		asOthersDo(t, name, rdb)
+		health, err := rediskit.Check(t.Context(), rdb)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if policy, _ := health.Nodes[0].EvictionPolicy.Get(); policy != instance.policy {
+			t.Errorf("Check tells the policy %q, want %q", policy, instance.policy)
+		}
+		if denied := denials(t, s.client(instance.service, "admin")); len(denied) > 0 {
+			t.Errorf("denied: %q", denied)
+		}
+	})
+}
+
+// Whichever grant is taken away, a service is denied something.
+func TestNoGrantIsOneTooMany(t *testing.T) {
+	t.Parallel()
+	onEachInstance(t, func(t *testing.T, name string, s *stack) {
+		service := instances[name].service
+		admin, rules := s.client(service, "admin"), applicationRules(t, filepath.Join("redis", name+".acl"))
+		for i, grant := range rules {
+			if !strings.ContainsAny(grant[:1], "+~&") {
+				continue
+			}
+			ctx := t.Context()
+			others := []any{"ACL", "SETUSER", "default", "reset", "on", ">" + s.password("default")}
+			for _, rule := range slices.Delete(slices.Clone(rules), i, i+1) {
+				others = append(others, rule)
+			}
+			if err := errors.Join(admin.Do(ctx, others...).Err(), admin.FlushAll(ctx).Err(), admin.ScriptFlush(ctx).Err(), admin.ACLLogReset(ctx).Err()); err != nil {
 				t.Fatal(err)
 			}
-			if policy, _ := health.Nodes[0].EvictionPolicy.Get(); policy != instance.policy {
-				t.Errorf("Check tells the policy %q, want %q", policy, instance.policy)
-			}
-
-			if denied := denials(t, admin); len(denied) > 0 {
-				t.Errorf("denied: %q", denied)
-			}
-			ran := commandsRun(t, admin)
-			for _, command := range granted(t, filepath.Join("redis", name+".acl")) {
-				if !ran[command] {
-					t.Errorf("+%s is granted, and nobody needs it", command)
+			if !isDeniedSomething(t, admin, func(t testing.TB) {
+				rdb, err := rediskit.Connect(t.Context(), rediskit.Config{
+					Addrs: []string{s.containers[service].server.Addr()}, Password: secrets.Static(secrets.New(s.password("default"))),
+				})
+				if err != nil {
+					return
 				}
+				defer rdb.Close()
+				_, _ = rediskit.Check(t.Context(), rdb)
+				uses[name](t, rdb)
+				asOthersDo(t, name, rdb)
+			}) {
+				t.Errorf("%s is granted, and nobody needs it", grant)
 			}
-		})
+		}
+	})
+}
+
+func onEachInstance(t *testing.T, f func(t *testing.T, name string, s *stack)) {
+	two, one := up(t, "compose.yaml"), up(t, "compose.single.yaml")
+	for name, instance := range instances {
+		s := map[string]*stack{"compose.yaml": two, "compose.single.yaml": one}[instance.file]
+		t.Run(name, func(t *testing.T) { t.Parallel(); f(t, name, s) })
 	}
 }
+
+// isDeniedSomething runs use until the server has denied something, or to its end.
+func isDeniedSomething(t *testing.T, admin *redis.Client, use func(testing.TB)) bool {
+	t.Helper()
+	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
+	defer stop()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		use(&resigned{t, ctx})
+	}()
+	for {
+		select {
+		case <-done:
+			return len(denials(t, admin)) > 0
+		case <-time.After(5 * time.Millisecond):
+			if len(denials(t, admin)) > 0 {
+				stop()
+				<-done
+				return true
+			}
+		}
+	}
+}
+
+// resigned is a test that does not mind failures.
+type resigned struct {
+	testing.TB
+	ctx context.Context
+}
+
+func (r *resigned) Context() context.Context { return r.ctx }
+func (*resigned) Error(...any)               {}
+func (*resigned) Errorf(string, ...any)      {}
+func (*resigned) Fatal(...any)               { runtime.Goexit() }
+func (*resigned) Fatalf(string, ...any)      { runtime.Goexit() }
 
 // denials are the distinct entries of the ACL log.
 func denials(t *testing.T, admin *redis.Client) []string {
@@ -66,40 +141,20 @@ func denials(t *testing.T, admin *redis.Client) []string {
 	return list
 }
 
-var commandStat = regexp.MustCompile(`(?m)^cmdstat_([^:]+):`)
-
-// commandsRun are the commands, scripts' own among them, that the server has run.
-func commandsRun(t *testing.T, admin *redis.Client) map[string]bool {
-	t.Helper()
-	info, err := admin.Info(t.Context(), "commandstats").Result()
-	if err != nil {
-		t.Fatal(err)
-	}
-	ran := map[string]bool{}
-	for _, match := range commandStat.FindAllStringSubmatch(info, -1) {
-		ran[match[1]] = true
-	}
-	return ran
-}
-
-// granted are the commands that a template grants the applications by name.
-func granted(t *testing.T, template string) []string {
+// applicationRules are those that a template has for the applications, but for their
+// passwords.
+func applicationRules(t *testing.T, template string) []string {
 	t.Helper()
 	text, err := os.ReadFile(template)
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, rules, _ := strings.Cut(string(text), "\nuser default")
+	_, rules, _ := strings.Cut(string(text), "\nuser default reset on {passwords}")
 	rules, _, _ = strings.Cut(rules, "\nuser ")
 	var list []string
 	for line := range strings.Lines(rules) {
-		if strings.HasPrefix(line, "#") {
-			continue
-		}
-		for word := range strings.FieldsSeq(line) {
-			if name, found := strings.CutPrefix(word, "+"); found && name[0] != '@' {
-				list = append(list, name)
-			}
+		if !strings.HasPrefix(line, "#") {
+			list = append(list, strings.Fields(line)...)
 		}
 	}
 	if len(list) == 0 {
