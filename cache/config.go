@@ -65,8 +65,9 @@ type Config struct {
 
 	// NoPipelining sends each read by itself. Else reads of this cache share
 	// round trips while five or more of them are under way: hooks of the
-	// client then see pipelines, in a context of their own. Defaults to
-	// false.
+	// client then see pipelines, in a context of their own. Reads that Local is
+	// to keep are shared on a single server alone: on a Cluster each goes to its
+	// master by itself. Defaults to false.
 	NoPipelining bool
 
 	// Name stands for this cache in errors and metrics. Defaults to Key.
@@ -74,10 +75,9 @@ type Config struct {
 
 	// OnError is told the errors that no caller gets: Redis failures that a
 	// loader made good, refused fills, loaders that failed in the
-	// background or were covered by a stale copy, lost connections of Local.
-	// It is called on the
-	// failure path only, possibly from several goroutines at once, and must
-	// not block. Defaults to nil, not told.
+	// background or were covered by a stale copy, lost connections of Local. It
+	// is called on the failure path only, possibly from several goroutines at
+	// once, and must not block. Defaults to nil, not told.
 	OnError func(context.Context, error)
 }
 

@@ -2,12 +2,14 @@ package cache
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/near"
 	"github.com/convkit/rediskit/internal/tracking"
 )
@@ -177,7 +179,8 @@ func (c *Cache[V]) readOne(ctx context.Context, id, key string, ahead bool) (ent
 // readFar reads values from Redis; what it returns beside is for keep. A value
 // may be kept if the server that it was read from tells of its changes. So on a
 // Cluster those are read at their master itself, and through the client only if
-// that fails, because a slot has moved.
+// that fails, because a slot has moved or the master is gone: not after a time-out,
+// which would then be twice as long.
 func (c *Cache[V]) readFar(ctx context.Context, ids, keys []string) ([]entry, claims) {
 	if c.local == nil {
 		return c.readMany(ctx, keys), claims{}
@@ -188,7 +191,7 @@ func (c *Cache[V]) readFar(ctx context.Context, ids, keys []string) ([]entry, cl
 	c.readAt(ctx, at, keys, entries)
 	if _, cluster := c.rdb.(*redis.ClusterClient); cluster && ctx.Err() == nil {
 		for i, e := range entries {
-			if e.err != nil {
+			if e.err != nil && !breaker.TimedOut(e.err) && !errors.Is(e.err, redis.ErrPoolTimeout) {
 				cl.of[i] = near.Claim{}
 				rest = append(rest, i)
 			}

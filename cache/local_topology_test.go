@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -166,6 +167,34 @@ func TestNoReaderIsStaleAfterAFailover(t *testing.T) {
 	old.Resume()
 	sentinel.Client(sentinel.Master()).Set(ctx, "k:1", `"newer"`, time.Hour)
 	kept("newer")
+}
+
+// Whoever asks a master that stands still waits once.
+func TestAReadThatTimedOutIsNotRepeated(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 2)
+	ctx := t.Context()
+	rdb := cluster.Client(func(o *redis.ClusterOptions) { o.ReadTimeout = 50 * time.Millisecond })
+	trips := redistest.Trips(rdb)
+	c := aged(t, rdb)
+	redistest.Eventually(t, func() bool {
+		_, _ = c.Get(ctx, "1")
+		return c.Stats().LocalState == cache.LocalTracking
+	}, "changes are followed")
+	master := cluster.Nodes()[keys.Slot("k:1")*2/keys.Slots]
+	master.Pause()
+	defer master.Resume()
+	trips.Take()
+	misses := c.Stats().LocalMisses
+	if _, err := c.Get(ctx, "1"); err == nil || errors.Is(err, cache.ErrMiss) {
+		t.Errorf("Get = %v", err)
+	}
+	if c.Stats().LocalMisses == misses {
+		t.Fatal("the master's announcements were not relied on")
+	}
+	if n := trips.Take(); n != 1 {
+		t.Errorf("%d round trips, want 1", n)
+	}
 }
 
 // A key of a slot that is moving is served by a node that the client does not

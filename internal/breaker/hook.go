@@ -84,7 +84,7 @@ func (b *Breaker) enter(ctx context.Context) error {
 }
 
 func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err error, attempt int) {
-	if err == nil && b.failures.Load() == 0 || handshake(cmd) || blocks(cmd) && timedOut(err) && !dialed(err) {
+	if err == nil && b.failures.Load() == 0 || handshake(cmd) || blocks(cmd) && TimedOut(err) && !dialed(err) {
 		return
 	}
 	b.record(ctx, start, err, attempt)

@@ -45,7 +45,7 @@ func judge(err error, elapsed time.Duration) verdict {
 		return neutral
 	case errors.Is(err, redis.ErrPoolTimeout): // blocking commands may hold all connections; a dead server fails those that do
 		return neutral
-	case timedOut(err):
+	case TimedOut(err):
 		if elapsed < Patience {
 			return neutral
 		}
@@ -64,7 +64,8 @@ func dialed(err error) bool {
 	return errors.As(err, &dial)
 }
 
-func timedOut(err error) bool {
+// TimedOut reports whether err came of waiting for too long.
+func TimedOut(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, context.DeadlineExceeded) ||
 		errors.Is(err, os.ErrDeadlineExceeded) ||

@@ -144,3 +144,41 @@ func TestACutConnectionFailsOnlyWhatWasUnderWay(t *testing.T) {
 		}
 	})
 }
+
+func TestPipelinesDialWithTheRotatedPassword(t *testing.T) {
+	t.Parallel()
+	server, ctx := redistest.Start(t), t.Context()
+	admin := server.Client()
+	user := func(rules ...any) {
+		t.Helper()
+		if err := admin.Do(ctx, append([]any{"ACL", "SETUSER", "app"}, rules...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	user("on", ">first", "~*", "+@all")
+	var password atomic.Pointer[string]
+	turnTo := func(p string) { password.Store(&p) }
+	turnTo("first")
+	rdb := server.Client(func(o *redis.Options) {
+		o.CredentialsProviderContext = func(context.Context) (string, string, error) { return "app", *password.Load(), nil }
+	})
+	c := pipeline.For(rdb, false)
+	read := func() error {
+		return errors.Join(together(t, newGate(rdb), c, 20, func(i int) error {
+			if _, err := get(ctx, c, fmt.Sprint(i)); !errors.Is(err, redis.Nil) {
+				return err
+			}
+			return nil
+		})...)
+	}
+	if err := read(); err != nil {
+		t.Error(err)
+	}
+	user(">second")
+	turnTo("second")
+	user("<first")
+	if err := admin.ClientKillByFilter(ctx, "USER", "app").Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() bool { return read() == nil }, "the new password is used")
+}

@@ -68,6 +68,29 @@ var foreignFrames = []string{
 	"%1\r\n+c4nary\r\n", "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n", "*3\r\n$9\r\nsubscribe\r\n$1\r\nx\r\n:1\r\n",
 }
 
+// Redis 7.2 names the user, of whom older ones say nothing.
+func TestARefusalNamesNobody(t *testing.T) {
+	t.Parallel()
+	s := redistest.Mini(t)
+	s.Mini().Server().SetPreHook(func(p *server.Peer, name string, _ ...string) bool {
+		if name != "SUBSCRIBE" {
+			return false
+		}
+		p.WriteError("NOPERM User c4nary has no permissions to access the 'c4nary' channel")
+		return true
+	})
+	sub, got := open(t, s.Client())
+	err := sub.Subscribe(within(t), "c4nary")
+	if !redis.IsPermissionError(err) || strings.Contains(err.Error(), "c4nary") {
+		t.Errorf("Subscribe: %v", err)
+	}
+	for _, err := range got.failures() {
+		if strings.Contains(err.Error(), "c4nary") {
+			t.Errorf("told %v", err)
+		}
+	}
+}
+
 func FuzzNoFrameMakesASubscriberPanic(f *testing.F) {
 	for _, frame := range foreignFrames {
 		f.Add(frame)
