@@ -15,18 +15,22 @@ import (
 //go:embed charge.lua
 var chargeSource string
 
-var chargeScript = script.New(chargeSource)
+//go:embed fixed.lua
+var fixedSource string
+
+var chargeScript, fixedScript = script.New(chargeSource), script.New(fixedSource)
 
 // windows counts fixed and sliding windows, all of an id in one script.
 type windows struct {
 	charges  *script.Runner
+	script   *script.Script
 	policies []Policy
 	siblings []string // the kind of each policy's key; "" is the caller's key itself
 	args     []any    // of the script, for n = 1
 }
 
 func newWindows(charges *script.Runner, policies []Policy) *windows {
-	w := &windows{charges: charges, policies: policies, args: []any{1}}
+	w := &windows{charges: charges, script: chargeScript, policies: policies, args: []any{1}}
 	owned := false // the caller's key
 	for _, p := range policies {
 		sibling, span := p.sibling(), p.per.Milliseconds()
@@ -37,6 +41,9 @@ func newWindows(charges *script.Runner, policies []Policy) *windows {
 		}
 		w.siblings = append(w.siblings, sibling)
 		w.args = append(w.args, string(p.kind), p.n, span)
+	}
+	if len(policies) == 1 && policies[0].kind == fixedWindow {
+		w.script, w.args = fixedScript, slices.Delete(w.args, 1, 2) // its kind
 	}
 	return w
 }
@@ -60,7 +67,7 @@ func (w *windows) ask(ctx context.Context, key string, n int) (answer, error) {
 	if n == 0 {
 		delivery = script.Retried
 	}
-	call := script.Call{Script: chargeScript, Keys: w.keys(key), Args: args}
+	call := script.Call{Script: w.script, Keys: w.keys(key), Args: args}
 	cmd, err := w.charges.Run(ctx, delivery, call)
 	if err != nil {
 		return answer{}, err
