@@ -34,7 +34,7 @@ func (c stalledConn) Read(b []byte) (int, error) {
 func (c stalledConn) Write(b []byte) (int, error) {
 	if bytes.Contains(b, []byte("other")) {
 		time.Sleep(c.stall)
-		if err := c.Conn.SetWriteDeadline(time.Time{}); err != nil {
+		if err := c.SetWriteDeadline(time.Time{}); err != nil {
 			return 0, err
 		}
 	}

@@ -13,6 +13,6 @@ var ahead atomic.Int64
 // At is the time of day of t, since 1970.
 func At(t time.Time) time.Duration { return time.Duration(t.UnixNano() + ahead.Load()) }
 
-// SetAhead, for tests, sets the clock of the whole process ahead by d, or back if
+// SetAhead is for tests: it sets the clock of the whole process ahead by d, or back if
 // d is negative.
 func SetAhead(d time.Duration) { ahead.Store(int64(d)) }
