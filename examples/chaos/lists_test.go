@@ -22,8 +22,12 @@ var items = []string{"uma", "duas", "três"}
 
 // lister is what the model needs of a cache.
 type lister interface {
-	GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error)
+	loader
 	Delete(ctx context.Context, ids ...string) error
+}
+
+type loader interface {
+	GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error)
 	Close() error
 }
 

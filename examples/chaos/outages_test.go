@@ -19,12 +19,6 @@ const (
 	enoughDelays = 100
 )
 
-// loader is what the model needs of a cache.
-type loader interface {
-	GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error)
-	Close() error
-}
-
 // Outages has each member ask, while its breaker is open, for a list that only it
 // asks for.
 type outages struct {

@@ -1,20 +1,13 @@
 package web
 
 import (
-	"context"
 	"net/http"
 	"testing"
 )
 
 func TestALocalServerAnswersToLocalNamesAlone(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	listener, err := Listen(ctx, "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- Serve(ctx, listener, http.NotFoundHandler()) }()
+	addr := serving(t, http.NotFound)
 	client := &http.Client{Transport: &http.Transport{}}
 	for host, want := range map[string]int{
 		"":                       http.StatusNotFound, // as the URL has it
@@ -29,7 +22,7 @@ func TestALocalServerAnswersToLocalNamesAlone(t *testing.T) {
 		"192.168.1.1":            http.StatusMisdirectedRequest,
 		"[2001:db8::1]:8080":     http.StatusMisdirectedRequest,
 	} {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+listener.Addr().String(), nil)
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+addr, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -44,8 +37,4 @@ func TestALocalServerAnswersToLocalNamesAlone(t *testing.T) {
 		}
 	}
 	client.CloseIdleConnections()
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
 }

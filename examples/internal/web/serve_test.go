@@ -12,26 +12,31 @@ import (
 	"time"
 )
 
-// Whoever sends too slowly or too much is cut off.
-func TestASlowOrLargeRequestIsCutOff(t *testing.T) {
-	t.Parallel()
+// serving serves h until the test ends, and returns where.
+func serving(t *testing.T, h http.HandlerFunc) (addr string) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	listener, err := Listen(ctx, "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	ended := make(chan error, 1)
-	go func() {
-		ended <- Serve(ctx, listener, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-			if _, err := io.Copy(io.Discard, r.Body); err != nil {
-				http.Error(w, "not read", http.StatusRequestTimeout)
-			}
-		}))
-	}()
+	go func() { ended <- Serve(ctx, listener, h) }()
 	t.Cleanup(func() {
 		cancel()
 		if err := <-ended; err != nil {
 			t.Error(err)
+		}
+	})
+	return listener.Addr().String()
+}
+
+// Whoever sends too slowly or too much is cut off.
+func TestASlowOrLargeRequestIsCutOff(t *testing.T) {
+	t.Parallel()
+	addr := serving(t, func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			http.Error(w, "not read", http.StatusRequestTimeout)
 		}
 	})
 	const head = "POST / HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -42,7 +47,7 @@ func TestASlowOrLargeRequestIsCutOff(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", listener.Addr().String())
+			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)
 			if err != nil {
 				t.Fatal(err)
 			}
