@@ -66,9 +66,9 @@ type Config struct {
 	// PoolSize is the greatest number of connections for single commands, per node.
 	// A third as many, rounded up, serve pipelines; each subscription has its own.
 	// More goroutines than connections wait for their turn, which takes
-	// microseconds. Default: 12, so 16 connections: five such processes fit the
-	// 100 clients of a small server with room for its exporter and its health
-	// check. Compare [NodeHealth.MaxClients].
+	// microseconds. At most 65,536. Default: 12, so 16 connections: five such
+	// processes fit the 100 clients of a small server with room for its exporter
+	// and its health check. Compare [NodeHealth.MaxClients].
 	PoolSize int
 
 	// DialTimeout bounds one dial, TLS handshake included; ReadTimeout and
@@ -99,7 +99,10 @@ type Config struct {
 const (
 	defaultAddr     = "redis:6379"
 	defaultPoolSize = 12
-	defaultTimeout  = 500 * time.Millisecond
+	// maxPoolSize is more than an address has ports. go-redis allocates what is
+	// asked for, and panics at much more.
+	maxPoolSize    = 1 << 16
+	defaultTimeout = 500 * time.Millisecond
 
 	defaultSecret = "/run/secrets/redis_password"
 )
@@ -184,8 +187,8 @@ func (c Config) check() error {
 	case c.DB != 0 && isCluster:
 		wrong("DB", "is %d: a Cluster has only 0", c.DB)
 	}
-	if c.PoolSize < 1 {
-		wrong("PoolSize", "is %d: it must be 1 or more, or 0 for the default", c.PoolSize)
+	if c.PoolSize < 1 || c.PoolSize > maxPoolSize {
+		wrong("PoolSize", "is %d: it must be from 1 to %d, or 0 for the default", c.PoolSize, maxPoolSize)
 	}
 	for _, timeout := range []struct {
 		field string
