@@ -99,7 +99,7 @@ type Config struct {
 const (
 	defaultAddr     = "redis:6379"
 	defaultPoolSize = 12
-	// maxPoolSize is more than an address has ports. go-redis allocates what is
+	// maxPoolSize is as many as an address has ports. go-redis allocates what is
 	// asked for, and panics at much more.
 	maxPoolSize    = 1 << 16
 	defaultTimeout = 500 * time.Millisecond
