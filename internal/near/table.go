@@ -165,14 +165,15 @@ func (e *entry[V]) live(generation uint64, now time.Duration) bool {
 	return e.generation == generation && now < e.deadline && e.epoch.Valid(now)
 }
 
-// victim chooses which of a full set has to go.
+// victim chooses which of a full set has to go: one that is not looked up as fast
+// as this goes round, or any.
 func (s *set[V]) victim() *atomic.Pointer[entry[V]] {
-	for i := 0; ; i = (i + 1) % ways {
-		if s.ways[i].Load().spared() {
-			continue
+	for i := range ways * (mostUsed + 1) {
+		if place := &s.ways[i%ways]; !place.Load().spared() {
+			return place
 		}
-		return &s.ways[i]
 	}
+	return &s.ways[0]
 }
 
 // spared says that the hand passes over e.
