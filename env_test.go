@@ -187,6 +187,7 @@ func FuzzConfigFromURLNeverTellsTheURL(f *testing.F) {
 		{"redis://h/", ""},
 		{"redis://h?db=", ""},
 		{"redis://%", ""},
+		{"redis://%", "@h"},
 	} {
 		f.Add(around[0], around[1])
 	}
@@ -195,7 +196,7 @@ func FuzzConfigFromURLNeverTellsTheURL(f *testing.F) {
 		if err == nil {
 			_, err = rediskit.Connect(ended(t), cfg)
 		}
-		where := fmt.Sprintf("%s %[1]q %s", cfg.Addrs, cfg.Username) // %c4 becomes a byte that %q writes as \xc4
+		where := fmt.Sprintf("%s %[1]q %s %[2]q", cfg.Addrs, cfg.Username) // %c4 becomes a byte that %q writes as \xc4
 		if err == nil || strings.Contains(err.Error(), canary) && !strings.Contains(where, canary) {
 			t.Errorf("%q: %v", before+canary+after, err)
 		}
