@@ -48,7 +48,7 @@ var faults = []fault{
 	{name: "refused", stage: plain(), strike: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)},
 	// What was held back is delivered in the end.
 	{name: "black hole", stage: plain(), strike: networks((*redistest.Proxy).BlackHole, (*redistest.Proxy).Heal)},
-	{name: "half-open", stage: plain(), strike: halfOpen},
+	{name: "half-open for 3 s", stage: plain(), strike: halfOpen, hold: 3 * time.Second}, // for longer than a near copy may go untold
 	{name: "replies lost", stage: plain(), strike: again(loseReplies)},
 	{name: "replies late", stage: plain(), strike: again(lateReplies)},
 	{name: "clocks of the clients set", stage: plain(), strike: setClocks},
