@@ -14,7 +14,10 @@ import (
 	"github.com/convkit/rediskit/lock"
 )
 
-const lockIDs = 3
+const (
+	lockIDs = 3
+	lockTTL = 500 * time.Millisecond
+)
 
 // A holding is a lock as its holder sees it.
 type holding interface {
@@ -55,7 +58,7 @@ type hold struct{ from, till time.Time }
 
 func newLocks() *locks {
 	return &locks{open: func(m *member) (locker, error) {
-		k, err := lock.New(m.rdb, lock.Config{Key: "lock:*", TTL: 500 * time.Millisecond, Poll: 50 * time.Millisecond})
+		k, err := lock.New(m.rdb, lock.Config{Key: "lock:*", TTL: lockTTL, Poll: 50 * time.Millisecond})
 		return realLocker{k}, err
 	}}
 }
@@ -115,7 +118,13 @@ func (l *locks) visit(m *member, client int, rng *rand.Rand) {
 		}
 	}
 	if value, ok := l.access(client, id, "read", fence, 0); ok {
-		sleep(context.Background(), time.Duration(rng.IntN(6))*time.Millisecond)
+		stay := time.Duration(rng.IntN(6)) * time.Millisecond
+		if rng.IntN(150) == 0 {
+			stay = 3 * lockTTL // only a renewal lets it last
+		}
+		for until := time.Now().Add(stay); time.Now().Before(until) && sleep(held.Context(), min(stay, 5*time.Millisecond)); {
+			trusted()
+		}
 		trusted()
 		l.access(client, id, "write", fence, value+1)
 	}
