@@ -14,13 +14,13 @@ import (
 )
 
 // A stalledConn is the connection of a process that stands still: what the server
-// says lies unread from when hold is set until release is closed, and the write of
-// an "other" takes stall.
+// says lies unread from when hold is set until release is closed, and the first write
+// of an "other" takes stall.
 type stalledConn struct {
 	net.Conn
-	hold    *atomic.Bool
-	release chan struct{}
-	stall   time.Duration
+	hold, stalled *atomic.Bool
+	release       chan struct{}
+	stall         time.Duration
 }
 
 func (c stalledConn) Read(b []byte) (int, error) {
@@ -32,7 +32,7 @@ func (c stalledConn) Read(b []byte) (int, error) {
 }
 
 func (c stalledConn) Write(b []byte) (int, error) {
-	if bytes.Contains(b, []byte("other")) {
+	if bytes.Contains(b, []byte("other")) && c.stalled.CompareAndSwap(false, true) {
 		time.Sleep(c.stall)
 		if err := c.SetWriteDeadline(time.Time{}); err != nil {
 			return 0, err
@@ -46,14 +46,16 @@ func TestWhoStoodStillAsksAgainBeforeTheConnectionIsGivenUp(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		const patience = time.Second
-		conn := stalledConn{hold: &atomic.Bool{}, release: make(chan struct{}), stall: 2 * patience}
+		conn := stalledConn{hold: &atomic.Bool{}, stalled: &atomic.Bool{}, release: make(chan struct{}), stall: 2 * patience}
 		var dials atomic.Int32
 		rdb := s.Client(func(o *redis.Options) {
 			dial := o.Dialer
 			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
 				dials.Add(1)
 				inner, err := dial(ctx, network, addr)
-				return stalledConn{inner, conn.hold, conn.release, conn.stall}, err
+				on := conn
+				on.Conn = inner
+				return on, err
 			}
 		})
 		sub, got := open(t, rdb, liveness(patience))
