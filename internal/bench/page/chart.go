@@ -3,6 +3,7 @@ package page
 import (
 	"fmt"
 	"html"
+	"slices"
 	"strings"
 )
 
@@ -31,21 +32,23 @@ text { fill: #1f2328; font: 12px system-ui, sans-serif }
 }
 `
 
-// bars draws what each contestant measured, a bar for each level of the contest.
-func (r *results) bars(title, name, unit string) (string, error) {
+// bars draws what each contestant but those without measured, a bar for each level of
+// the contest.
+func (r *results) bars(title, name, unit string, without ...string) (string, error) {
 	contests := r.within(name)
 	if len(contests) == 0 {
 		return "", fmt.Errorf("no contest is named %s", name)
 	}
+	drawn := slices.DeleteFunc(slices.Clone(contests[0].by), func(by string) bool { return slices.Contains(without, by) })
 	longest := 0.0
 	for _, c := range contests {
-		for _, by := range c.by {
+		for _, by := range drawn {
 			longest = max(longest, c.median(by, unit))
 		}
 	}
 	var b strings.Builder
 	y := top
-	for _, by := range contests[0].by {
+	for _, by := range drawn {
 		class := "peer"
 		if isOwn(by) {
 			class = "own"

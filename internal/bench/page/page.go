@@ -26,8 +26,8 @@ func Write(from io.Reader, dir string) error {
 	if err := os.MkdirAll(filepath.Join(dir, charts), 0o755); err != nil {
 		return err
 	}
-	chart := func(file, title, name, unit string) (string, error) {
-		svg, err := r.bars(title, name, unit)
+	chart := func(file, title, name, unit string, without ...string) (string, error) {
+		svg, err := r.bars(title, name, unit, without...)
 		if err != nil {
 			return "", err
 		}

@@ -107,9 +107,9 @@ func TestAMissingContestIsAnError(t *testing.T) {
 
 func TestAChartIsWellFormedAndHasABarForEachFigure(t *testing.T) {
 	t.Parallel()
-	r := parse(t, tenRounds("Hit/goroutines=2", "ns/op", map[string]float64{"rediskit": 1, "slow": 2, "bare-GET": 1})+
-		tenRounds("Hit/goroutines=16", "ns/op", map[string]float64{"rediskit": 1, "slow": 2, "bare-GET": 1}))
-	svg, err := r.bars("more & <less>", "Hit", "sec/op")
+	all := map[string]float64{"rediskit": 1, "slow": 2, "fast": 1, "bare-GET": 1}
+	r := parse(t, tenRounds("Hit/goroutines=2", "ns/op", all)+tenRounds("Hit/goroutines=16", "ns/op", all))
+	svg, err := r.bars("more & <less>", "Hit", "sec/op", "fast")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -128,7 +128,7 @@ func TestAChartIsWellFormedAndHasABarForEachFigure(t *testing.T) {
 		}
 	}
 	if classes["own"] != 2 || classes["peer"] != 2 || classes["floor"] != 2 {
-		t.Errorf("bars: %v, want two of each kind", classes)
+		t.Errorf("bars: %v, want two of each kind, and none of the one left out", classes)
 	}
 }
 
