@@ -65,7 +65,7 @@
 // beside those of the calls. Without them Stats says LocalRefused, nothing is
 // kept unless Local.Untracked is set, and the server is asked again every minute:
 //
-//	+ping +subscribe +unsubscribe +client|id +client|tracking +pttl &__redis__:invalidate
+//	+ping +subscribe +client|id +client|tracking +pttl &__redis__:invalidate
 //
 // # What it does not guarantee
 //

@@ -302,6 +302,9 @@ func (c *session) write(ctx context.Context, commands []reply) error {
 	var asked time.Duration     // when the last PING was sent: connect's was
 	before := time.Duration(-1) // what was last heard by then
 	for {
+		if ctx.Err() != nil { // what has become due since is of no use to anybody
+			return context.Cause(ctx)
+		}
 		for _, command := range commands {
 			if err := c.send(ctx, command); err != nil {
 				return err

@@ -91,16 +91,22 @@ func (l *link) follow(ctx context.Context) (refused bool) {
 	if err != nil { // not with a *redis.Client
 		return true
 	}
-	if err := sub.Subscribe(attempt, channel); err != nil {
+	ended := make(chan struct{})
+	context.AfterFunc(attempt, func() {
+		defer close(ended)
+		if State(l.state.Load()) == Tracking {
+			l.become(Connecting, nil) // before the connection closes
+		}
+		if err := sub.Close(); err != nil {
+			l.cfg.OnError(err)
+		}
+	})
+	// It ends with sub and not with attempt: else it would take the subscription back,
+	// which takes a permission of its own.
+	if err := sub.Subscribe(context.WithoutCancel(attempt), channel); err != nil {
 		giveUp(err)
 	}
-	<-attempt.Done()
-	if State(l.state.Load()) == Tracking {
-		l.become(Connecting, nil) // before the connection closes
-	}
-	if err := sub.Close(); err != nil {
-		l.cfg.OnError(err)
-	}
+	<-ended
 	if ctx.Err() != nil {
 		return false
 	}

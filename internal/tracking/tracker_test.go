@@ -1,7 +1,9 @@
 package tracking
 
 import (
+	"context"
 	"errors"
+	"net"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -121,6 +123,42 @@ func TestNothingIsSentBeforeMasterIsCalled(t *testing.T) {
 	f.Master(t.Context(), "x") // nor after Close
 	if n := proxy.Connections(); n != 0 {
 		t.Errorf("%d connections", n)
+	}
+}
+
+// A watchedConn sends what is written to seen too.
+type watchedConn struct {
+	net.Conn
+	seen chan<- string
+}
+
+func (c watchedConn) Write(b []byte) (int, error) {
+	c.seen <- string(b)
+	return c.Conn.Write(b)
+}
+
+// Who leaves before the server has confirmed needs no further permission.
+func TestASubscriptionIsNotTakenBack(t *testing.T) {
+	t.Parallel()
+	server := redistest.Real(t)
+	for i := range 100 {
+		seen := make(chan string, 100)
+		rdb := redis.NewClient(&redis.Options{Addr: server.Addr(), Dialer: func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+			return watchedConn{conn, seen}, err
+		}})
+		defer rdb.Close()
+		f := follow(t, rdb, "x")
+		f.Master(t.Context(), "x")
+		for !strings.Contains(<-seen, "\r\nsubscribe\r\n") {
+		}
+		f.Close()
+		close(seen)
+		for sent := range seen {
+			if strings.Contains(sent, "unsubscribe") {
+				t.Fatalf("client %d took its subscription back", i)
+			}
+		}
 	}
 }
 
