@@ -19,21 +19,26 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// dial is how a service connects: with the password's file, and without a user.
-func (s *stack) dial(ctx context.Context, service string, tune ...func(*redis.UniversalOptions)) (redis.UniversalClient, error) {
+// config is how a service connects: with the password's file, and without a user.
+func (s *stack) config(service string) rediskit.Config {
 	const patience = 10 * time.Second // the machine may be busy
-	return rediskit.Connect(ctx, rediskit.Config{
+	return rediskit.Config{
 		Addrs:       []string{s.containers[service].server.Addr()},
 		Password:    secrets.File(filepath.Join(s.dir, "secrets", "redis_password.txt")),
 		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
-		NoEviction: service == "redis-state",
-		OnError:    func(_ context.Context, err error) { s.t.Errorf("the client of %s is told: %v", service, err) },
-		Tune: func(o *redis.UniversalOptions) {
-			for _, f := range tune {
-				f(o)
-			}
-		},
-	})
+	}
+}
+
+func (s *stack) dial(ctx context.Context, service string, tune ...func(*redis.UniversalOptions)) (redis.UniversalClient, error) {
+	cfg := s.config(service)
+	cfg.NoEviction = service == "redis-state"
+	cfg.OnError = func(_ context.Context, err error) { s.t.Errorf("the client of %s is told: %v", service, err) }
+	cfg.Tune = func(o *redis.UniversalOptions) {
+		for _, f := range tune {
+			f(o)
+		}
+	}
+	return rediskit.Connect(ctx, cfg)
 }
 
 func (s *stack) connect(service string, tune ...func(*redis.UniversalOptions)) redis.UniversalClient {
@@ -158,7 +163,7 @@ func useState(t testing.TB, rdb redis.UniversalClient) {
 		ok(t, limiter.Reset(ctx, "user_1"))
 	}
 
-	locks, err := lock.New(rdb, lock.Config{Key: "lock:*", TTL: 600 * time.Millisecond, OnError: tell})
+	locks, err := lock.New(rdb, lock.Config{Key: "lock:*", TTL: 1500 * time.Millisecond, OnError: tell})
 	ok(t, err)
 	defer locks.Close()
 	held, err := locks.Try(ctx, "conversation:1")
