@@ -75,8 +75,9 @@
 // A Touch may be made twice, at most ten seconds apart. Touching twice is
 // touching once a little later.
 //
-// Get compares _until with what the store knows of the server's clock: this
-// machine's, until the first change. A foreign EXPIRE that outlasts _until
+// Get, All and the read of Update compare _until with what the store knows of the
+// server's clock: this machine's, until the store's first change. A machine whose
+// clock is ahead takes sessions for ended too early until then. A foreign EXPIRE that outlasts _until
 // therefore fools no Get by more than that, and no change at all; but the hash
 // stays in Redis until a change finds it, and Count counts it.
 //
