@@ -10,43 +10,68 @@ import (
 )
 
 // A fixed window alone has a script of its own. Whatever is stored, it decides and
-// leaves behind what the script of several policies does.
+// leaves behind what the script of several policies does: to the millisecond where
+// time stands still.
 func TestAFixedWindowAloneIsCountedAsAmongOthers(t *testing.T) {
 	t.Parallel()
-	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		rdb, ctx := s.Client(), t.Context()
-		window := ratelimit.PerMinute(5)
-		alone := newLimiter(t, s, window)
-		among := newLimiter(t, s, window, ratelimit.FixedWindow(1e9, time.Millisecond))
-		key := keyOf(s, "1")
-		for _, text := range []string{
-			"none", "0", "1", "4", "5", "6", "-3", "999999999999999",
-			"", "-0", "-", "01", "+1", " 1", "1 ", "1.0", "1e0", "0x1", "nan", "five", "9999999999999999",
-		} {
-			for _, ttl := range []time.Duration{0, time.Millisecond, time.Minute - time.Millisecond, time.Minute, time.Hour} {
-				for n := range 6 { // 0 looks
-					what := fmt.Sprintf("%q with a TTL of %v, n = %d", text, ttl, n)
-					var seen [2]string
-					for i, l := range []*ratelimit.Limiter{alone, among} {
-						if rdb.Del(ctx, key); text != "none" {
-							rdb.Set(ctx, key, text, ttl)
-						}
-						res, err := l.Peek(ctx, "1")
-						if n > 0 {
-							res, err = l.AllowN(ctx, "1", n)
-						}
-						seen[i] = fmt.Sprintf("%+v, %v; stored %q for %v", res, err, rdb.Get(ctx, key).Val(), rdb.PTTL(ctx, key).Val())
-						if err == nil && res.Policy != window {
-							t.Errorf("%s: it is not the window that binds: %s", what, seen[i])
-						}
-						time.Sleep(time.Second) // the other policy's counts end
+	ttls := []time.Duration{0, time.Minute - time.Millisecond, time.Minute, time.Hour}
+	t.Run("miniredis", func(t *testing.T) {
+		t.Parallel()
+		redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+			aloneAsAmongOthers(t, s, time.Duration.String, append(ttls, time.Millisecond))
+		})
+	})
+	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
+		aloneAsAmongOthers(t, s, func(d time.Duration) string { return fmt.Sprint(d > 0, d > 2*time.Minute) }, ttls)
+	})
+}
+
+func aloneAsAmongOthers(t *testing.T, s *redistest.Server, shown func(time.Duration) string, ttls []time.Duration) {
+	t.Helper()
+	rdb, ctx := s.Client(), t.Context()
+	window := ratelimit.PerMinute(5)
+	alone := newLimiter(t, s, window)
+	among := newLimiter(t, s, window, ratelimit.FixedWindow(1e9, time.Hour))
+	key := keyOf(s, "1")
+	for _, stored := range []string{
+		"none", "list", "hash", "0", "1", "4", "5", "6", "-3", "999999999999999",
+		"", "-0", "-", "01", "+1", " 1", "1 ", "1.0", "1e0", "0x1", "nan", "five", "9999999999999999",
+	} {
+		for _, ttl := range ttls {
+			for n := range 6 { // 0 looks
+				what := fmt.Sprintf("%q with a TTL of %v, n = %d", stored, ttl, n)
+				var seen [2]string
+				for i, l := range []*ratelimit.Limiter{alone, among} {
+					if err := l.Reset(ctx, "1"); err != nil {
+						t.Fatal(err)
 					}
-					if seen[0] != seen[1] {
-						t.Errorf("%s:\nalone %s\namong %s", what, seen[0], seen[1])
+					switch stored {
+					case "none":
+					case "list":
+						rdb.RPush(ctx, key, "1")
+						rdb.PExpire(ctx, key, time.Minute)
+					case "hash":
+						rdb.HSet(ctx, key, "1", "1")
+						rdb.PExpire(ctx, key, time.Minute)
+					default:
+						rdb.Set(ctx, key, stored, ttl)
 					}
+					res, err := l.Peek(ctx, "1")
+					if n > 0 {
+						res, err = l.AllowN(ctx, "1", n)
+					}
+					if err == nil && res.Policy != window {
+						t.Errorf("%s: it is not the window that binds: %+v", what, res)
+					}
+					seen[i] = fmt.Sprintf("%v, %d of %d, retry %s, reset %s, %v; stored %q for %s",
+						res.Allowed, res.Remaining, res.Limit, shown(res.RetryAfter), shown(res.ResetAfter), err,
+						rdb.Get(ctx, key).Val(), shown(rdb.PTTL(ctx, key).Val()))
+				}
+				if seen[0] != seen[1] {
+					t.Errorf("%s:\nalone %s\namong %s", what, seen[0], seen[1])
 				}
 			}
 		}
-		rdb.Del(ctx, key)
-	})
+	}
+	rdb.Del(ctx, key)
 }

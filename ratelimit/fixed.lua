@@ -1,5 +1,5 @@
 -- Charges n to a fixed window if it allows it, else nothing: what charge.lua does for
--- one policy, the most frequent, in half of its time.
+-- one policy, the most frequent, in about two thirds of its time.
 --
 -- KEYS 1 counter
 -- ARGV 1 n, or '0' to look how it is for one more; 2 limit; 3 window in milliseconds
