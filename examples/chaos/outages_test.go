@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/convkit/rediskit"
@@ -54,15 +55,16 @@ func (o *outages) ask(rng *rand.Rand, m *member) {
 		if !refused(ctx, m) {
 			return
 		}
-		var loaded time.Duration
+		load := time.Duration(rng.Int64N(int64(loadTime)))
+		var loaded atomic.Int64 // a load may outlive its call
 		began := time.Now()
 		_, err := o.caches[m].GetOrLoad(ctx, m.name, func(context.Context, string) (list, error) {
 			from := time.Now()
-			time.Sleep(time.Duration(rng.Int64N(int64(loadTime))))
-			loaded = time.Since(from)
+			time.Sleep(load)
+			loaded.Store(int64(time.Since(from)))
 			return list{}, nil
 		})
-		delay := time.Since(began) - loaded
+		delay := time.Since(began) - time.Duration(loaded.Load())
 		if err != nil || !refused(ctx, m) {
 			return // it may have asked Redis
 		}
