@@ -65,9 +65,9 @@ type Config struct {
 
 	// NoPipelining sends each read by itself. Else reads of this cache share
 	// round trips while five or more of them are under way: hooks of the
-	// client then see pipelines, in a context of their own. Reads that Local is
-	// to keep are shared on a single server alone: on a Cluster each goes to its
-	// master by itself. Defaults to false.
+	// client then see pipelines, in a context of their own. With Local only reads
+	// of one id on a single server are shared: those of several ids, and all on a
+	// Cluster, take a round trip of their own to each master. Defaults to false.
 	NoPipelining bool
 
 	// Name stands for this cache in errors and metrics. Defaults to Key.
