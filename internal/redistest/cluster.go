@@ -42,10 +42,12 @@ func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
 	for _, node := range c.nodes {
 		rdb := node.Client()
 		Eventually(t, func() bool {
-			info := rdb.ClusterInfo(context.Background()).Val()
+			info, nodes := rdb.ClusterInfo(context.Background()).Val(), rdb.ClusterNodes(context.Background()).Val()
 			return strings.Contains(info, "cluster_state:ok") &&
 				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", masters)) &&
-				strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d\r", hashSlots))
+				strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d\r", hashSlots)) &&
+				// Messages between nodes that are not connected yet, or do not know who sends, are lost.
+				strings.Count(nodes, " connected") == masters && !strings.Contains(nodes, "handshake")
 		}, "the cluster is whole on ", node.Addr())
 		rdb.Close()
 	}
