@@ -2,6 +2,7 @@ package cache_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 	"testing"
@@ -176,9 +177,10 @@ func TestAReadThatTimedOutIsNotRepeated(t *testing.T) {
 	rdb := cluster.Client(func(o *redis.ClusterOptions) { o.ReadTimeout = 50 * time.Millisecond })
 	trips := redistest.Trips(rdb)
 	c := aged(t, rdb)
+	var err error
 	follows := func() bool { // else the read does not go to the master by itself
 		misses := c.Stats().LocalMisses
-		_, _ = c.Get(ctx, "1")
+		_, err = c.Get(ctx, "1")
 		return c.Stats().LocalMisses > misses
 	}
 	master := cluster.Nodes()[keys.Slot("k:1")*2/keys.Slots]
@@ -191,6 +193,9 @@ func TestAReadThatTimedOutIsNotRepeated(t *testing.T) {
 		trips.Take()
 		return follows()
 	}, "a read met a master that stands still")
+	if err == nil || errors.Is(err, cache.ErrMiss) {
+		t.Errorf("Get = %v", err)
+	}
 	if n := trips.Take(); n != 1 {
 		t.Errorf("%d round trips, want 1", n)
 	}
