@@ -76,10 +76,11 @@
 // touching once a little later.
 //
 // Get, All and the read of Update compare _until with what the store knows of the
-// server's clock: this machine's, until the store's first change. A machine whose
-// clock is ahead takes sessions for ended too early until then. A foreign EXPIRE that outlasts _until
-// therefore fools no Get by more than that, and no change at all; but the hash
-// stays in Redis until a change finds it, and Count counts it.
+// server's clock: this machine's, until the store's first change. So a foreign
+// EXPIRE that outlasts _until fools no Get by more than the two differ, and no
+// change at all; but the hash stays in Redis until a change finds it, and Count
+// counts it. A machine whose clock is ahead takes sessions for ended too early
+// until that first change.
 //
 // A service in another language that writes a field after its session has
 // expired, with HSET and without asking, makes a hash of that field alone, and
