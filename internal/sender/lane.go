@@ -1,0 +1,193 @@
+package sender
+
+import (
+	"context"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/life"
+)
+
+// A lane lets calls to one server share round trips.
+//
+// While only a few calls are under way, each is sent by itself. More of them queue,
+// and at most two pipelines at a time are under way, each with all that was queued
+// when it began. So no call waits for others to come, and the busier it gets, the
+// more calls share a round trip.
+//
+//   - A call ends when its ctx does. One that is still queued then is never sent. One
+//     that was sent goes on without its caller.
+//   - The end of a connection fails every command of the pipeline that was not
+//     answered. A pipeline of a class that runs once is never sent again.
+//   - A call with large replies does not share, so that small ones need not wait for
+//     them (sizes.go).
+//
+// A pipeline passes the hooks of the client with a context of its own, since it
+// belongs to several callers. Its goroutine ends with it, at the client's time-outs
+// at the latest.
+type lane struct {
+	rdb   redis.UniversalClient
+	class Class
+	sizes *sizes
+	busy  atomic.Int32 // calls that have not returned
+	free  sync.Pool    // of *request, for reuse
+
+	mu        sync.Mutex
+	queue     []*request
+	pipelines int // under way
+}
+
+const (
+	// maxDirect is how many calls at once are sent by themselves. A pipeline of so
+	// few saves nothing, and costs a switch of goroutines.
+	maxDirect = 4
+	// maxPipelines is how many pipelines are under way at once: while the server
+	// answers one, the other is written or read.
+	maxPipelines = 2
+	// maxCommands and maxBytes bound a pipeline: its commands, and the size that
+	// their replies are expected to have. A call that comes after it waits for all of
+	// it, and the client's ReadTimeout is for all of it.
+	maxCommands = 512
+	maxBytes    = 256 << 10
+)
+
+// A request is the commands of one call that waits for a pipeline.
+type request struct {
+	ctx  context.Context
+	cmds []redis.Cmder
+	size int           // its part of a pipeline: commands, or values that they ask for
+	done chan struct{} // receives once, when the commands have their outcomes
+}
+
+func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
+	defer l.busy.Add(-1)
+	if l.busy.Add(1) <= maxDirect || ctx.Value(inPipeline{}) != nil {
+		Send(ctx, l.rdb, l.class, cmds...)
+		return nil
+	}
+	r := l.enqueue(ctx, cmds)
+	select {
+	case <-r.done:
+	case <-ctx.Done():
+		select {
+		case <-r.done: // both are ready
+		default:
+			return ctx.Err()
+		}
+	}
+	clear(r.cmds)
+	r.ctx, r.cmds = nil, r.cmds[:0]
+	l.free.Put(r)
+	return nil
+}
+
+// enqueue queues a request, and starts a pipeline unless enough are under way.
+func (l *lane) enqueue(ctx context.Context, cmds []redis.Cmder) *request {
+	r, ok := l.free.Get().(*request)
+	if !ok {
+		r = &request{done: make(chan struct{}, 1)}
+	}
+	r.ctx = ctx
+	for _, cmd := range cmds {
+		r.cmds = append(r.cmds, l.class.deliver(cmd))
+	}
+	r.size = max(len(cmds), int(values(cmds)))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.queue = append(l.queue, r)
+	if l.pipelines < maxPipelines {
+		l.pipelines++
+		go l.run()
+	}
+	return r
+}
+
+// run sends one pipeline after the other until the queue is empty.
+func (l *lane) run() {
+	returned := false
+	defer func() {
+		if !returned { // a hook called runtime.Goexit
+			go l.run()
+		}
+	}()
+	for batch := l.take(nil); batch != nil; batch = l.take(batch) {
+		l.send(batch)
+	}
+	returned = true
+}
+
+// take returns the requests that go next, nil if there are none. It reuses the
+// memory of spent, a batch that is over.
+func (l *lane) take(spent []*request) []*request {
+	clear(spent)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n := 0
+	for room := l.sizes.fit(); n < len(l.queue); n++ {
+		if room -= l.queue[n].size; room < 0 && n > 0 {
+			break
+		}
+	}
+	batch := l.queue
+	switch n {
+	case 0:
+		l.pipelines--
+		return nil
+	case len(batch):
+		l.queue = spent[:0]
+	default:
+		batch = append(spent[:0], batch[:n]...)
+		left := copy(l.queue, l.queue[n:])
+		clear(l.queue[left:])
+		l.queue = l.queue[:left]
+	}
+	return batch
+}
+
+// send sends the requests of batch whose callers still wait, and wakes these.
+func (l *lane) send(batch []*request) {
+	waiting := batch[:0]
+	cmds := make([]redis.Cmder, 0, len(batch)) // a hook may keep it
+	var latest time.Time
+	endless := false
+	for _, r := range batch {
+		if r.ctx.Err() != nil {
+			continue
+		}
+		waiting = append(waiting, r)
+		cmds = append(cmds, r.cmds...)
+		deadline, ok := r.ctx.Deadline()
+		endless = endless || !ok
+		if deadline.After(latest) {
+			latest = deadline
+		}
+	}
+	if len(waiting) == 0 {
+		return
+	}
+	ctx := context.WithValue(context.Background(), inPipeline{}, true)
+	if !endless { // no caller waits for longer
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, latest)
+		defer cancel()
+	}
+	returned := false
+	defer func() {
+		if !returned { // a hook panicked, which must not end the process, or called runtime.Goexit
+			fail(cmds, &life.PanicError{Value: recover(), Stack: debug.Stack()})
+		}
+		for _, r := range waiting {
+			r.done <- struct{}{}
+		}
+	}()
+	exec(ctx, l.rdb, cmds)
+	returned = true
+}
+
+// inPipeline marks the context of a pipeline. A hook that sends with this context
+// must not wait for a pipeline: it would wait for itself.
+type inPipeline struct{}

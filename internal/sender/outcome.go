@@ -1,0 +1,45 @@
+package sender
+
+import (
+	"errors"
+	"net"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/breaker"
+)
+
+// Outcome is what an error of a command says about the command.
+type Outcome int
+
+const (
+	// Answered: Redis replied. If the reply is an error, the command changed
+	// nothing, provided that a script cannot fail once it has written.
+	Answered Outcome = iota
+	// Unsent: the command did not run and never will.
+	Unsent
+	// MayHaveRun: the reply is lost. The command ran, or did not, or may yet run.
+	MayHaveRun
+)
+
+// OutcomeOf returns what err says about the command that it is of. Without an error
+// the command was answered.
+func OutcomeOf(err error) Outcome {
+	if err == nil {
+		return Answered
+	}
+	for _, unsent := range []error{redis.ErrPoolTimeout, redis.ErrPoolExhausted, redis.ErrClosed, breaker.ErrOpen} {
+		if errors.Is(err, unsent) {
+			return Unsent
+		}
+	}
+	var reply redis.Error
+	if errors.As(err, &reply) {
+		return Answered
+	}
+	var network *net.OpError
+	if errors.As(err, &network) && network.Op == "dial" {
+		return Unsent
+	}
+	return MayHaveRun
+}

@@ -1,0 +1,44 @@
+package sender_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"testing"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/sender"
+)
+
+func TestOnlyWhatWasSentAndNotAnsweredMayHaveRun(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want sender.Outcome
+	}{
+		{nil, sender.Answered},
+		{redis.Nil, sender.Answered},
+		{redis.ErrPoolTimeout, sender.Unsent},
+		{redis.ErrPoolExhausted, sender.Unsent},
+		{redis.ErrClosed, sender.Unsent},
+		{breaker.ErrOpen, sender.Unsent},
+		{&net.OpError{Op: "dial", Err: errors.New("refused")}, sender.Unsent},
+		{&net.OpError{Op: "read", Err: errors.New("reset")}, sender.MayHaveRun},
+		{&net.OpError{Op: "write", Err: errors.New("broken pipe")}, sender.MayHaveRun},
+		{io.EOF, sender.MayHaveRun},
+		{context.DeadlineExceeded, sender.MayHaveRun},
+		{context.Canceled, sender.MayHaveRun},
+	} {
+		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err)} {
+			if c.err == nil {
+				err = nil
+			}
+			if got := sender.OutcomeOf(err); got != c.want {
+				t.Errorf("OutcomeOf(%v) = %v, want %v", err, got, c.want)
+			}
+		}
+	}
+}

@@ -1,0 +1,72 @@
+package sender
+
+import (
+	"context"
+	"iter"
+	"sync"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// Primaries returns the clients of all primaries that rdb knows: of a Cluster each
+// node that owns slots, else rdb itself. An error is the last element, in place of
+// all clients: the Cluster does not say which nodes it has.
+//
+// On a Cluster it asks a node for CLUSTER SLOTS first, unless that was done within
+// the last seconds.
+func Primaries(ctx context.Context, rdb redis.UniversalClient) iter.Seq2[redis.UniversalClient, error] {
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		return nodes(ctx, cluster.ForEachMaster)
+	}
+	return alone(rdb)
+}
+
+// Nodes is Primaries with the replicas of a Cluster.
+func Nodes(ctx context.Context, rdb redis.UniversalClient) iter.Seq2[redis.UniversalClient, error] {
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		return nodes(ctx, cluster.ForEachShard)
+	}
+	return alone(rdb)
+}
+
+// PrimaryOf returns a client of the primary that owns key's slot: on a Cluster that
+// node's own, else rdb itself.
+func PrimaryOf(ctx context.Context, rdb redis.UniversalClient, key string) (redis.UniversalClient, error) {
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		primary, err := cluster.MasterForKey(ctx, key)
+		if err != nil {
+			return nil, err // not a nil *redis.Client
+		}
+		return primary, nil
+	}
+	return rdb, nil
+}
+
+func alone(rdb redis.UniversalClient) iter.Seq2[redis.UniversalClient, error] {
+	return func(yield func(redis.UniversalClient, error) bool) { yield(rdb, nil) }
+}
+
+// forEach is go-redis's, which calls visit for all nodes at once.
+type forEach = func(ctx context.Context, visit func(context.Context, *redis.Client) error) error
+
+func nodes(ctx context.Context, each forEach) iter.Seq2[redis.UniversalClient, error] {
+	return func(yield func(redis.UniversalClient, error) bool) {
+		var mu sync.Mutex
+		var found []*redis.Client
+		err := each(ctx, func(_ context.Context, node *redis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			found = append(found, node)
+			return nil
+		})
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		for _, node := range found {
+			if !yield(node, nil) {
+				return
+			}
+		}
+	}
+}
