@@ -7,92 +7,106 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
-// scanCount is how many keys one SCAN step looks at: at this size a step
-// takes Redis well under a millisecond.
+// scanCount is how many keys one SCAN step looks at. Such a step takes Redis well under
+// a millisecond.
 const scanCount = 1000
 
-// Clear removes every value of the cache's Key pattern, with what belongs to
-// it, and returns how many values that were. progress, if not nil, is told
-// the number so far, now and then. Values that are stored while it runs may
-// stay.
+// Clear removes every value of the cache's Key pattern, with what belongs to it, and
+// returns how many values that were. progress, if not nil, is called now and then with
+// the number so far. Values that are stored while Clear runs may stay.
 //
-// It is for operators: it walks the whole keyspace of every master with SCAN
-// and UNLINK, twice, and takes as long as that takes. ctx may end it; then
-// some values remain, and Clear may be called again.
+// It is for operators: it walks the whole keyspace of every primary with SCAN and UNLINK,
+// three times, and takes as long as that takes. ctx may end it; then some values remain,
+// and Clear may be called again.
 func (c *Cache[V]) Clear(ctx context.Context, progress func(removed int64)) (int64, error) {
 	if err := c.ready("clear"); err != nil {
 		return 0, err
 	}
-	defer c.misses.forgetAll() // as Delete does
-	if c.near != nil {
-		defer c.near.InvalidateAll()
-	}
-	// Leases go first: a load that began before Clear must not store its
-	// value behind the walk.
+	defer c.near.invalidateAll()
+	defer c.loads.misses.forgetAll()
+	// Leases go first: a load that began before Clear must not store its value behind
+	// the walk.
 	for _, kind := range []string{kindLease, kindStale} {
-		_, err := c.sweep(ctx, keys.SiblingGlob(kind), func(found string) bool {
+		_, err := c.far.sweep(ctx, keys.SiblingGlob(kind), func(found string) bool {
 			key, ok := keys.KeyOf(kind, found)
-			return ok && c.owns(key)
+			return ok && c.far.owns(key)
 		}, nil)
 		if err != nil {
 			return 0, c.report.Redis(ctx, "clear", err)
 		}
 	}
-	removed, err := c.sweep(ctx, c.pattern.Glob(), c.owns, progress)
+	removed, err := c.far.sweep(ctx, c.far.pattern.Glob(), c.far.owns, progress)
 	if err != nil {
 		return removed, c.report.Redis(ctx, "clear", err)
 	}
 	return removed, nil
 }
 
-func (e *engine) owns(key string) bool {
-	_, ok := e.pattern.ID(key)
+func (f *far) owns(key string) bool {
+	_, ok := f.pattern.ID(key)
 	return ok
 }
 
-// sweep unlinks the keys that match glob and are ours, on every master.
-func (e *engine) sweep(ctx context.Context, glob string, ours func(key string) bool, progress func(int64)) (int64, error) {
-	var mu sync.Mutex // masters are swept side by side
-	var removed int64
-	err := e.eachMaster(ctx, func(ctx context.Context, master redis.Cmdable) error {
-		for cursor := uint64(0); ; {
-			found, next, err := master.Scan(ctx, cursor, glob, scanCount).Result()
-			if err != nil {
-				return err
-			}
-			// Through the whole client, not the master's own: a slot may
-			// have moved since.
-			pipe := e.rdb.Pipeline()
-			for _, key := range found {
-				if ours(key) {
-					pipe.Unlink(ctx, key)
-				}
-			}
-			unlinked, err := pipe.Exec(ctx)
-			if err != nil {
-				return err
-			}
-			mu.Lock()
-			for _, cmd := range unlinked {
-				removed += cmd.(*redis.IntCmd).Val()
-			}
-			if progress != nil && len(unlinked) > 0 {
-				progress(removed)
-			}
-			mu.Unlock()
-			if cursor = next; cursor == 0 {
-				return nil
-			}
+// sweep unlinks the keys that match glob and for which ours is true, on all primaries
+// side by side. It returns how many there were, and the first error.
+func (f *far) sweep(ctx context.Context, glob string, ours func(key string) bool, progress func(int64)) (removed int64, first error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	var sweeping sync.WaitGroup
+	for primary, err := range sender.Primaries(ctx, f.rdb) {
+		if err != nil {
+			return 0, err
 		}
-	})
-	return removed, err
+		sweeping.Go(func() {
+			err := f.sweepOne(ctx, primary, glob, ours, func(n int64) {
+				mu.Lock()
+				defer mu.Unlock()
+				removed += n
+				if progress != nil {
+					progress(removed)
+				}
+			})
+			if err != nil {
+				cancel(err)
+			}
+		})
+	}
+	sweeping.Wait()
+	return removed, context.Cause(ctx)
 }
 
-func (e *engine) eachMaster(ctx context.Context, f func(context.Context, redis.Cmdable) error) error {
-	if cluster, ok := e.rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, master *redis.Client) error { return f(ctx, master) })
+// sweepOne is sweep of one primary. It calls removed with how many keys each step found.
+func (f *far) sweepOne(ctx context.Context, primary redis.UniversalClient, glob string, ours func(key string) bool, removed func(int64)) error {
+	for cursor := uint64(0); ; {
+		scan := redis.NewScanCmd(ctx, nil, "scan", cursor, "match", glob, "count", scanCount)
+		sender.Send(ctx, primary, sender.Repeatable, scan)
+		found, next, err := scan.Result()
+		if err != nil {
+			return err
+		}
+		var unlinks []redis.Cmder
+		for _, key := range found {
+			if ours(key) {
+				unlinks = append(unlinks, unlink(ctx, key))
+			}
+		}
+		f.sender.DoMany(ctx, sender.Repeatable, unlinks...) // through the client: a slot may have moved
+		n := int64(0)
+		for _, cmd := range unlinks {
+			if err := cmd.Err(); err != nil {
+				return err
+			}
+			n += cmd.(*redis.IntCmd).Val()
+		}
+		if len(unlinks) > 0 {
+			removed(n)
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
 	}
-	return f(ctx, e.rdb)
 }

@@ -19,40 +19,58 @@ type Codec interface {
 	Unmarshal(data []byte, v any) error
 }
 
-// codecOf returns the two halves of the engine's codec. The error of the
-// first tells what kind of failure it was, never the text of a value.
-func codecOf[V any](e *engine) (func(V) ([]byte, error), func([]byte, *V) error) {
-	json := jsoncodec.For[V]()
-	marshal, unmarshal := json.Encode, func(data []byte, v *V) (err error) {
-		*v, err = json.Decode(data)
-		return err
-	}
-	if custom := e.cfg.Codec; custom != nil {
-		marshal = func(v V) ([]byte, error) { return custom.Marshal(v) }
-		unmarshal = func(data []byte, v *V) error { return custom.Unmarshal(data, v) }
-	}
-	encode := func(v V) (data []byte, err error) {
-		defer func() {
-			if err != nil {
-				err = e.report.Fail("encode", kindOf(err))
-			}
-		}()
-		defer recovered(&err)
-		return marshal(v)
-	}
-	decode := func(data []byte, v *V) (err error) {
-		defer recovered(&err)
-		return unmarshal(data, v)
-	}
-	return encode, decode
+// A codec turns values of one type into bytes and back. Its errors say what kind of
+// failure it was, never the text of a value. A panic of Config.Codec is an error: one
+// bad value in Redis must not fail every request that reads it.
+type codec[V any] struct {
+	marshal   func(V) ([]byte, error)
+	unmarshal func([]byte) (V, error)
 }
 
-// recovered makes a codec's panic an error: one bad value in Redis must not
-// fail every request that reads it.
-func recovered(err *error) {
-	if value := recover(); value != nil {
-		*err = &PanicError{value, debug.Stack()}
+// codecOf returns the codec that custom describes, JSON if it is nil.
+func codecOf[V any](custom Codec) codec[V] {
+	if custom == nil {
+		json := jsoncodec.For[V]()
+		return codec[V]{json.Encode, json.Decode}
 	}
+	return codec[V]{
+		marshal: func(v V) ([]byte, error) { return custom.Marshal(v) },
+		unmarshal: func(data []byte) (v V, err error) {
+			err = custom.Unmarshal(data, &v)
+			return v, err
+		},
+	}
+}
+
+func (c codec[V]) encode(v V) (data []byte, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &PanicError{value, debug.Stack()}
+		}
+		if err != nil {
+			err = kindOf(err)
+		}
+	}()
+	return c.marshal(v)
+}
+
+// decode returns the zero value beside an error, though a decoder may have set a part.
+func (c codec[V]) decode(data string) (v V, err error) {
+	defer func() {
+		if value := recover(); value != nil {
+			err = &PanicError{value, debug.Stack()}
+		}
+		if err != nil {
+			v, err = *new(V), kindOf(err)
+		}
+	}()
+	return c.unmarshal(bytesOf(data))
+}
+
+// check returns why data is no value of the cache.
+func (c codec[V]) check(data string) error {
+	_, err := c.decode(data)
+	return err
 }
 
 // kindOf describes a codec's error without the data that it quotes.
@@ -64,5 +82,8 @@ func kindOf(err error) error {
 	return fmt.Errorf("%w: %s", ErrCodec, jsoncodec.Kind(err))
 }
 
-// bytesOf is s without a copy, for readers only: the codec's contract.
+// bytesOf is s without a copy. Nobody may change it: a Codec promises that.
 func bytesOf(s string) []byte { return unsafe.Slice(unsafe.StringData(s), len(s)) }
+
+// stringOf is b without a copy. Nobody may change b from then on.
+func stringOf(b []byte) string { return unsafe.String(unsafe.SliceData(b), len(b)) }

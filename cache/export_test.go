@@ -3,26 +3,25 @@ package cache
 import (
 	"context"
 
-	"github.com/convkit/rediskit/internal/near"
 	"github.com/convkit/rediskit/internal/tracking"
 )
 
-// GetClaimingLate is Get with a mistake: what a value needs to be kept is taken
-// when it has been read, and not before.
+// GetClaimingLate is Get with a mistake: it takes the claim that keeps the value in this
+// process after it has read the value, and not before.
 func (c *Cache[V]) GetClaimingLate(ctx context.Context, id string) (V, error) {
-	if v, ok := c.nearby(id); ok {
+	if v, ok := c.near.get(id); ok {
 		return v, nil
 	}
-	var v V
-	sent := tracking.Now()
-	e := readPiped(ctx, c.rdb, []string{c.pattern.Key(id)}, true)[0]
-	switch {
-	case e.err != nil:
-		return v, e.err
-	case !e.found || !c.hit(ctx, "get", e.data, &v):
+	began, key := tracking.Now(), c.far.pattern.Key(id)
+	e := getManyOver(ctx, c.far.rdb, []string{key}, true)[0]
+	if e.err != nil {
+		return *new(V), e.err
+	}
+	v, err := c.codec.decode(e.data)
+	if !e.found || err != nil {
 		return v, ErrMiss
 	}
-	_, epoch := c.local.tracker.Master(ctx, c.pattern.Key(id))
-	c.keep(claims{[]near.Claim{c.local.table.Claim(id, epoch)}, sent}, 0, e, v)
+	claim, _ := c.near.claim(ctx, id, key, began)
+	c.near.put(claim, e, v, began)
 	return v, nil
 }

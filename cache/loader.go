@@ -7,8 +7,8 @@ import (
 	"runtime/debug"
 )
 
-// A loader brings encoded values for ids. An id without one does not exist,
-// unless there is an error: that is for all ids without a value.
+// A loader returns encoded values for ids. An id without one does not exist, unless
+// there is an error: the error is for all ids without a value.
 type loader func(ctx context.Context, ids []string) (map[string]loaded, error)
 
 // loaded is one value, or why there is none.
@@ -17,23 +17,23 @@ type loaded struct {
 	err  error
 }
 
-// call runs the loader and returns when it does or when ctx ends, whichever
-// is first. A panic and a Goexit become errors: the goroutine is ours, so
-// nobody else could recover them.
-func (e *engine) call(ctx context.Context, load loader, ids []string) (map[string]loaded, error) {
+// runLoader runs the loader and returns when it does or when ctx ends, whichever is
+// first. A panic and a runtime.Goexit become errors: the goroutine is ours, so nobody
+// else can recover them.
+func (l *loads) runLoader(ctx context.Context, load loader, ids []string) (map[string]loaded, error) {
 	if ctx.Err() != nil {
-		return nil, e.report.Fail("load", context.Cause(ctx))
+		return nil, l.report.Fail("load", context.Cause(ctx))
 	}
 	type outcome struct {
 		values map[string]loaded
 		err    error
 	}
 	done := make(chan outcome, 1)
-	e.running.Go(func() {
-		out := outcome{err: e.report.Fail("load", ErrLoaderExited)}
+	l.life.Child(func() {
+		out := outcome{err: l.report.Fail("load", ErrLoaderExited)}
 		defer func() {
 			if value := recover(); value != nil {
-				out = outcome{err: e.report.Fail("load", &PanicError{value, debug.Stack()})}
+				out = outcome{err: l.report.Fail("load", &PanicError{value, debug.Stack()})}
 			}
 			done <- out
 		}()
@@ -42,12 +42,12 @@ func (e *engine) call(ctx context.Context, load loader, ids []string) (map[strin
 	select {
 	case out := <-done:
 		if out.err != nil && errors.Is(out.err, ctx.Err()) && !errors.Is(out.err, context.Cause(ctx)) {
-			// The loader gave up because we told it to: say why we did.
-			out.err = e.report.Fail("load", fmt.Errorf("%w: %w", context.Cause(ctx), out.err))
+			// The loader gave up because we ended its context: say why we did.
+			out.err = l.report.Fail("load", fmt.Errorf("%w: %w", context.Cause(ctx), out.err))
 		}
 		return out.values, out.err
 	case <-ctx.Done():
-		return nil, e.report.Fail("load", context.Cause(ctx))
+		return nil, l.report.Fail("load", context.Cause(ctx))
 	}
 }
 

@@ -10,54 +10,59 @@ type renewal struct {
 	id, key, data string
 }
 
-// due says whether a value with that much left to live is to be renewed. One
-// without a TTL, which a foreign writer left, never expires.
-func (e *engine) due(left time.Duration) bool {
-	return e.cfg.RefreshAhead > 0 && left > 0 && left < e.cfg.RefreshAhead
+// due reports whether a value with that TTL is to be renewed. One without a TTL, which
+// another program wrote, never expires.
+func (l *loads) due(ttl time.Duration) bool {
+	return l.cfg.RefreshAhead > 0 && ttl > 0 && ttl < l.cfg.RefreshAhead
 }
 
-// renewAhead loads values in the background, unless this process is already
-// about it or another one has the lease. Their fill requires that the value
-// is still the one that was read.
-func (e *engine) renewAhead(ctx context.Context, values []renewal, load loader) {
-	var led []*flight
+// renewAhead loads values in the background, unless this process renews them already
+// or another process has the lease. A value is stored only if the one that was read
+// is still there.
+func (l *loads) renewAhead(ctx context.Context, values []renewal, load loader) {
+	var led []*call
 	for _, v := range values {
-		if fl, _, leads := e.renewals.join(v.id, v.key); leads {
-			led = append(led, fl)
-			fl.replaces = digest(v.data)
+		if c, _, leader := l.renewals.join(v.id, v.key); leader {
+			led = append(led, c)
+			c.replaces = digest(v.data)
 		}
 	}
 	if len(led) == 0 {
 		return
 	}
-	started := e.spawn(ctx, func(ctx context.Context) { e.renew(ctx, led, load) })
+	started := l.life.Go(ctx, func(ctx context.Context) {
+		defer func() {
+			for _, c := range led {
+				c.seal()
+			}
+		}()
+		l.renew(ctx, led, load)
+	})
 	if !started {
-		for _, fl := range led {
-			fl.seal()
+		for _, c := range led {
+			c.seal()
 		}
 	}
 }
 
-// renew asks for the leases once and loads what it got. Nobody waits for it.
-func (e *engine) renew(ctx context.Context, fls []*flight, load loader) {
-	ready, _ := e.acquire(ctx, fls)
-	var owned, unsure []*flight
-	for _, fl := range ready {
-		if fl.lease == leaseOwned {
-			owned = append(owned, fl)
+// renew asks for the leases once and loads the values whose lease it got. No caller
+// waits for that.
+func (l *loads) renew(ctx context.Context, calls []*call, load loader) {
+	ready, _ := l.acquire(ctx, calls)
+	var owned, unsure []*call
+	for _, c := range ready {
+		if c.lease == leaseOwned {
+			owned = append(owned, c)
 		} else {
-			unsure = append(unsure, fl)
+			unsure = append(unsure, c)
 		}
 	}
-	e.stats.refreshes.Add(uint64(len(owned)))
-	e.load(ctx, owned, load)
-	e.release(ctx, unsure)
-	for _, fl := range owned {
-		if a := fl.answer; a.err != nil && !a.absent && ctx.Err() == nil {
-			e.report.Tell(ctx, a.err)
+	l.stats.refreshes.Add(uint64(len(owned)))
+	l.load(ctx, owned, load)
+	l.far.release(ctx, unsure)
+	for _, c := range owned {
+		if a := c.answer; a.err != nil && !a.absent && ctx.Err() == nil {
+			l.report.Tell(ctx, a.err)
 		}
-	}
-	for _, fl := range fls {
-		fl.seal()
 	}
 }

@@ -72,6 +72,10 @@ func (l *Life) Begin() bool {
 // Done ends what Begin began.
 func (l *Life) Done() { l.running.Done() }
 
+// Child runs f in a goroutine that Wait waits for, also after End. Only a goroutine of
+// the Life may call it.
+func (l *Life) Child(f func()) { l.running.Go(f) }
+
 // End ends the contexts of all goroutines, with cause, and lets no other one start.
 // Only the first call counts. End does not wait.
 func (l *Life) End(cause error) {

@@ -98,6 +98,25 @@ func TestWaitCountsTheCallersOwnGoroutine(t *testing.T) {
 	})
 }
 
+func TestWaitCountsAChildThatStartsAfterEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := life.New(none)
+		stubborn := make(chan struct{})
+		l.Go(t.Context(), func(ctx context.Context) {
+			<-ctx.Done()
+			l.Child(func() { <-stubborn })
+		})
+		l.End(errEnded)
+		if l.Wait(time.Second) {
+			t.Error("Wait did not wait for the child")
+		}
+		close(stubborn)
+		if !l.Wait(time.Second) {
+			t.Error("Wait did not see the child return")
+		}
+	})
+}
+
 func TestStartsAndEndsMayRace(*testing.T) {
 	for range 100 {
 		l := life.New(none)

@@ -39,11 +39,9 @@ func (s *Sender) sendPinned(ctx context.Context, key string, cmds []redis.Cmder)
 			cmd.SetErr(nil)
 		}
 		if ask {
-			cmds = append([]redis.Cmder{redis.NewCmd(ctx, "asking")}, cmds...)
-		}
-		Send(ctx, primary, Pinned, cmds...)
-		if ask {
-			cmds = cmds[1:]
+			Send(ctx, primary, Pinned, withAsking(ctx, cmds)...)
+		} else {
+			Send(ctx, primary, Pinned, cmds...)
 		}
 	}
 	if err := firstError(cmds); err != nil && !errors.Is(err, redis.Nil) {
@@ -51,6 +49,15 @@ func (s *Sender) sendPinned(ctx context.Context, key string, cmds []redis.Cmder)
 		// has no key: look at the map now, not at the next periodic reload.
 		s.cluster.ReloadState(ctx)
 	}
+}
+
+// withAsking puts ASKING, which is for the next command alone, before each of cmds.
+func withAsking(ctx context.Context, cmds []redis.Cmder) []redis.Cmder {
+	asking := make([]redis.Cmder, 0, 2*len(cmds))
+	for _, cmd := range cmds {
+		asking = append(asking, redis.NewCmd(ctx, "asking"), cmd)
+	}
+	return asking
 }
 
 // redirected returns the first of cmds that was answered with MOVED or ASK, and

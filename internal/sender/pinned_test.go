@@ -93,7 +93,7 @@ func TestPinnedCommandsFollowTheirKeyTogether(t *testing.T) {
 		step++
 		want := []string{"evalsha wait pttl"} // the key is still there
 		if step == 3 {
-			want = []string{"asking evalsha wait pttl"} // the key has moved, the slot has not
+			want = []string{"asking evalsha asking wait asking pttl"} // the key has moved, the slot has not
 		}
 		if n, _, ttl := run(key); n != 1+step || ttl.Val() <= 0 {
 			t.Errorf("step %d: ran %d times in all, PTTL %v", step, n, ttl.Val())

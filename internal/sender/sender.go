@@ -101,11 +101,11 @@ func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
 
 // Send sends cmds over a client, several of them in one pipeline, and shares
 // nothing. Each command then has its own outcome.
-func Send(ctx context.Context, rdb redis.Cmdable, class Class, cmds ...redis.Cmder) {
+func Send(ctx context.Context, rdb redis.UniversalClient, class Class, cmds ...redis.Cmder) {
 	switch len(cmds) {
 	case 0:
 	case 1:
-		_ = process(ctx, rdb, class.deliver(cmds[0])) // the command has its outcome
+		_ = rdb.Process(ctx, class.deliver(cmds[0])) // the command has its outcome
 	default:
 		batch := make([]redis.Cmder, len(cmds)) // a hook may keep it
 		for i, cmd := range cmds {
@@ -115,15 +115,8 @@ func Send(ctx context.Context, rdb redis.Cmdable, class Class, cmds ...redis.Cmd
 	}
 }
 
-// process sends one command.
-func process(ctx context.Context, rdb redis.Cmdable, cmd redis.Cmder) error {
-	return rdb.(interface {
-		Process(ctx context.Context, cmd redis.Cmder) error
-	}).Process(ctx, cmd)
-}
-
 // exec sends commands in one pipeline.
-func exec(ctx context.Context, rdb redis.Cmdable, batch []redis.Cmder) {
+func exec(ctx context.Context, rdb redis.UniversalClient, batch []redis.Cmder) {
 	pipe := rdb.Pipeline()
 	_ = pipe.BatchProcess(ctx, batch...)
 	if _, err := pipe.Exec(ctx); err != nil && firstError(batch) == nil {
