@@ -1,13 +1,13 @@
--- Ends a load that found nothing: no value, no stale copy, and for a while the memory of that.
+-- Ends a load that found no value: deletes the value and its stale copy, and remembers for a while that there is none.
 --
 -- KEYS 1 value, 2 lease, 3 stale copy
 -- ARGV 1 token of this load
 --      2 how long to remember, in milliseconds, or '0' for not at all
 --      3 SHA-1 of the value that this load replaces, or '' if there was none
---      4 PTTL of that value when the lease was taken: the same bytes written since have more, or none
--- returns 1 done, 0 refused: the lease was lost or somebody wrote or deleted the value meanwhile
+--      4 PTTL of that value when the lease was acquired: the same bytes, written again since, have a longer one, or none
+-- returns 1 done, 0 refused: the lease was lost, or the value was written or deleted meanwhile
 --
--- One transition: '-' takes the place of the token only while the token is there.
+-- One transition: '-' may replace the token only while the token is there.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end

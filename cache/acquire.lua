@@ -1,16 +1,16 @@
--- Answers a miss: the value if somebody has stored one, else the lease to load it.
+-- Answers a miss: with the value if there is one by now, else with the lease to load it.
 --
 -- KEYS 1 value, 2 lease
 -- ARGV 1 token of this load
 --      2 lease TTL in milliseconds
 --      3 SHA-1 of the value that this load means to replace, or '' for none
--- returns {'value', value}   somebody stored one
+-- returns {'value', value}   there is one by now
 --         {'absent'}         it is remembered that there is none
---         {'held'}           a load holds the lease
+--         {'held'}           another load has the lease
 --         {'owned', pttl}    the lease is this load's; pttl of the value that it replaces, or -2
 --
--- One transition: between "no value" and "the lease is mine" no other load may store.
--- To be sent once: a copy that was stuck until a Delete took the lease away would bring it back.
+-- One transition: no other load may store a value between the look at the value and the acquisition of the lease.
+-- Send it once: a second copy that arrives late, after a Delete removed the lease, would acquire the lease again.
 local value = redis.call('GET', KEYS[1])
 if value and (ARGV[3] == '' or redis.sha1hex(value) ~= ARGV[3]) then
   return {'value', value}

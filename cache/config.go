@@ -15,43 +15,43 @@ type Config struct {
 	// id replaces, such as "conversations:*:list". Required.
 	Key string
 
-	// TTL is how long a value lives in Redis, at least 1 ms. Required: a
-	// cache without an end is a leak.
+	// TTL is how long a value stays in Redis, at least 1 ms. Required: values
+	// without an end would fill the server.
 	TTL time.Duration
 
-	// Jitter shortens each TTL by a random part of up to this fraction,
-	// 0 to 0.9, so that values that were stored together do not expire
-	// together. It never lengthens one. Defaults to 0, no jitter.
+	// Jitter shortens each TTL by a random part of up to this fraction, from 0
+	// to 0.9. Values that were stored together then do not expire together. It
+	// never lengthens a TTL. Defaults to 0, no jitter.
 	Jitter float64
 
 	// LoadTimeout bounds one run of a loader, whichever callers still wait
-	// for it. The lease on the load outlives it by one second. Defaults to
-	// 5 s.
+	// for it; at least 1 ms. The lease of the load lasts one second longer.
+	// Defaults to 5 s.
 	LoadTimeout time.Duration
 
-	// WaitTimeout is how long a miss waits for the process that is already
-	// loading that value. After it, the caller's loader runs too and its
+	// WaitTimeout is how long a miss waits for another process that is loading
+	// the value; at least 1 ms. After that the caller's loader runs too, and its
 	// value is returned without being stored. Defaults to LoadTimeout.
 	WaitTimeout time.Duration
 
-	// NegativeTTL is how long a loader's ErrNotFound is remembered, so that
-	// ids that do not exist do not reach the loader each time. Defaults to
-	// 0, not at all.
+	// NegativeTTL is how long Redis remembers a loader's ErrNotFound, at least
+	// 1 ms, so that ids that do not exist do not reach the loader each time.
+	// Defaults to 0, not at all.
 	NegativeTTL time.Duration
 
-	// RefreshAhead makes one process of the fleet load a value again, in
-	// the background, when a GetOrLoad hits it with less than this left to
-	// live. It must be shorter than the TTL with its jitter. Each hit then
-	// sends PTTL and GET in one round trip. Defaults to 0, off.
+	// RefreshAhead makes one process of the fleet load a value again, in the
+	// background, when a GetOrLoad hits it and its TTL is shorter than this. It
+	// is at least 1 ms and shorter than the TTL with all of its jitter. Each hit
+	// of GetOrLoad then sends PTTL and GET in one round trip. Defaults to 0, off.
 	RefreshAhead time.Duration
 
-	// StaleFor keeps a copy of each value for this long after the value's
-	// own TTL and answers from it when the loader fails. Delete deletes the
-	// copy too. It doubles the memory. Defaults to 0, off.
+	// StaleFor keeps a copy of each value for this long after the value's own
+	// TTL, at least 1 ms, and answers from it when the loader fails. Delete
+	// deletes the copy too. It doubles the memory in Redis. Defaults to 0, off.
 	StaleFor time.Duration
 
-	// MaxValueBytes bounds what is stored, in encoded bytes: Set refuses a
-	// larger value, and a larger loaded value is returned without being
+	// MaxValueBytes is the greatest size of a stored value, in encoded bytes. Set
+	// refuses a larger one; a larger loaded value is returned without being
 	// stored. Defaults to 0, no bound but Redis's own 512 MiB.
 	MaxValueBytes int
 
@@ -63,30 +63,31 @@ type Config struct {
 	// byte for byte as encoding/json writes it.
 	Codec Codec
 
-	// NoPipelining sends each read by itself. Else reads of this cache share
-	// round trips while five or more of them are under way: hooks of the
-	// client then see pipelines, in a context of their own. With Local only reads
-	// of one id on a single server are shared: those of several ids, and all on a
-	// Cluster, take a round trip of their own to each master. Defaults to false.
+	// NoPipelining sends each read by itself. Otherwise reads of this cache share
+	// round trips while five or more of them are under way: hooks of the client
+	// then see pipelines, with a context of their own. With Local, only reads of
+	// one id on a single server are shared: reads of several ids, and all reads on
+	// a Cluster, take a round trip of their own to each primary. Defaults to false.
 	NoPipelining bool
 
 	// Name stands for this cache in errors and metrics. Defaults to Key.
 	Name string
 
-	// OnError is told the errors that no caller gets: Redis failures that a
-	// loader made good, refused fills, loaders that failed in the
-	// background or were covered by a stale copy, lost connections of Local. It
-	// is called on the failure path only, possibly from several goroutines at
-	// once, and must not block. Defaults to nil, not told.
+	// OnError receives the errors that no caller gets: failures of Redis that a
+	// loader made good, refused fills, loaders that failed in the background or
+	// were covered by a stale copy, lost connections of Local, panics in the
+	// background (print those with %+v for the stack). It is called on the failure
+	// path only, possibly from several goroutines at once, and must not block.
+	// Defaults to nil: they are dropped.
 	OnError func(context.Context, error)
 }
 
 const (
 	defaultLoadTimeout = 5 * time.Second
-	// leaseMargin is what a lease outlives its load by: time for the fill.
+	// leaseMargin is how much longer than its load a lease lasts: time for the fill.
 	leaseMargin = time.Second
-	// detachedTimeout bounds what does not end with its caller: a Delete, and
-	// the end of a lease.
+	// detachedTimeout bounds what does not end with its caller: a Delete, and the
+	// end of a lease.
 	detachedTimeout = 2 * time.Second
 )
 
@@ -137,7 +138,7 @@ func (c Config) complete() (Config, keys.Pattern, error) {
 	return c, pattern, nil
 }
 
-// shortestTTL is the TTL with all of its jitter.
+// shortestTTL returns the TTL with all of its jitter.
 func (c Config) shortestTTL() time.Duration {
 	return c.TTL - time.Duration(c.Jitter*float64(c.TTL))
 }

@@ -12,98 +12,93 @@
 //
 // # What it guarantees
 //
-// A value in Redis is plain JSON under the key of the pattern, with a TTL,
-// always. Programs in other languages may read and write it.
+// A value in Redis is plain JSON under the key of the pattern, always with a TTL.
+// Programs in other languages may read and write it.
 //
-// Concurrent misses of one id run one load in each process and, by a lease in
-// Redis, one in the whole fleet. The others wait for its value, each no
-// longer than its own context, and each gets a value of its own. A process
-// that dies while it loads is replaced when its lease ends, one second after
-// Config.LoadTimeout at the latest.
+// Concurrent misses of one id run one load in each process and, by a lease in Redis, one
+// in the whole fleet. The other callers wait for its value, each no longer than its own
+// context, and each gets a value of its own. If a process ends while it loads, another
+// one takes over when the lease expires, one second after Config.LoadTimeout at the
+// latest.
 //
-// A load never overwrites what is newer than it: a value that was deleted
-// through this package, or written by anyone, while it was being loaded is
-// not stored. Once Delete has returned, no caller anywhere is answered by a
-// load that began before it.
+// A load never overwrites what is newer than it. If a value was deleted through this
+// package, or written by any program, while it was being loaded, the loaded one is not
+// stored. Once Delete has returned, no caller anywhere is answered by a load that began
+// before it.
 //
-// Redis is never a reason to fail: when it is down, slow or full, GetOrLoad
-// answers from the loader, still with one load at a time per process, and
-// Config.OnError is told. It costs what the client's time-outs cost; a client
-// from rediskit.Connect refuses in microseconds once Redis is known to be down.
+// GetOrLoad does not fail because of Redis. If Redis is down, slow or full, the loader
+// answers, still with one load at a time per process, and Config.OnError receives the
+// failure. Such a call costs what the client's time-outs cost; a client from
+// rediskit.Connect refuses in microseconds once it knows that Redis is down.
 //
-// A value that does not decode, after a change of its type or a foreign
-// write, is a miss, and the next load replaces it, but only if nobody else
-// has.
+// A value that does not decode, after a change of its type or a write by another
+// program, is a miss. The next load replaces it, but only if no other program has.
 //
 // # Values in this process
 //
-// With Config.Local a cache keeps values in the process too (a near cache): a
-// hit then costs no round trip and, with Local.ReadOnly, decodes nothing. What
-// changes them need not use this package: Redis announces every key of the
-// pattern's prefix that is written, deleted or evicted, by whatever client, on
-// one connection for each cache and master (CLIENT TRACKING in broadcasting
-// mode). Keys of the prefix that are not of the pattern are announced in vain, so
-// a prefix of the cache's own is best.
+// With Config.Local a cache keeps values in the process too (a near cache). A hit then
+// costs no round trip and, with Local.ReadOnly, decodes nothing. Programs that change
+// the values need not use this package: Redis announces every key with the pattern's
+// prefix that any client writes or deletes, or that is evicted, on one connection for
+// each cache and primary (CLIENT TRACKING in broadcasting mode). It also announces keys
+// that have the prefix and do not match the pattern, in vain, so a prefix of the cache's
+// own is best.
 //
-// What this process writes or deletes, its readers see at once: Delete and Set
-// mean here what they mean without Local. Changes by other processes are seen
-// when their announcement has arrived, usually well within a millisecond; until
-// then, a Delete elsewhere has returned and a hit here is still the old value.
-// After that no reader sees what was before the change, and a read that it
-// overtook is not kept.
+// Changes by this process are seen by its readers at once: Delete and Set mean here what
+// they mean without Local. Changes by other processes are seen when their announcement
+// has arrived, usually well within a millisecond. Until then, a Delete elsewhere may
+// have returned and a hit here is still the old value. After that no reader sees the
+// value from before the change, and a value that was read before the announcement, and
+// arrives after it, is not kept.
 //
-// Where announcements do not arrive, values do not answer: reads go to Redis
-// while the connection is down, or from 2 s after the last PING that was
-// answered, and what was kept before counts for nothing afterwards. FLUSHALL does
-// the same. Whatever happens, no value answers for longer than Local.MaxAge
-// after it was read, nor after its own TTL. On a Cluster a value is kept only if
-// the node that served it announces its changes. Clients that read from replicas
-// are refused by New, or where only the server can tell, are never answered
-// from the process.
+// Where announcements do not arrive, values do not answer. Reads go to Redis while the
+// connection is down, and from 2 s after the last PING that was answered. What was kept
+// before is not used afterwards. FLUSHALL has the same effect. In every case a value
+// answers for no longer than Local.MaxAge after it was read, and not after its own TTL.
+// On a Cluster a value is kept only if the node that served it announces its changes.
+// New refuses clients that read from replicas. If only the server can tell that a client
+// does, nothing is answered from the process.
 //
-// The connections are made at the first read. They need these permissions
-// beside those of the calls. Without them Stats says LocalRefused, nothing is
-// kept unless Local.Untracked is set, and the server is asked again every minute:
+// The connections are made at the first read. They need these permissions beside those
+// of the calls. Without them Stats says LocalRefused, nothing is kept unless
+// Local.Untracked is set, and the server is asked again every minute:
 //
 //	+ping +subscribe +client|id +client|tracking +pttl &__redis__:invalidate
 //
 // # What it does not guarantee
 //
-// Strings in a value share the memory of the JSON that they came in, as those
-// that strings.Split returns do: strings.Clone what is kept for much longer than
-// the value. A Codec decides that for itself.
+// Strings in a value share the memory of the JSON that they came in, as those that
+// strings.Split returns do. Use strings.Clone for what is kept much longer than the
+// value. A Codec decides that for itself.
 //
-// A read is as fresh as the last Delete: a change of the source without one
-// shows after the TTL. Between the commit of a change and its Delete, readers
-// see the old value. If Delete returns an error, they may see it until the
-// TTL; delete again.
+// A read is as fresh as the last Delete. A change of the source without a Delete shows
+// after the TTL. Between the change of the source and its Delete, readers see the old
+// value. If Delete returns an error, they may see it until the TTL; delete again.
 //
-// "Once per fleet" is a matter of time, not of proof: a process that stands
-// still for longer than its lease finds another one loading. Its own fill is
-// refused then.
+// "Once per fleet" depends on time. If a process stands still for longer than its lease,
+// another one loads as well. The fill of the first is then refused.
 //
-// While Redis does not answer a caller's own read, nothing tells that caller of
-// a Delete elsewhere: it may join a load that began before it. Nothing of that
-// is stored.
+// While Redis does not answer a caller's own read, that caller does not learn of a Delete
+// elsewhere: it may join a load that began before it. Nothing of that is stored.
 //
-// With a client of go-redis's own making, whose ContextTimeoutEnabled is off by
-// default, a command on the wire ends by the client's time-outs and not with
-// its context; calls here, Delete and Close among them, then end as late. Set
-// ContextTimeoutEnabled, as rediskit.Connect does.
+// A client that go-redis itself made has ContextTimeoutEnabled off by default. A command
+// on the wire then ends by the client's time-outs and not with its context, so calls here
+// may outlast their contexts, Delete and Close among them. Set ContextTimeoutEnabled, as
+// rediskit.Connect does.
 //
-// A foreign DEL of a key that is being loaded cannot be seen: the key was not
-// there. A service in another language that invalidates must therefore delete
-// two keys, the value and the lease beside it:
+// A DEL by another program, of a key that is being loaded, cannot be seen: the key was
+// not there. So a service in another language that invalidates must delete two keys, the
+// value and the lease beside it:
 //
 //	redis.del('conversations:user_1:list', 'rediskit:lease:{conversations:user_1:list}')
 //
-// With Config.StaleFor there is a third: rediskit:stale:{conversations:user_1:list}.
-// For a key that has '{' or '}' in it, the part in braces is instead the
-// smallest whole number whose decimal text lies in the key's cluster slot, and
-// the key follows: rediskit:lease:{5300}:conversations:{x}:list.
+// With Config.StaleFor there is a third: rediskit:stale:{conversations:user_1:list}. If a
+// key has '{' or '}' in it, the part in braces is instead the smallest whole number whose
+// decimal text lies in the key's cluster slot, and the key follows:
+// rediskit:lease:{5300}:conversations:{x}:list.
 //
-// A failover may lose a Delete that the old master had not yet passed on.
+// A failover may lose a Delete that the old primary had not passed on yet.
 //
-// On a Cluster whose client reads from replicas, a hit may be as old as the
-// replica's lag.
+// On a Cluster whose client reads from replicas, a hit may be as old as the replica's
+// lag.
 package cache

@@ -6,9 +6,8 @@ var (
 	// ErrMiss is returned by Get for an id that has no value in the cache.
 	ErrMiss = errors.New("cache: miss")
 
-	// ErrNotFound is what a loader returns, wrapped or not, for an id that
-	// does not exist, and what GetOrLoad then returns. With NegativeTTL it
-	// is remembered.
+	// ErrNotFound is what a loader returns, wrapped or not, for an id that does
+	// not exist. GetOrLoad then returns it too. With NegativeTTL it is remembered.
 	ErrNotFound = errors.New("cache: not found")
 
 	// ErrEmptyID is returned for an empty id, before anything is sent.
@@ -30,20 +29,20 @@ var (
 	// runtime.Goexit, as t.FailNow does.
 	ErrLoaderExited = errors.New("cache: loader called runtime.Goexit")
 
-	// ErrRefused is told to Config.OnError, never returned: a loaded value
-	// was not stored, because it was deleted, written or its lease expired
-	// meanwhile. The fill was right to give way; who only wants failures
-	// leaves it out.
+	// ErrRefused is passed to Config.OnError and never returned: a loaded value
+	// was not stored, because the value was deleted or written, or its lease
+	// expired, meanwhile. That is no failure: the newer write counts. An OnError
+	// that wants failures only leaves it out.
 	ErrRefused = errors.New("cache: a newer Delete or write kept a loaded value out")
 
-	// ErrClosed is returned after Close, and to callers that Close found
-	// waiting.
+	// ErrClosed is returned by every call after Close, and to callers that wait
+	// while Close is called.
 	ErrClosed = errors.New("cache: closed")
 )
 
-// A PanicError is returned when a loader or a codec panicked: to every
-// caller that waited for it, instead of a crash in a goroutine that none of
-// them owns. A value whose decoding panics is a miss; Config.OnError is told.
+// A PanicError is returned when a loader or a codec panicked. Every caller that
+// waited for it gets one, instead of a crash in a goroutine that none of them owns.
+// A value whose decoding panics is a miss; Config.OnError receives the error.
 type PanicError struct {
 	// Value is what was passed to panic. It may hold anything, so it is not
 	// part of the error's text.

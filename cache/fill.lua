@@ -1,4 +1,4 @@
--- Stores what a load brought, unless anybody deleted or wrote the value meanwhile.
+-- Stores the value that a load brought, unless the value was deleted or written meanwhile.
 --
 -- KEYS 1 value, 2 lease, 3 stale copy
 -- ARGV 1 token of this load
@@ -6,13 +6,13 @@
 --      3 TTL in milliseconds
 --      4 TTL of the stale copy in milliseconds, or '0' to keep none
 --      5 SHA-1 of the value that this load replaces, or '' if there was none
---      6 PTTL of that value when the lease was taken: the same bytes written since have more, or none
+--      6 PTTL of that value when the lease was acquired: the same bytes, written again since, have a longer one, or none
 -- returns 1 stored, 0 refused
 --
--- One transition: the lease is the proof that nothing was deleted, so the proof and the write are one.
+-- One transition: the lease proves that nothing was deleted, and it may go at any moment, so the proof and the write are one.
 local value = redis.call('GET', KEYS[1])
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
-  -- The lease is gone after a fill that was sent again because its reply was lost.
+  -- A fill that is sent again, because its reply was lost, finds its lease gone and its value there.
   return value == ARGV[2] and 1 or 0
 end
 redis.call('DEL', KEYS[2])

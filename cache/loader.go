@@ -11,7 +11,7 @@ import (
 // there is an error: the error is for all ids without a value.
 type loader func(ctx context.Context, ids []string) (map[string]loaded, error)
 
-// loaded is one value, or why there is none.
+// loaded is one encoded value, or the reason why there is none.
 type loaded struct {
 	data []byte
 	err  error

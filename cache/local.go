@@ -5,30 +5,30 @@ import (
 	"time"
 )
 
-// Local makes a cache keep values in this process too. Redis itself tells
-// which of them change, whoever changes them, over a connection of its own to
-// each master; while that connection is down, reads go to Redis as without
-// Local. The package documentation says what becomes of the guarantees.
+// Local makes a cache keep values in this process too. Redis itself announces which of
+// them change, whichever program changes them, on a connection of its own to each
+// primary. While that connection is down, reads go to Redis as without Local. The package
+// documentation says what becomes of the guarantees.
 type Local struct {
-	// MaxEntries is how many values are kept at most, from 1 to 16,777,216.
-	// Each costs its size, as encoded or with ReadOnly as decoded, and about
+	// MaxEntries is the greatest number of values to keep, from 1 to 16,777,216.
+	// Each takes its own size, encoded or with ReadOnly decoded, and about
 	// 150 bytes. Defaults to 0, off.
 	MaxEntries int
 
 	// MaxAge is how long a value answers before it is read from Redis again,
-	// whatever happens to the connection that would tell of its changes. At
-	// least 1 ms. Defaults to one minute. A value's own TTL, less RefreshAhead,
-	// ends it earlier.
+	// whatever happens to the connection that announces changes; at least 1 ms. A
+	// value's own TTL, less RefreshAhead, may end it earlier. Defaults to one
+	// minute.
 	MaxAge time.Duration
 
-	// ReadOnly gives all callers one decoded value, so that a hit decodes
-	// nothing. Nobody may change what it points to: the elements of its slices,
-	// maps and pointers. Defaults to false, a value for each caller.
+	// ReadOnly gives all callers the same decoded value, so that a hit decodes
+	// nothing. No caller may change what the value points to: the elements of its
+	// slices, maps and pointers. Defaults to false: each caller gets its own value.
 	ReadOnly bool
 
-	// Untracked keeps values also where the server refuses to tell of changes,
-	// because it cannot or an ACL forbids it. Changes by other processes are
-	// then seen after up to MaxAge. Defaults to false, nothing is kept there.
+	// Untracked keeps values even if the server refuses to announce changes,
+	// because it cannot or an ACL forbids it. Changes by other processes are then
+	// seen after up to MaxAge. Defaults to false: nothing is kept then.
 	Untracked bool
 }
 
@@ -51,15 +51,15 @@ func (l Local) complete() (Local, error) {
 	return l, nil
 }
 
-// A LocalState is how Config.Local stands, on a Cluster with the worst of its
-// masters.
+// A LocalState is the state of Config.Local; on a Cluster that of the primary that is
+// worst off.
 type LocalState int
 
 // The states of Config.Local.
 const (
 	LocalOff        LocalState = iota // not configured
-	LocalConnecting                   // bypassed: the connection that tells of changes is not there, or not yet
-	LocalRefused                      // bypassed: the server refuses to tell of changes
+	LocalConnecting                   // bypassed: the connection that announces changes is down, or not made yet
+	LocalRefused                      // bypassed: the server refuses to announce changes
 	LocalUntracked                    // the same with Local.Untracked: values answer for MaxAge
 	LocalTracking                     // in use
 )

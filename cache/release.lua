@@ -1,4 +1,4 @@
--- Gives a lease back after a load that stored nothing, so that the next one need not wait.
+-- Gives a lease back after a load that stored nothing, so that the next load need not wait.
 --
 -- KEYS 1 lease
 -- ARGV 1 token of this load

@@ -4,7 +4,7 @@ import "sync/atomic"
 
 // Stats counts what a Cache has done since New, in this process.
 type Stats struct {
-	Hits         uint64 // reads answered by a value in Redis, but for LocalHits
+	Hits         uint64 // reads answered by a value in Redis; LocalHits are not among them
 	Misses       uint64 // reads that found none
 	NegativeHits uint64 // misses answered by a remembered ErrNotFound
 	StaleHits    uint64 // failed loads covered by a stale copy
@@ -24,8 +24,8 @@ type Stats struct {
 	RedisErrors uint64 // round trips that Redis did not answer, or with an error
 
 	LocalHits          uint64     // reads answered by Config.Local, in this process
-	LocalMisses        uint64     // reads that went to Redis, because it had not the value
-	LocalBypasses      uint64     // reads that went to Redis, because nothing would tell of changes
+	LocalMisses        uint64     // reads that went to Redis because this process did not have the value
+	LocalBypasses      uint64     // reads that went to Redis because nothing would announce a change
 	LocalInvalidations uint64     // keys that Redis announced as changed
 	LocalState         LocalState // how Config.Local stands now
 }

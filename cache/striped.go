@@ -5,9 +5,9 @@ import (
 	"unsafe"
 )
 
-// A striped counter is raised by many goroutines at once, at a rate at which they
-// would wait for one another's cache line: each raises the stripe that the address
-// of its stack picks.
+// A striped counter is for many goroutines that add at a high rate. With one number
+// they would wait for one another's cache line. Each adds to the stripe that the
+// address of its stack selects.
 type striped [16]struct {
 	n atomic.Uint64
 	_ [64 - 8]byte // a cache line for each

@@ -1,5 +1,5 @@
-// Package near keeps values in this process for as long as nothing says that
-// they have changed.
+// Package near keeps values in this process, for as long as nothing says that they have
+// changed.
 package near
 
 import (
@@ -12,23 +12,23 @@ import (
 	"github.com/convkit/rediskit/internal/tracking"
 )
 
-// ways is how many ids one set has room for: with its generation a set fills a
-// cache line of 64 bytes.
+// ways is how many values one set has room for. With its generation a set fills a cache
+// line of 64 bytes.
 const ways = 7
 
-// mostPassed is how many places the hand passes over before it takes whatever comes
-// next: writers wait meanwhile.
-const mostPassed = 256
+// maxPassed is how many values the clock hand passes over before it evicts the next one
+// in any case. Writers wait meanwhile.
+const maxPassed = 256
 
-// mostUsed is how often the hand passes over a value that was looked up often.
-const mostUsed = 3
+// maxUsed is how often the clock hand passes over a value that is looked up often.
+const maxUsed = 3
 
-// A Table keeps values by id, a limited number of them. Ids are hashed into sets
-// of seven; a lookup takes no lock and hardly ever writes.
+// A Table keeps a limited number of values by their ids. Ids are hashed into sets of
+// seven places. A lookup takes no lock and hardly ever writes.
 //
-// There are twice as many places as values, so that a full set is rare. When the
-// limit is reached, a hand goes round all places and takes the first value that
-// nobody has looked up since it last came by (CLOCK).
+// There are twice as many places as values, so that a full set is rare. When the limit
+// is reached, a clock hand goes round all places and evicts the first value that was not
+// looked up since the hand passed it last (the CLOCK algorithm).
 type Table[V any] struct {
 	seed maphash.Seed
 	sets []set[V]
@@ -36,26 +36,26 @@ type Table[V any] struct {
 	mu    sync.Mutex // for writers
 	limit int
 	count int
-	hand  int // the place at which the hand stands
+	hand  int // the place where the clock hand stands
 }
 
-// A set is what an invalidation invalidates: all values whose ids fall into it.
+// A set is the unit of invalidation: all values whose ids are hashed into it.
 type set[V any] struct {
 	generation atomic.Uint64
 	ways       [ways]atomic.Pointer[entry[V]]
 }
 
-// An entry is found while its set is of the same generation, its epoch is valid
-// and its deadline lies ahead.
+// An entry is found while its set has the same generation, its epoch is valid and its
+// deadline is in the future.
 type entry[V any] struct {
 	Claim
 	value    V
 	deadline time.Duration
-	used     atomic.Int32 // lookups, less one for each time that the hand came by
+	used     atomic.Int32 // lookups, less one for each time that the clock hand passed it
 }
 
-// A Claim is what was true before a value was read. While it still is, the
-// value has not changed.
+// A Claim is what was true before a value was read. While it is still true, the value has
+// not changed.
 type Claim struct {
 	id         string
 	generation uint64
@@ -71,8 +71,8 @@ func New[V any](limit int) *Table[V] {
 	}
 }
 
-// Get returns the value of id, or nil if there is none that is still good. It is
-// not to be changed.
+// Get returns the value of id, or nil if there is none that is still valid. Do not change
+// it.
 func (t *Table[V]) Get(id string) *V {
 	s := t.set(id)
 	generation := s.generation.Load()
@@ -84,7 +84,7 @@ func (t *Table[V]) Get(id string) *V {
 		if !e.live(generation, tracking.Now()) {
 			break
 		}
-		if used := e.used.Load(); used < mostUsed {
+		if used := e.used.Load(); used < maxUsed {
 			e.used.Store(used + 1)
 		}
 		return &e.value
@@ -92,14 +92,14 @@ func (t *Table[V]) Get(id string) *V {
 	return nil
 }
 
-// Claim is to be taken before the value of id is read from a server whose
-// changes are told in epoch.
+// Claim returns what Put needs. Call it before the value of id is read, from a server
+// that announces its changes in epoch.
 func (t *Table[V]) Claim(id string, epoch *tracking.Epoch) Claim {
 	return Claim{id, t.set(id).generation.Load(), epoch}
 }
 
-// Put keeps a value until deadline, by tracking.Now, unless its claim is void
-// already. A good value that is there stays.
+// Put keeps a value until deadline, by tracking.Now, unless its claim is void already. A
+// valid value that is there stays.
 func (t *Table[V]) Put(claim Claim, value V, deadline time.Duration) {
 	e := &entry[V]{Claim: claim, value: value, deadline: deadline}
 	s, now := t.set(e.id), tracking.Now()
@@ -133,7 +133,7 @@ func (t *Table[V]) Put(claim Claim, value V, deadline time.Duration) {
 	t.count++
 }
 
-// Invalidate drops the value of id, and those that were claimed already.
+// Invalidate drops the value of id, and voids the claims that were taken before.
 func (t *Table[V]) Invalidate(id string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,7 +149,7 @@ func (t *Table[V]) InvalidateAll() {
 	}
 }
 
-// Len is how many values are kept, good or not.
+// Len returns how many values are kept, valid or not.
 func (t *Table[V]) Len() int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -165,10 +165,10 @@ func (e *entry[V]) live(generation uint64, now time.Duration) bool {
 	return e.generation == generation && now < e.deadline && e.epoch.Valid(now)
 }
 
-// victim chooses which of a full set has to go: one that is not looked up as fast
-// as this goes round, or any.
+// victim chooses which value of a full set to evict: one that is not looked up while the
+// clock hand of the set goes round, else the first.
 func (s *set[V]) victim() *atomic.Pointer[entry[V]] {
-	for i := range ways * (mostUsed + 1) {
+	for i := range ways * (maxUsed + 1) {
 		if place := &s.ways[i%ways]; !place.Load().spared() {
 			return place
 		}
@@ -176,7 +176,7 @@ func (s *set[V]) victim() *atomic.Pointer[entry[V]] {
 	return &s.ways[0]
 }
 
-// spared says that the hand passes over e.
+// spared reports whether the clock hand passes over e.
 func (e *entry[V]) spared() bool {
 	used := e.used.Load()
 	if used > 0 {
@@ -185,12 +185,12 @@ func (e *entry[V]) spared() bool {
 	return used > 0
 }
 
-// sweep moves the hand until it has taken a value.
+// sweep moves the clock hand until it has evicted a value.
 func (t *Table[V]) sweep() {
 	for before, passed := t.count, 0; t.count == before; passed++ {
 		place := &t.sets[t.hand/ways].ways[t.hand%ways]
 		t.hand = (t.hand + 1) % (len(t.sets) * ways)
-		if e := place.Load(); e != nil && (!e.spared() || passed >= mostPassed) {
+		if e := place.Load(); e != nil && (!e.spared() || passed >= maxPassed) {
 			t.drop(place)
 		}
 	}
