@@ -15,7 +15,7 @@ func put[V any](t *Table[V], id string, v V) {
 	t.Put(t.Claim(id, tracking.Forever), v, tracking.Now()+time.Hour)
 }
 
-func TestWhatWasPutIsThere(t *testing.T) {
+func TestAValueThatWasPutIsFound(t *testing.T) {
 	t.Parallel()
 	table := New[int](100)
 	put(table, "1", 1)
@@ -47,7 +47,7 @@ func TestAClaimFromBeforeAnInvalidationIsVoid(t *testing.T) {
 	}
 }
 
-func TestAGoodValueStays(t *testing.T) {
+func TestPutDoesNotReplaceAValidValue(t *testing.T) {
 	t.Parallel()
 	table := New[int](100)
 	older := table.Claim("1", tracking.Forever)
@@ -79,7 +79,7 @@ func TestNoValueOutlivesItsDeadline(t *testing.T) {
 	t.Error("the deadline did not come")
 }
 
-func TestAnEpochThatIsNoneKeepsNothing(t *testing.T) {
+func TestNothingIsKeptWithoutAnEpoch(t *testing.T) {
 	t.Parallel()
 	table := New[int](100)
 	table.Put(table.Claim("1", nil), 1, tracking.Now()+time.Hour)
@@ -130,7 +130,7 @@ func TestTheLimitIsReached(t *testing.T) {
 	}
 }
 
-func TestWhatIsLookedUpOftenStays(t *testing.T) {
+func TestAValueThatIsLookedUpOftenIsNotEvicted(t *testing.T) {
 	t.Parallel()
 	const limit = 1000
 	table := New[int](limit)
@@ -166,14 +166,14 @@ func TestAWriterWaitsForABoundedSweep(t *testing.T) {
 	id := func(i int) string { return fmt.Sprint(i) }
 	for i := 0; table.Len() < limit; i++ {
 		put(table, id(i), i)
-		for range mostUsed { // so that the hand would pass over all of them
+		for range maxUsed { // so that the hand would pass over all of them
 			table.Get(id(i))
 		}
 	}
 	for i := range 100 {
 		before := table.hand
 		put(table, fmt.Sprint("new", i), i)
-		if moved := table.hand - before; moved > mostPassed+10*ways {
+		if moved := table.hand - before; moved > maxPassed+10*ways {
 			t.Fatalf("the hand passed over %d places for one value", moved)
 		}
 	}
@@ -182,7 +182,7 @@ func TestAWriterWaitsForABoundedSweep(t *testing.T) {
 	}
 }
 
-func TestNoReaderSeesWhatWasInvalidated(t *testing.T) {
+func TestNoReaderSeesAnInvalidatedValue(t *testing.T) {
 	t.Parallel()
 	const ids, rounds = 30, 3000
 	table := New[int64](20)

@@ -112,7 +112,7 @@ func TestAnOpenBreakerFailsWhatIsQueuedWithoutSendingIt(t *testing.T) {
 		}
 	}
 	if sent := len(g.sent()) - (breaker.Threshold - 1); sent != sender.MaxDirect+sender.MaxPipelines {
-		t.Errorf("%d trips, want only those that began before the breaker opened", sent)
+		t.Errorf("%d round trips, want only those that began before the breaker opened", sent)
 	}
 	down.Store(false)
 	redistest.Eventually(t, func() bool { _, err := get(t.Context(), c, "k"); return err == redis.Nil }, "it closes")

@@ -86,12 +86,12 @@ func TestAHookMayReadThroughTheSameSender(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Mini(t).Client()
 	c := sender.New(rdb, false)
-	var alone, pipelines atomic.Int32
+	var direct, pipelines atomic.Int32
 	free, within := make(chan struct{}), make(chan struct{})
 	rdb.AddHook(hook(func(ctx context.Context, cmds []redis.Cmder, next func() error) error {
 		switch cmds[0].Args()[1] {
-		case "alone":
-			alone.Add(1)
+		case "direct":
+			direct.Add(1)
 			<-free
 		case "queued":
 			pipelines.Add(1)
@@ -110,8 +110,8 @@ func TestAHookMayReadThroughTheSameSender(t *testing.T) {
 		others.Go(func() { get(t.Context(), c, key) })
 		redistest.Eventually(t, func() bool { return count.Load() > now }, "it is sent")
 	}
-	for range sender.MaxDirect { // so that nobody else goes alone
-		start("alone", &alone)
+	for range sender.MaxDirect { // so that no other call is sent directly
+		start("direct", &direct)
 	}
 	for range sender.MaxPipelines {
 		start("queued", &pipelines)

@@ -18,7 +18,7 @@ import (
 	"github.com/convkit/rediskit/internal/sender"
 )
 
-func TestFewCallsGoAloneAndAllThatAreQueuedShareATrip(t *testing.T) {
+func TestFewCallsAreSentDirectlyAndQueuedOnesShareARoundTrip(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
@@ -31,11 +31,11 @@ func TestFewCallsGoAloneAndAllThatAreQueuedShareATrip(t *testing.T) {
 		close(g.open)
 		others.Wait()
 		var sizes []int
-		for _, trip := range g.sent() {
-			sizes = append(sizes, len(trip))
+		for _, keys := range g.sent() {
+			sizes = append(sizes, len(keys))
 		}
 		if want := []int{1, 1, 1, 1, 1, 1, 50}; !slices.Equal(sizes, want) {
-			t.Errorf("trips of %v commands, want %v", sizes, want)
+			t.Errorf("round trips of %v commands, want %v", sizes, want)
 		}
 	})
 }
@@ -69,8 +69,8 @@ func TestAQueuedCommandWhoseContextEndsIsNeverSent(t *testing.T) {
 			t.Errorf("the caller that stayed: %d, %v; want 1: those that left were charged", r.Value, r.Err)
 		}
 		sent := 0
-		for _, trip := range g.sent() {
-			for _, k := range trip {
+		for _, keys := range g.sent() {
+			for _, k := range keys {
 				if k == key {
 					sent++
 				}
@@ -82,7 +82,7 @@ func TestAQueuedCommandWhoseContextEndsIsNeverSent(t *testing.T) {
 	})
 }
 
-func TestNothingIsSentWhereAllHaveLeft(t *testing.T) {
+func TestNothingIsSentIfAllCallersHaveLeft(t *testing.T) {
 	t.Parallel()
 	s := redistest.Mini(t)
 	rdb := s.Client()
@@ -97,14 +97,14 @@ func TestNothingIsSentWhereAllHaveLeft(t *testing.T) {
 	others.Wait()
 	redistest.Eventually(t, func() bool { return c.Queued() == 0 }, "the queue is empty")
 	if n := len(g.sent()); n != sender.MaxDirect+sender.MaxPipelines {
-		t.Errorf("%d trips, want %d", n, sender.MaxDirect+sender.MaxPipelines)
+		t.Errorf("%d round trips, want %d", n, sender.MaxDirect+sender.MaxPipelines)
 	}
 	if v, err := get(t.Context(), c, "k"); err != redis.Nil {
 		t.Errorf("afterwards: %q, %v", v, err)
 	}
 }
 
-func TestACallerLeavesASentCommandBehindWhenItsContextEnds(t *testing.T) {
+func TestACallerDoesNotWaitForASentCommandOnceItsContextEnds(t *testing.T) {
 	t.Parallel()
 	s := redistest.Mini(t)
 	rdb := s.Client()
@@ -114,7 +114,7 @@ func TestACallerLeavesASentCommandBehindWhenItsContextEnds(t *testing.T) {
 	left := redistest.Async(func() (string, error) { return get(ctx, c, "left") })
 	redistest.Eventually(t, func() bool { return c.Queued() == 1 }, "it is queued")
 	for range sender.MaxDirect + sender.MaxPipelines {
-		g.open <- struct{}{} // lets one trip through
+		g.open <- struct{}{} // lets one round trip through
 	}
 	redistest.Eventually(t, func() bool { return slices.Contains(slices.Concat(g.sent()...), "left") }, "it is sent")
 	cancel()
@@ -215,7 +215,7 @@ func TestEveryCallerGetsItsOwnReplies(t *testing.T) {
 	})
 }
 
-func TestAPipelineEndsWhenNobodyWaitsAnyLonger(t *testing.T) {
+func TestAPipelineEndsWithTheLastDeadlineOfItsCallers(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Mini(t).Client()
 	var deadlines []time.Time

@@ -59,11 +59,11 @@ func (h hook) send(ctx context.Context, cmds []redis.Cmder, next func() error) e
 }
 
 // A gate holds back what a client sends until it is opened, and remembers the
-// keys of each trip.
+// keys of each round trip.
 type gate struct {
-	mu    sync.Mutex
-	trips [][]string
-	open  chan struct{}
+	mu   sync.Mutex
+	keys [][]string
+	open chan struct{}
 }
 
 func newGate(clients ...*redis.Client) *gate {
@@ -80,7 +80,7 @@ func (g *gate) hold(_ context.Context, cmds []redis.Cmder, next func() error) er
 		keys[i] = fmt.Sprint(cmd.Args()[1])
 	}
 	g.mu.Lock()
-	g.trips = append(g.trips, keys)
+	g.keys = append(g.keys, keys)
 	g.mu.Unlock()
 	<-g.open
 	return next()
@@ -89,7 +89,7 @@ func (g *gate) hold(_ context.Context, cmds []redis.Cmder, next func() error) er
 func (g *gate) sent() [][]string {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return slices.Clone(g.trips)
+	return slices.Clone(g.keys)
 }
 
 // fill keeps a lane busy with held commands on key: as many as are sent directly, and

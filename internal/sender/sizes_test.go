@@ -33,7 +33,7 @@ func mget(t *testing.T, c *sender.Sender, n int) {
 	c.Do(t.Context(), sender.Read, "several", redis.NewSliceCmd(t.Context(), args...))
 }
 
-func TestALargeValueIsKeptOutOfPipelinesOnceItIsKnown(t *testing.T) {
+func TestALargeValueDoesNotSharePipelinesOnceItsSizeIsKnown(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb, ctx := s.Client(), t.Context()
@@ -41,7 +41,7 @@ func TestALargeValueIsKeptOutOfPipelinesOnceItIsKnown(t *testing.T) {
 		rdb.Set(ctx, big, strings.Repeat("x", sender.Large), time.Minute)
 		rdb.Set(ctx, small, "x", time.Minute)
 		c := sender.New(rdb, false)
-		for range 2 { // known by a trip of its own, and known again
+		for range 2 { // its size is known after the first, and is kept after the second
 			if v, err := get(ctx, c, big); err != nil || len(v) != sender.Large {
 				t.Fatal(len(v), err)
 			}
@@ -51,7 +51,7 @@ func TestALargeValueIsKeptOutOfPipelinesOnceItIsKnown(t *testing.T) {
 		others.Go(func() { get(ctx, c, small) })
 		redistest.Eventually(t, func() bool { return c.Queued() == 1 }, "a small one is queued")
 		others.Go(func() { get(ctx, c, big) })
-		redistest.Eventually(t, func() bool { return len(g.sent()) == sender.MaxDirect+sender.MaxPipelines+1 }, "the big one goes alone")
+		redistest.Eventually(t, func() bool { return len(g.sent()) == sender.MaxDirect+sender.MaxPipelines+1 }, "the large one is sent directly")
 		close(g.open)
 		others.Wait()
 
@@ -68,7 +68,7 @@ func TestALargeValueIsKeptOutOfPipelinesOnceItIsKnown(t *testing.T) {
 	})
 }
 
-func TestManyValuesAreKeptOutOfPipelines(t *testing.T) {
+func TestManyValuesDoNotSharePipelines(t *testing.T) {
 	t.Parallel()
 	rdb, c := knowing(t, 4<<10)
 	g := newGate(rdb)
@@ -76,12 +76,12 @@ func TestManyValuesAreKeptOutOfPipelines(t *testing.T) {
 	others.Go(func() { mget(t, c, 10) })
 	redistest.Eventually(t, func() bool { return c.Queued() == 1 }, "ten are queued")
 	others.Go(func() { mget(t, c, 20) })
-	redistest.Eventually(t, func() bool { return len(g.sent()) == sender.MaxDirect+sender.MaxPipelines+1 }, "twenty go alone")
+	redistest.Eventually(t, func() bool { return len(g.sent()) == sender.MaxDirect+sender.MaxPipelines+1 }, "twenty are sent directly")
 	close(g.open)
 	others.Wait()
 }
 
-func TestAPipelineIsBoundedByWhatItsRepliesTake(t *testing.T) {
+func TestAPipelineIsBoundedByTheSizeOfItsReplies(t *testing.T) {
 	t.Parallel()
 	rdb, c := knowing(t, 16<<10)
 	g := newGate(rdb)
@@ -93,15 +93,15 @@ func TestAPipelineIsBoundedByWhatItsRepliesTake(t *testing.T) {
 	close(g.open)
 	others.Wait()
 	commands, most := 0, 0
-	for _, trip := range g.sent() {
-		commands, most = commands+len(trip), max(most, len(trip))
+	for _, keys := range g.sent() {
+		commands, most = commands+len(keys), max(most, len(keys))
 	}
 	if commands != sender.MaxDirect+sender.MaxPipelines+100 || most > 20 || most < 8 {
-		t.Errorf("%d commands, up to %d in a trip; want 106, at most 20, which is some 256 KiB", commands, most)
+		t.Errorf("%d commands, up to %d in a round trip; want 106, at most 20, which is some 256 KiB", commands, most)
 	}
 }
 
-func TestACallCountsForAllThatItAsksFor(t *testing.T) {
+func TestACallCountsWithAllValuesThatItAsksFor(t *testing.T) {
 	t.Parallel()
 	rdb, c := knowing(t, 4<<10)
 	g := newGate(rdb)
@@ -113,10 +113,10 @@ func TestACallCountsForAllThatItAsksFor(t *testing.T) {
 	close(g.open)
 	others.Wait()
 	most := 0
-	for _, trip := range g.sent() {
-		most = max(most, len(trip))
+	for _, keys := range g.sent() {
+		most = max(most, len(keys))
 	}
 	if most != 6 {
-		t.Errorf("%d MGETs of 10 values of 4 KiB in a trip; want 6, which is some 256 KiB", most)
+		t.Errorf("%d MGETs of 10 values of 4 KiB in a round trip; want 6, which is some 256 KiB", most)
 	}
 }
