@@ -79,9 +79,9 @@ func TestOnACluster(t *testing.T) {
 		}
 	})
 
-	t.Run("a batch costs at most three round trips to each master", func(t *testing.T) {
+	t.Run("a batch costs at most three round trips to each primary", func(t *testing.T) {
 		rdb := cluster.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		c := newOn(t, rdb, "b")
 		var l loadIDs
 		if _, err := c.GetOrLoadMany(ctx, ids, l.load); err != nil {
@@ -90,18 +90,18 @@ func TestOnACluster(t *testing.T) {
 		if err := c.Delete(ctx, ids[:10]...); err != nil {
 			t.Fatal(err)
 		}
-		trips.Take()
+		roundTrips.Take()
 		if _, err := c.GetOrLoadMany(ctx, ids[:100], l.load); err != nil {
 			t.Fatal(err)
 		}
-		nodes := trips.TakePerNode()
+		nodes := roundTrips.TakePerNode()
 		for node, n := range nodes {
 			if n > 3 {
 				t.Errorf("%d round trips to %s, want at most 3", n, node)
 			}
 		}
 		if len(nodes) != 3 {
-			t.Errorf("%d masters were asked, want 3", len(nodes))
+			t.Errorf("%d primaries were asked, want 3", len(nodes))
 		}
 	})
 
@@ -173,7 +173,7 @@ func TestOnACluster(t *testing.T) {
 		}
 	})
 
-	t.Run("a dead master costs only its own ids", func(t *testing.T) {
+	t.Run("a dead primary costs only its own ids", func(t *testing.T) {
 		c := newOn(t, cluster.Client(func(o *redis.ClusterOptions) { o.MaxRedirects = 1 }), "d")
 		values := map[string]string{}
 		for _, id := range ids[:300] {
@@ -195,7 +195,7 @@ func TestOnACluster(t *testing.T) {
 		for _, call := range l.calls {
 			for _, id := range call {
 				if _, hit := got[id]; hit {
-					t.Errorf("%q was loaded although its master lives", id)
+					t.Errorf("%q was loaded although its primary is up", id)
 				}
 			}
 		}
@@ -204,7 +204,7 @@ func TestOnACluster(t *testing.T) {
 			t.Errorf("GetOrLoadMany: %d of 300, %v", len(all), err)
 		}
 		if got := c.Stats().Fills - fills; got < 100 || got > 250 {
-			t.Errorf("%d of 300 were stored, want those whose master lives", got)
+			t.Errorf("%d of 300 were stored, want those whose primary is up", got)
 		}
 		if !slices.ContainsFunc(ids[:300], func(id string) bool { _, hit := got[id]; return hit }) {
 			t.Error("nothing was read")

@@ -80,11 +80,11 @@ func (f *fragile) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, &f.Text)
 }
 
-func TestAValueWhoseDecoderPanicsIsAMissThatHeals(t *testing.T) {
+func TestAValueWhoseDecoderPanicsIsAMissAndIsReplaced(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
-		c := newCache[fragile](t, s, onError(&told))
+		var reported redistest.Recorder
+		c := newCache[fragile](t, s, onError(&reported))
 		s.Client().Set(t.Context(), keyOf(s, "1"), `"unreadable"`, time.Minute)
 		if _, err := c.Get(t.Context(), "1"); !errors.Is(err, cache.ErrMiss) {
 			t.Errorf("Get = %v, want a miss", err)
@@ -94,10 +94,10 @@ func TestAValueWhoseDecoderPanicsIsAMissThatHeals(t *testing.T) {
 			want(t, redistest.Result[string]{Value: v.Text, Err: err}, "v")
 		}
 		var panicked *cache.PanicError
-		if got := c.Stats(); got.Undecodable != 2 || len(told.All()) != 2 || !errors.As(told.All()[0], &panicked) {
-			t.Errorf("stats = %+v, told %v; want the panic twice", got, told.All())
-		} else if !strings.Contains(string(panicked.Stack), "codec_test.go") || told.Has("CANARY") {
-			t.Errorf("told %v with the stack %s", told.All(), panicked.Stack)
+		if got := c.Stats(); got.Undecodable != 2 || len(reported.All()) != 2 || !errors.As(reported.All()[0], &panicked) {
+			t.Errorf("stats = %+v, OnError received %v; want the panic twice", got, reported.All())
+		} else if !strings.Contains(string(panicked.Stack), "codec_test.go") || reported.Has("CANARY") {
+			t.Errorf("OnError received %v with the stack %s", reported.All(), panicked.Stack)
 		}
 	})
 }

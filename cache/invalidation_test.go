@@ -18,8 +18,8 @@ import (
 func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
-		c, src := newCache[string](t, s, onError(&told)), newSource("old")
+		var reported redistest.Recorder
+		c, src := newCache[string](t, s, onError(&reported)), newSource("old")
 		slow, first := slowLoad(t, c, src, "1")
 		src.set("new")
 		if err := c.Delete(t.Context(), "1"); err != nil {
@@ -27,8 +27,8 @@ func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 		}
 		close(slow.open)
 		want(t, <-first, "old") // it began before the Delete
-		if got := told.All(); len(got) != 1 || !errors.Is(got[0], cache.ErrRefused) {
-			t.Errorf("OnError was told %v, want ErrRefused", got)
+		if got := reported.All(); len(got) != 1 || !errors.Is(got[0], cache.ErrRefused) {
+			t.Errorf("OnError received %v, want ErrRefused", got)
 		}
 		if got := stored(t, s, "1"); got != "" {
 			t.Errorf("Redis holds %s", got)
@@ -45,7 +45,7 @@ func TestDeleteDuringALoadKeepsTheOldValueOut(t *testing.T) {
 
 // The old load must not pass because a second one holds the lease by now,
 // whichever of the two ends first.
-func TestASecondLoadDoesNotVouchForTheFirst(t *testing.T) {
+func TestASecondLoadGivesNoLeaseToTheFirst(t *testing.T) {
 	t.Parallel()
 	for _, oldFirst := range []bool{true, false} {
 		run(t, func(t *testing.T, s *redistest.Server) {
@@ -112,7 +112,7 @@ func TestAFailedLoadLeavesTheLeaseOfTheNextAlone(t *testing.T) {
 
 // This process knows of its own invalidations and need not wait for a load
 // that they made worthless.
-func TestACallerAfterAnInvalidationInItsProcessStartsAnew(t *testing.T) {
+func TestACallerAfterAnInvalidationInItsProcessStartsANewLoad(t *testing.T) {
 	t.Parallel()
 	for name, invalidate := range map[string]func(context.Context, *cache.Cache[string], *redistest.Server) error{
 		"Delete": func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
@@ -147,7 +147,7 @@ func TestACallerAfterAnInvalidationInItsProcessStartsAnew(t *testing.T) {
 
 // The Delete happens in another process: this one cannot know of it, and its
 // load is still under way when the new caller comes.
-func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
+func TestACallerAfterADeleteByAnotherProgramIsNotAnsweredByAnOlderLoad(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		held  bool // by another process, longer than this one waits
@@ -166,7 +166,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 					return next()
 				}), func(cfg *cache.Config) { cfg.WaitTimeout = 30 * time.Millisecond })
 				if tc.held {
-					s.Client().Set(t.Context(), leaseOf(s, "1"), "somebody", time.Minute)
+					s.Client().Set(t.Context(), leaseOf(s, "1"), "another load", time.Minute)
 				}
 				slow, early := slowLoad(t, here, src, "1")
 				src.set("new")
@@ -185,7 +185,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderLoad(t *testing.T) {
 
 // The fill has passed, its reply is on its way, and another process deletes
 // what it stored.
-func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderFill(t *testing.T) {
+func TestACallerAfterADeleteByAnotherProgramIsNotAnsweredByAnOlderFill(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		there, src := newCache[string](t, s), newSource("old")
@@ -217,7 +217,7 @@ func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderFill(t *testing.T) {
 
 // The answer to an acquire is on its way, with what another process deletes
 // meanwhile.
-func TestACallerAfterAForeignDeleteIsNotAnsweredByAnOlderRead(t *testing.T) {
+func TestACallerAfterADeleteByAnotherProgramIsNotAnsweredByAnOlderRead(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		store func(context.Context, *cache.Cache[string]) error
@@ -341,7 +341,7 @@ func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
 		"SetMany": func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
 			return c.SetMany(ctx, map[string]string{"1": "new", "2": "x"})
 		},
-		"a foreign SETEX": func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+		"another program: SETEX": func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().SetEx(ctx, keyOf(s, "1"), `"new"`, time.Minute).Err()
 		},
 	}
@@ -378,8 +378,8 @@ func TestAWriteDuringALoadIsNotOverwritten(t *testing.T) {
 	}
 }
 
-// What doc.go tells a foreign service to delete beside the value.
-func TestAForeignDeleteOfValueAndLeaseKeepsTheOldValueOut(t *testing.T) {
+// What doc.go tells a service in another language to delete beside the value.
+func TestADeleteOfValueAndLeaseByAnotherProgramKeepsTheOldValueOut(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("old")
@@ -415,7 +415,7 @@ func TestDeleteOutlivesItsCaller(t *testing.T) {
 	})
 }
 
-// Who ignores the errors of a client that hung up must not miss this one.
+// A caller that ignores the errors of a client that hung up must not miss this one.
 func TestADeleteThatFailsIsNotBlamedOnItsCaller(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
@@ -438,8 +438,8 @@ func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		for name, fails := range map[string]error{"error": errors.New("the row is locked"), "absence": cache.ErrNotFound} {
-			var told redistest.Recorder
-			here := newCache[string](t, s, onError(&told), func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
+			var reported redistest.Recorder
+			here := newCache[string](t, s, onError(&reported), func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
 			there, src := newCache[string](t, s), newSource("old")
 			slow := src.holdNext()
 			load := func(ctx context.Context, id string) (string, error) {
@@ -465,8 +465,8 @@ func TestAFailedLoadThatADeleteOvertookAnswersOnlyEarlierCallers(t *testing.T) {
 			if stored(t, s, name) != `"new"` {
 				t.Errorf("%s: Redis holds %s, want the new value", name, stored(t, s, name))
 			}
-			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != told.Has("kept a loaded value out") {
-				t.Errorf("%s: %d refused fills, told %v", name, here.Stats().RefusedFills, told.All())
+			if refused := here.Stats().RefusedFills == 1; refused != (name == "absence") || refused != reported.Has("kept a loaded value out") {
+				t.Errorf("%s: %d refused fills, OnError received %v", name, here.Stats().RefusedFills, reported.All())
 			}
 		}
 	})

@@ -68,7 +68,7 @@ func TestALoadOutlivesTheCallerThatBeganIt(t *testing.T) {
 	})
 }
 
-func TestAWaiterLeavesAtItsOwnDeadline(t *testing.T) {
+func TestAWaiterReturnsAtItsOwnDeadline(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		c, src := newCache[string](t, s), newSource("v")
@@ -176,7 +176,7 @@ func TestAFailedLoadReachesEveryWaiterAndTheNextCallLoadsAtOnce(t *testing.T) {
 
 func TestALoaderThatHangsEndsAtLoadTimeout(t *testing.T) {
 	t.Parallel()
-	for name, deaf := range map[string]bool{"honours its context": false, "ignores its context": true} {
+	for name, stubborn := range map[string]bool{"honours its context": false, "ignores its context": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
@@ -184,7 +184,7 @@ func TestALoaderThatHangsEndsAtLoadTimeout(t *testing.T) {
 				woken := make(chan struct{})
 				began := time.Now()
 				_, err := c.GetOrLoad(t.Context(), "1", func(ctx context.Context, _ string) (string, error) {
-					if deaf {
+					if stubborn {
 						<-woken
 						return "too late", nil
 					}

@@ -57,11 +57,11 @@ func TestASecondReadCostsNoRoundTrip(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		c, src := newLocalOn[string](t, s, rdb), newSource("v")
 		want(t, get(t, c, src, "1"), "v")
 		redistest.Eventually(t, func() bool { return near(t, c, "1") }, "the fill was announced")
-		trips.Take()
+		roundTrips.Take()
 		want(t, get(t, c, src, "1"), "v")
 		if v, err := c.Get(t.Context(), "1"); err != nil || v != "v" {
 			t.Errorf("Get: %q, %v", v, err)
@@ -73,13 +73,13 @@ func TestASecondReadCostsNoRoundTrip(t *testing.T) {
 		if got, err := c.GetOrLoadMany(t.Context(), []string{"1"}, l.load); err != nil || got["1"] != "v" {
 			t.Errorf("GetOrLoadMany: %v, %v", got, err)
 		}
-		if got := trips.Take(); got != 0 {
+		if got := roundTrips.Take(); got != 0 {
 			t.Errorf("%d round trips", got)
 		}
 	})
 }
 
-func TestAForeignChangeIsSeenSoon(t *testing.T) {
+func TestAChangeByAnotherProgramIsSeenSoon(t *testing.T) {
 	t.Parallel()
 	s := redistest.Real(t)
 	c, rdb, ctx := newLocal[string](t, s), s.Client(), t.Context()
@@ -127,7 +127,7 @@ func TestAReadThatAChangeOvertookIsNotKept(t *testing.T) {
 	t.Parallel()
 	s := redistest.Real(t)
 	c, held, read, goOn := holdsARead(t, s)
-	foreign := s.Client()
+	other := s.Client()
 	for _, value := range []string{`"old"`, `"new"`} {
 		if value == `"new"` {
 			held.Store(true)
@@ -135,11 +135,11 @@ func TestAReadThatAChangeOvertookIsNotKept(t *testing.T) {
 			<-read
 			defer func() { want(t, <-overtaken, "old") }()
 		}
-		told := c.Stats().LocalInvalidations
-		if err := foreign.Set(t.Context(), keyOf(s, "1"), value, time.Minute).Err(); err != nil {
+		before := c.Stats().LocalInvalidations
+		if err := other.Set(t.Context(), keyOf(s, "1"), value, time.Minute).Err(); err != nil {
 			t.Fatal(err)
 		}
-		redistest.Eventually(t, func() bool { return c.Stats().LocalInvalidations > told }, "the write is announced")
+		redistest.Eventually(t, func() bool { return c.Stats().LocalInvalidations > before }, "the write is announced")
 	}
 	close(goOn)
 	for range 100 {
@@ -243,19 +243,19 @@ func cutter(t *testing.T, s *redistest.Server, set ...func(*cache.Config)) (*cac
 	return c, proxy
 }
 
-func TestNothingOlderThanMaxAgeIsSeenWhoeverIsCutOff(t *testing.T) {
+func TestNothingOlderThanMaxAgeIsSeenWhicheverConnectionIsCut(t *testing.T) {
 	t.Parallel()
 	const maxAge = 300 * time.Millisecond
 	s := redistest.Real(t)
 	c, proxy := cutter(t, s, func(cfg *cache.Config) { cfg.Local.MaxAge = maxAge })
-	foreign, ctx := s.Client(), t.Context()
+	other, ctx := s.Client(), t.Context()
 	// On a slow machine the old value may have aged before anybody asks.
 	redistest.Eventually(t, func() bool {
-		foreign.Set(ctx, keyOf(s, "1"), `"old"`, time.Minute)
+		other.Set(ctx, keyOf(s, "1"), `"old"`, time.Minute)
 		redistest.Eventually(t, func() bool { return near(t, c, "1") }, "it is kept")
 		proxy.BlackHole()
 		defer proxy.Heal()
-		foreign.Set(ctx, keyOf(s, "1"), `"new"`, time.Minute)
+		other.Set(ctx, keyOf(s, "1"), `"new"`, time.Minute)
 		for written, old := time.Now(), 0; ; old++ {
 			asked := time.Now()
 			v, err := c.Get(ctx, "1")
@@ -276,16 +276,16 @@ func TestALostConnectionIsBypassedAndOneThatIsBackStartsAnew(t *testing.T) {
 	t.Parallel()
 	s := redistest.Real(t)
 	c, proxy := cutter(t, s, func(cfg *cache.Config) { cfg.Local.MaxAge = time.Hour })
-	foreign, ctx := s.Client(), t.Context()
+	other, ctx := s.Client(), t.Context()
 	set := func(value string) {
-		foreign.Set(ctx, keyOf(s, "1"), `"`+value+`"`, time.Minute)
+		other.Set(ctx, keyOf(s, "1"), `"`+value+`"`, time.Minute)
 	}
 	for name, lose := range map[string]func(){"closed": proxy.Down, "silent": proxy.BlackHole} {
 		redistest.Eventually(t, func() bool { _, _ = c.Get(ctx, "1"); return c.Stats().LocalState == cache.LocalTracking }, "changes are followed")
-		told := c.Stats().LocalInvalidations
+		before := c.Stats().LocalInvalidations
 		set("old " + name)
 		// Not before the write is announced: that too would end what is kept.
-		redistest.Eventually(t, func() bool { return c.Stats().LocalInvalidations > told && near(t, c, "1") }, "it is kept")
+		redistest.Eventually(t, func() bool { return c.Stats().LocalInvalidations > before && near(t, c, "1") }, "it is kept")
 		lose()
 		redistest.Eventually(t, func() bool { return !near(t, c, "1") }, "the loss is noticed")
 		for range 3 {
@@ -327,10 +327,10 @@ func TestAFlushIsSeen(t *testing.T) {
 func TestANearValueExpiresWithItsTTL(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		c, foreign, ctx := newLocal[string](t, s), s.Client(), t.Context()
+		c, other, ctx := newLocal[string](t, s), s.Client(), t.Context()
 		before := time.Now()
 		for range 100 {
-			foreign.Set(ctx, keyOf(s, "1"), `"v"`, 200*time.Millisecond)
+			other.Set(ctx, keyOf(s, "1"), `"v"`, 200*time.Millisecond)
 			before = time.Now() // by now at the latest it lives
 			if _, err := c.Get(ctx, "1"); err == nil && near(t, c, "1") {
 				break
@@ -399,15 +399,15 @@ func TestAServerThatRefusesToTrackIsBypassed(t *testing.T) {
 	t.Parallel()
 	s := redistest.Real(t)
 	_, as := s.User("~* +@all -client|tracking &*")
-	var told redistest.Recorder
-	c := newCacheOn[string](t, s, s.Client(as), onError(&told), func(cfg *cache.Config) { cfg.Local.MaxEntries = 10 })
+	var reported redistest.Recorder
+	c := newCacheOn[string](t, s, s.Client(as), onError(&reported), func(cfg *cache.Config) { cfg.Local.MaxEntries = 10 })
 	if err := c.Set(t.Context(), "1", "v"); err != nil {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, func() bool { near(t, c, "1"); return c.Stats().LocalState == cache.LocalRefused }, "refused")
 	for range 3 {
-		if near(t, c, "1") || !told.Has("track changes") {
-			t.Errorf("stats = %+v, told %v", c.Stats(), told.All())
+		if near(t, c, "1") || !reported.Has("track changes") {
+			t.Errorf("stats = %+v, OnError received %v", c.Stats(), reported.All())
 		}
 	}
 
@@ -475,17 +475,17 @@ func TestAnUndecodableValueIsNotKept(t *testing.T) {
 	})
 }
 
-// Even where nobody tells of the foreign change that made the load necessary.
+// Even if nothing announces the change by another program that made the load necessary.
 func TestAReadThatALoadOvertookIsNotKept(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		c, held, read, goOn := holdsARead(t, s)
-		foreign := s.Client()
-		foreign.Set(t.Context(), keyOf(s, "1"), `"old"`, time.Minute)
+		other := s.Client()
+		other.Set(t.Context(), keyOf(s, "1"), `"old"`, time.Minute)
 		held.Store(true)
 		overtaken := redistest.Async(func() (string, error) { return c.Get(t.Context(), "1") })
 		<-read
-		foreign.Del(t.Context(), keyOf(s, "1"))
+		other.Del(t.Context(), keyOf(s, "1"))
 		want(t, get(t, c, newSource("new"), "1"), "new")
 		close(goOn)
 		want(t, <-overtaken, "old")

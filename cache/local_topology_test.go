@@ -15,8 +15,8 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// aged makes a near cache whose values would be wrong for an hour if nothing
-// told of their changes.
+// aged makes a near cache whose values would be wrong for an hour if their changes were
+// not announced.
 func aged(t *testing.T, rdb redis.UniversalClient) *cache.Cache[string] {
 	t.Helper()
 	c, err := cache.New[string](rdb, cache.Config{
@@ -61,7 +61,7 @@ func move(ctx context.Context, t *testing.T, slot int, from, to *redistest.Proce
 func TestNoReaderIsStaleAfterASlotHasMoved(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
-	rdb, foreign, ctx := cluster.Client(), cluster.Client(), t.Context()
+	rdb, other, ctx := cluster.Client(), cluster.Client(), t.Context()
 	c := aged(t, rdb)
 	nodes, slot := cluster.Nodes(), keys.Slot("{m}")
 	ids := make([]string, 30)
@@ -77,7 +77,7 @@ func TestNoReaderIsStaleAfterASlotHasMoved(t *testing.T) {
 				for n := 0; ; n++ {
 					for _, id := range ids {
 						if worker == 0 {
-							foreign.Set(ctx, "k:"+id, fmt.Sprintf(`"%d of %d"`, n, round), time.Hour)
+							other.Set(ctx, "k:"+id, fmt.Sprintf(`"%d of %d"`, n, round), time.Hour)
 						} else if _, err := c.GetMany(ctx, []string{id, ids[0]}); err != nil && ctx.Err() != nil {
 							return
 						}
@@ -97,7 +97,7 @@ func TestNoReaderIsStaleAfterASlotHasMoved(t *testing.T) {
 		workers.Wait()
 		for _, id := range ids {
 			redistest.Eventually(t, func() bool {
-				held, err := foreign.Get(ctx, "k:"+id).Result()
+				held, err := other.Get(ctx, "k:"+id).Result()
 				seen, _ := c.Get(ctx, id)
 				return err == nil && `"`+seen+`"` == held && near(t, c, id)
 			}, "the value that Redis holds is kept")
@@ -108,11 +108,11 @@ func TestNoReaderIsStaleAfterASlotHasMoved(t *testing.T) {
 	}
 }
 
-func TestABatchIsKeptFromEveryMaster(t *testing.T) {
+func TestABatchIsKeptFromEveryPrimary(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
 	rdb, ctx := cluster.Client(), t.Context()
-	trips := redistest.Trips(rdb)
+	roundTrips := redistest.Trips(rdb)
 	c := aged(t, rdb)
 	values := map[string]string{}
 	var ids []string
@@ -130,11 +130,11 @@ func TestABatchIsKeptFromEveryMaster(t *testing.T) {
 	}, "all are kept")
 	c.Delete(ctx, ids[:50]...)
 	c.GetMany(ctx, ids)
-	trips.Take()
+	roundTrips.Take()
 	if got, err := c.GetMany(ctx, ids); err != nil || len(got) != 50 {
 		t.Errorf("%d, %v", len(got), err)
 	}
-	for node, n := range trips.TakePerNode() {
+	for node, n := range roundTrips.TakePerNode() {
 		if n > 1 {
 			t.Errorf("%d round trips to %s, want 1", n, node)
 		}
@@ -161,7 +161,7 @@ func TestNoReaderIsStaleAfterAFailover(t *testing.T) {
 	sentinel.Client(old).Set(ctx, "k:1", `"old"`, time.Hour)
 	kept("old")
 	old.Pause()
-	redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "another master")
+	redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "another primary")
 	sentinel.Client(sentinel.Master()).Set(ctx, "k:1", `"new"`, time.Hour)
 	kept("new")
 	old.Resume()
@@ -169,53 +169,53 @@ func TestNoReaderIsStaleAfterAFailover(t *testing.T) {
 	kept("newer")
 }
 
-// Whoever asks a master that stands still waits once.
+// A read of a primary that is paused waits for one time-out.
 func TestAReadThatTimedOutIsNotRepeated(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 2)
 	ctx := t.Context()
 	rdb := cluster.Client(func(o *redis.ClusterOptions) { o.ReadTimeout = 50 * time.Millisecond })
-	trips := redistest.Trips(rdb)
+	roundTrips := redistest.Trips(rdb)
 	c := aged(t, rdb)
 	var err error
-	follows := func() bool { // else the read does not go to the master by itself
+	follows := func() bool { // else the read does not go to the primary itself
 		misses := c.Stats().LocalMisses
 		_, err = c.Get(ctx, "1")
 		return c.Stats().LocalMisses > misses
 	}
-	master := cluster.Nodes()[keys.Slot("k:1")*2/keys.Slots]
+	primary := cluster.Nodes()[keys.Slot("k:1")*2/keys.Slots]
 	redistest.Eventually(t, func() bool {
 		if !follows() {
 			return false
 		}
-		master.Pause()
-		defer master.Resume()
-		trips.Take()
+		primary.Pause()
+		defer primary.Resume()
+		roundTrips.Take()
 		return follows()
-	}, "a read met a master that stands still")
+	}, "a read met a primary that is paused")
 	if err == nil || errors.Is(err, cache.ErrMiss) {
 		t.Errorf("Get = %v", err)
 	}
-	if n := trips.Take(); n != 1 {
+	if n := roundTrips.Take(); n != 1 {
 		t.Errorf("%d round trips, want 1", n)
 	}
 }
 
 // A key of a slot that is moving is served by a node that the client does not
-// take for its master: nobody would know whose announcements to rely on.
-func TestAValueFromAnotherNodeThanItsMasterIsNotKept(t *testing.T) {
+// take for its primary: it would rely on announcements of the wrong node.
+func TestAValueFromAnotherNodeThanItsPrimaryIsNotKept(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 2)
-	foreign, ctx := cluster.Client(), t.Context()
+	other, ctx := cluster.Client(), t.Context()
 	c, slot := aged(t, cluster.Client()), keys.Slot("k:1")
 	at := slot * 2 / keys.Slots
 	from, to := cluster.Nodes()[at].Client(), cluster.Nodes()[1-at].Client()
-	foreign.Set(ctx, "k:1", `"v"`, time.Hour)
+	other.Set(ctx, "k:1", `"v"`, time.Hour)
 	redistest.Eventually(t, func() bool { return near(t, c, "1") }, "it is kept")
-	foreign.Del(ctx, "k:1")
+	other.Del(ctx, "k:1")
 	to.Do(ctx, "CLUSTER", "SETSLOT", slot, "IMPORTING", from.Do(ctx, "CLUSTER", "MYID").Val())
 	from.Do(ctx, "CLUSTER", "SETSLOT", slot, "MIGRATING", to.Do(ctx, "CLUSTER", "MYID").Val())
-	if err := foreign.Set(ctx, "k:1", `"w"`, time.Hour).Err(); err != nil {
+	if err := other.Set(ctx, "k:1", `"w"`, time.Hour).Err(); err != nil {
 		t.Fatal(err)
 	}
 	redistest.Eventually(t, func() bool { v, _ := c.Get(ctx, "1"); return v == "w" }, "it is read")

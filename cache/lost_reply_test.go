@@ -10,13 +10,13 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-func TestAFillWhoseReplyIsLostIsMadeGood(t *testing.T) {
+func TestAFillWhoseReplyIsLostIsSentAgain(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
 		rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 1 })
-		var told redistest.Recorder
-		c, src := newCacheOn[string](t, s, rdb, onError(&told)), newSource("v")
+		var reported redistest.Recorder
+		c, src := newCacheOn[string](t, s, rdb, onError(&reported)), newSource("v")
 		warm(t, c)
 		fills := c.Stats().Fills
 
@@ -28,8 +28,8 @@ func TestAFillWhoseReplyIsLostIsMadeGood(t *testing.T) {
 		if got := c.Stats(); got.Fills != fills+1 || got.RefusedFills != 0 || stored(t, s, "1") != `"v"` {
 			t.Errorf("after a lost fill: %+v, want it counted as stored", got)
 		}
-		if got := told.All(); len(got) != 0 {
-			t.Errorf("told %v, want nothing: the client's retry made it good", got)
+		if got := reported.All(); len(got) != 0 {
+			t.Errorf("OnError received %v, want nothing: the client's retry made it good", got)
 		}
 	})
 }

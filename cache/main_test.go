@@ -158,6 +158,6 @@ func slowLoad(t testing.TB, c *cache.Cache[string], src *source, id string) (*ga
 	return slow, call
 }
 
-func onError(told *redistest.Recorder) func(*cache.Config) {
-	return func(c *cache.Config) { c.OnError = told.OnError }
+func onError(reported *redistest.Recorder) func(*cache.Config) {
+	return func(c *cache.Config) { c.OnError = reported.OnError }
 }

@@ -57,7 +57,7 @@ func TestGetOrLoadManyLoadsJustTheMissesInOneCall(t *testing.T) {
 			t.Errorf("the loader was asked for %v, want once for 3, 4 and 5", l.calls)
 		}
 		if got := stored(t, s, "uninvited"); got != "" {
-			t.Error("a value that nobody asked for was stored")
+			t.Error("a value that was not asked for was stored")
 		}
 	})
 }
@@ -183,7 +183,7 @@ func TestWhatAnotherProcessLoadsDoesNotWaitForTheRestOfItsBatch(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		c, rdb := newCache[string](t, s), s.Client()
-		rdb.Set(t.Context(), leaseOf(s, "held"), "somebody", time.Minute)
+		rdb.Set(t.Context(), leaseOf(s, "held"), "another load", time.Minute)
 		entered, open := make(chan struct{}), make(chan struct{})
 		batch := redistest.Async(func() (map[string]string, error) {
 			return c.GetOrLoadMany(t.Context(), []string{"held", "slow"}, func(_ context.Context, ids []string) (map[string]string, error) {

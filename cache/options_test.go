@@ -87,7 +87,7 @@ func TestAbsenceIsRememberedAndNothingElseIs(t *testing.T) {
 			t.Errorf("Get = %v, want ErrMiss", err)
 		}
 		if n := s.Client().Exists(t.Context(), keyOf(s, "1")).Val(); n != 0 {
-			t.Error("the absence is stored under the value's key, where foreign readers look")
+			t.Error("the absence is stored under the value's key, where other programs look")
 		}
 		s.Advance(100 * time.Millisecond)
 		text := "now there is one"
@@ -148,11 +148,11 @@ func TestEmptyValuesAreValues(t *testing.T) {
 	})
 }
 
-func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
+func TestAStaleCopyAnswersFailedLoadsUntilItExpiresOrIsDeleted(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
-		c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) {
+		var reported redistest.Recorder
+		c := newCache[string](t, s, onError(&reported), func(cfg *cache.Config) {
 			cfg.TTL, cfg.StaleFor = 50*time.Millisecond, 10*time.Second
 		})
 		broken := errors.New("the database is down")
@@ -171,8 +171,8 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 		want(t, redistest.Result[string]{Value: v, Err: err}, "w")
 		v, err = c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { panic("x") })
 		want(t, redistest.Result[string]{Value: v, Err: err}, "v")
-		if got := c.Stats(); got.StaleHits != 3 || len(told.All()) != 3 {
-			t.Errorf("%d stale hits, told %v; want 3 of each", got.StaleHits, told.All())
+		if got := c.Stats(); got.StaleHits != 3 || len(reported.All()) != 3 {
+			t.Errorf("%d stale hits, OnError received %v; want 3 of each", got.StaleHits, reported.All())
 		}
 		if _, err := c.GetOrLoad(t.Context(), "unknown", fails); err != broken {
 			t.Errorf("without a copy: %v, want the loader's error", err)
@@ -196,7 +196,7 @@ func TestAStaleCopyCoversFailedLoadsUntilItEndsOrIsDeleted(t *testing.T) {
 	})
 }
 
-func TestAStaleCopyThatDoesNotDecodeCoversNothing(t *testing.T) {
+func TestAStaleCopyThatDoesNotDecodeAnswersNothing(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.StaleFor = time.Minute })
@@ -304,8 +304,8 @@ func TestTheTTLIsReadBeforeTheValue(t *testing.T) {
 func TestMaxValueBytesKeepsLargeValuesOut(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
-		c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) { cfg.MaxValueBytes = 100 })
+		var reported redistest.Recorder
+		c := newCache[string](t, s, onError(&reported), func(cfg *cache.Config) { cfg.MaxValueBytes = 100 })
 		large := strings.Repeat("x", 99) // and two quotes
 		if err := c.Set(t.Context(), "1", large); !errors.Is(err, cache.ErrTooLarge) {
 			t.Errorf("Set = %v, want ErrTooLarge", err)
@@ -319,8 +319,8 @@ func TestMaxValueBytesKeepsLargeValuesOut(t *testing.T) {
 		src := newSource(large)
 		want(t, get(t, c, src, "1"), large)
 		want(t, get(t, c, src, "1"), large)
-		if src.count() != 2 || stored(t, s, "1") != "" || !told.Has("too large") {
-			t.Errorf("%d loads, told %v", src.count(), told.All())
+		if src.count() != 2 || stored(t, s, "1") != "" || !reported.Has("too large") {
+			t.Errorf("%d loads, OnError received %v", src.count(), reported.All())
 		}
 		if got := c.Stats().LeaseWaits; got != 0 {
 			t.Errorf("the second load waited %d times for the lease of the first", got)

@@ -28,8 +28,8 @@ func TestWithoutRedisLoadsAnswerAndStillCollapse(t *testing.T) {
 					o.Addr = proxy.Addr()
 					o.DialTimeout, o.ReadTimeout, o.PoolTimeout = 100*time.Millisecond, 100*time.Millisecond, 100*time.Millisecond
 				})
-				var told redistest.Recorder
-				c, src := newCacheOn[string](t, s, rdb, onError(&told)), newSource("v")
+				var reported redistest.Recorder
+				c, src := newCacheOn[string](t, s, rdb, onError(&reported)), newSource("v")
 				if err := s.Client().Set(t.Context(), keyOf(s, "2"), `"stored"`, time.Minute).Err(); err != nil {
 					t.Fatal(err) // not by rdb, whose time-outs a busy machine breaks
 				}
@@ -59,8 +59,8 @@ func TestWithoutRedisLoadsAnswerAndStillCollapse(t *testing.T) {
 				if _, err := c.Get(t.Context(), "1"); err == nil || errors.Is(err, cache.ErrMiss) {
 					t.Errorf("Get = %v, want the failure and not a miss", err)
 				}
-				if !told.Has("get or load") || c.Stats().RedisErrors == 0 {
-					t.Error("nobody was told that Redis is down")
+				if !reported.Has("get or load") || c.Stats().RedisErrors == 0 {
+					t.Error("nothing reported that Redis is down")
 				}
 				proxy.Up()
 				proxy.Heal()
@@ -99,12 +99,12 @@ func readOnly(s *redistest.Server) *redis.Client {
 	})
 }
 
-func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
+func TestAValueThatNoLongerDecodesIsAMissAndIsReplaced(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		for name, corrupt := range map[string]string{"truncated": `"v`, "empty": "", "of another shape": `{"v":1}`, "binary": "\xff\x00"} {
-			var told redistest.Recorder
-			c, src := newCache[string](t, s, onError(&told)), newSource("v")
+			var reported redistest.Recorder
+			c, src := newCache[string](t, s, onError(&reported)), newSource("v")
 			if err := s.Client().Set(t.Context(), keyOf(s, name), corrupt, time.Minute).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -116,14 +116,14 @@ func TestAValueThatNoLongerDecodesIsAMissThatHeals(t *testing.T) {
 				t.Errorf("%s: Redis holds %q, want it healed", name, got)
 			}
 			want(t, get(t, c, src, name), "v")
-			if src.count() != 1 || c.Stats().Undecodable != 2 || !told.Has("codec failed") {
-				t.Errorf("%s: %d loads, %+v, told %v", name, src.count(), c.Stats(), told.All())
+			if src.count() != 1 || c.Stats().Undecodable != 2 || !reported.Has("codec failed") {
+				t.Errorf("%s: %d loads, %+v, OnError received %v", name, src.count(), c.Stats(), reported.All())
 			}
 		}
 	})
 }
 
-func TestACorruptValueOutweighsAMemoryOfAbsence(t *testing.T) {
+func TestACorruptValueIsLoadedAlthoughItsAbsenceIsRemembered(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
@@ -184,7 +184,7 @@ func TestACorruptValueThatCannotBeReplacedCostsOneLoad(t *testing.T) {
 
 // A fresh value that another process stored must survive the healing of the
 // corrupt one that was read before it.
-func TestHealingReplacesOnlyWhatWasRead(t *testing.T) {
+func TestOnlyTheCorruptValueThatWasReadIsReplaced(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
@@ -200,7 +200,7 @@ func TestHealingReplacesOnlyWhatWasRead(t *testing.T) {
 	})
 }
 
-// Somebody keeps another kind of data under our key: it is not ours to
+// Another program keeps another kind of data under our key: it is not ours to
 // delete, and no reason to fail.
 func TestAKeyOfAnotherTypeIsLoadedAndLeftAlone(t *testing.T) {
 	t.Parallel()
@@ -217,7 +217,7 @@ func TestAKeyOfAnotherTypeIsLoadedAndLeftAlone(t *testing.T) {
 			t.Errorf("GetOrLoadMany = %v, %v", got, err)
 		}
 		if rdb.HGet(t.Context(), keyOf(s, "1"), "field").Val() != "foreign" {
-			t.Error("the foreign hash is gone")
+			t.Error("the hash of the other program is gone")
 		}
 		if got := stored(t, s, "2"); got != `"w"` {
 			t.Errorf("the other id was not stored: %q", got)
@@ -229,7 +229,7 @@ func TestAKeyOfAnotherTypeIsLoadedAndLeftAlone(t *testing.T) {
 // given back.
 func patientLease(cfg *cache.Config) { cfg.LoadTimeout = time.Minute }
 
-// The others must not wait for a lease that nobody uses any more.
+// The others must not wait for a lease that no load uses any more.
 func TestAFillThatFailsGivesItsLeaseBack(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
@@ -288,10 +288,10 @@ func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 	t.Parallel()
 	run(t, func(t *testing.T, s *redistest.Server) {
 		const canary = "CANARY"
-		var told redistest.Recorder
+		var reported redistest.Recorder
 		rdb := s.Client()
 		c, err := cache.New[string](rdb, cache.Config{
-			Key: s.Prefix() + ":*", Name: "lists", TTL: time.Minute, MaxValueBytes: 20, OnError: told.OnError,
+			Key: s.Prefix() + ":*", Name: "lists", TTL: time.Minute, MaxValueBytes: 20, OnError: reported.OnError,
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -323,7 +323,7 @@ func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 		note(c.Get(ctx, canary))
 		note(nil, c.Delete(ctx, canary))
 		seen := 0
-		for _, err := range append(errs, told.All()...) {
+		for _, err := range append(errs, reported.All()...) {
 			if err == nil {
 				continue
 			}
@@ -341,11 +341,11 @@ func TestErrorsNameTheOperationAndNeverTheData(t *testing.T) {
 	})
 }
 
-func TestAFullServerCostsTheCacheAndNotTheAnswer(t *testing.T) {
+func TestAFullServerStillAnswersThroughTheLoader(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
-	var told redistest.Recorder
-	c, err := cache.New[string](server.Client(), cache.Config{Key: "full:*", TTL: time.Minute, OnError: told.OnError})
+	var reported redistest.Recorder
+	c, err := cache.New[string](server.Client(), cache.Config{Key: "full:*", TTL: time.Minute, OnError: reported.OnError})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -353,8 +353,8 @@ func TestAFullServerCostsTheCacheAndNotTheAnswer(t *testing.T) {
 	src := newSource("v")
 	want(t, get(t, c, src, "1"), "v")
 	want(t, get(t, c, src, "1"), "v")
-	if src.count() != 2 || !told.Has("OOM command not allowed when used memory > 'maxmemory'") {
-		t.Errorf("%d loads, told %v", src.count(), told.All())
+	if src.count() != 2 || !reported.Has("OOM command not allowed when used memory > 'maxmemory'") {
+		t.Errorf("%d loads, OnError received %v", src.count(), reported.All())
 	}
 	if err := c.Set(t.Context(), "1", "v"); !redis.HasErrorPrefix(err, "OOM") {
 		t.Errorf("Set = %v, want Redis's reply", err)
@@ -403,7 +403,7 @@ func TestAClientThatIgnoresContextsDelaysCallsByItsTimeOuts(t *testing.T) {
 		began := time.Now()
 		_, err := c.GetOrLoad(ctx, "1", src.load)
 		if !errors.Is(err, context.DeadlineExceeded) || time.Since(began) < 100*time.Millisecond {
-			t.Errorf("after %v: %v; want the deadline, told after ReadTimeout", time.Since(began), err)
+			t.Errorf("after %v: %v; want the deadline, reported after ReadTimeout", time.Since(began), err)
 		}
 		want(t, get(t, c, src, "1"), "v")
 		proxy.Heal()

@@ -47,25 +47,25 @@ func TestRefreshAheadRenewsInTheBackgroundOncePerFleet(t *testing.T) {
 	})
 }
 
-func TestARenewalGivesWayToWhateverHappenedMeanwhile(t *testing.T) {
+func TestARenewalDoesNotOverwriteAChangeMadeMeanwhile(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
 		meanwhile func(ctx context.Context, c *cache.Cache[string], s *redistest.Server) error
 		left      string
 	}{
-		"a foreign SETEX": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+		"another program: SETEX": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().SetEx(ctx, keyOf(s, "1"), `"newer"`, time.Minute).Err()
 		}, `"newer"`},
-		"a foreign SETEX with less to live": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+		"another program: SETEX with less to live": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().SetEx(ctx, keyOf(s, "1"), `"newer"`, 10*time.Second).Err()
 		}, `"newer"`},
-		"a foreign SET of the same bytes": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+		"another program: SET of the same bytes": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().Set(ctx, keyOf(s, "1"), `"old"`, 0).Err()
 		}, `"old"`},
-		"a foreign SETEX of the same bytes": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+		"another program: SETEX of the same bytes": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().SetEx(ctx, keyOf(s, "1"), `"old"`, time.Minute).Err()
 		}, `"old"`},
-		"a foreign DEL": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
+		"another program: DEL": {func(ctx context.Context, _ *cache.Cache[string], s *redistest.Server) error {
 			return s.Client().Del(ctx, keyOf(s, "1")).Err()
 		}, ""},
 		"Set": {func(ctx context.Context, c *cache.Cache[string], _ *redistest.Server) error {
@@ -106,15 +106,15 @@ func TestARenewalGivesWayToWhateverHappenedMeanwhile(t *testing.T) {
 	}
 }
 
-func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
+func TestARenewalThatFailsIsReportedAndKeepsTheValue(t *testing.T) {
 	t.Parallel()
 	broken := errors.New("the database is down")
 	for name, stale := range map[string]time.Duration{"without stale copies": 0, "with stale copies": time.Minute} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			run(t, func(t *testing.T, s *redistest.Server) {
-				var told redistest.Recorder
-				c := newCache[string](t, s, onError(&told), func(cfg *cache.Config) {
+				var reported redistest.Recorder
+				c := newCache[string](t, s, onError(&reported), func(cfg *cache.Config) {
 					cfg.TTL, cfg.RefreshAhead, cfg.StaleFor = time.Minute, 59999*time.Millisecond, stale
 				})
 				if err := c.Set(t.Context(), "1", "old"); err != nil {
@@ -123,12 +123,12 @@ func TestARenewalThatFailsIsToldAndLeavesTheValue(t *testing.T) {
 				s.Advance(2 * time.Millisecond)
 				v, err := c.GetOrLoad(t.Context(), "1", func(context.Context, string) (string, error) { return "", broken })
 				want(t, redistest.Result[string]{Value: v, Err: err}, "old")
-				redistest.Eventually(t, func() bool { return len(told.All()) > 0 }, "OnError is told")
+				redistest.Eventually(t, func() bool { return len(reported.All()) > 0 }, "OnError receives it")
 				if err := c.Close(); err != nil {
 					t.Fatal(err)
 				}
-				if got := told.All(); len(got) != 1 || got[0] != broken {
-					t.Errorf("told %v, want the loader's error once", got)
+				if got := reported.All(); len(got) != 1 || got[0] != broken {
+					t.Errorf("OnError received %v, want the loader's error once", got)
 				}
 				if got := c.Stats(); got.StaleHits != 0 || got.LoadFailures != 1 || stored(t, s, "1") != `"old"` {
 					t.Errorf("Redis holds %s, stats = %+v; want the old value and no stale hit", stored(t, s, "1"), got)
@@ -170,7 +170,7 @@ func TestARenewalIsTriedAgainWhenTheLeaseIsFree(t *testing.T) {
 		}), func(cfg *cache.Config) { cfg.RefreshAhead = 30 * time.Second })
 		rdb, src := s.Client(), newSource("renewed")
 		rdb.Set(t.Context(), keyOf(s, "1"), `"old"`, 20*time.Second)
-		rdb.Set(t.Context(), leaseOf(s, "1"), "somebody", time.Minute)
+		rdb.Set(t.Context(), leaseOf(s, "1"), "another load", time.Minute)
 		want(t, get(t, c, src, "1"), "old")
 		<-held
 		rdb.Del(t.Context(), leaseOf(s, "1"))

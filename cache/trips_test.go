@@ -13,21 +13,21 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		c, src := newCacheOn[string](t, s, rdb), newSource("v")
 		expect := func(what string, want int, call func() error) {
 			t.Helper()
 			if err := call(); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
-			if got := trips.Take(); got != want {
+			if got := roundTrips.Take(); got != want {
 				t.Errorf("%s: %d round trips, want %d", what, got, want)
 			}
 		}
 		load := func() error { return get(t, c, src, "1").Err }
 		warm(t, c)
 		_ = c.Set(t.Context(), "0", "v") // the server knows every script from here on
-		trips.Take()
+		roundTrips.Take()
 		expect("a Set", 1, func() error { return c.Set(t.Context(), "0", "v") })
 		expect("a miss: GET, acquire, fill", 3, load)
 		expect("a hit", 1, load)
