@@ -7,7 +7,7 @@
 --      4 PTTL of that value when the lease was acquired: the same bytes, written again since, have a longer one, or none
 -- returns 1 done, 0 refused: the lease was lost, or the value was written or deleted meanwhile
 --
--- One transition: '-' may replace the token only while the token is there.
+-- One transition: the memory, '-:' and its TTL, may replace the token only while the token is there.
 if redis.call('GET', KEYS[2]) ~= ARGV[1] then
   return 0
 end
@@ -22,6 +22,6 @@ else
 end
 redis.call('DEL', KEYS[1], KEYS[3])
 if ARGV[2] ~= '0' then
-  redis.call('SET', KEYS[2], '-', 'PX', ARGV[2])
+  redis.call('SET', KEYS[2], '-:' .. ARGV[2], 'PX', ARGV[2])
 end
 return 1

@@ -1,7 +1,7 @@
 -- Answers a miss: with the value if there is one by now, else with the lease to load it.
 --
 -- KEYS 1 value, 2 lease
--- ARGV 1 token of this load
+-- ARGV 1 token of this load, which ends in ':' and the lease TTL
 --      2 lease TTL in milliseconds
 --      3 SHA-1 of the value that this load means to replace, or '' for none
 -- returns {'value', value}   there is one by now
@@ -16,10 +16,17 @@ if value and (ARGV[3] == '' or redis.sha1hex(value) ~= ARGV[3]) then
   return {'value', value}
 end
 local lease = redis.call('GET', KEYS[2])
-if lease == '-' and not value then
+-- If the server's clock was set back, the lease of a load that ended long ago has a longer PTTL than it was given. It
+-- must not block others for the time of the step, so it does not count.
+local ttl = lease and string.match(lease, ':(%d+)$')
+if ttl and redis.call('PTTL', KEYS[2]) > tonumber(ttl) then
+  lease = nil
+end
+local absent = lease and string.sub(lease, 1, 1) == '-'
+if absent and not value then
   return {'absent'}
 end
-if lease and lease ~= '-' then
+if lease and not absent then
   return {'held'}
 end
 redis.call('SET', KEYS[2], ARGV[1], 'PX', ARGV[2])

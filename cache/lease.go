@@ -2,7 +2,10 @@ package cache
 
 import (
 	"context"
+	"crypto/rand"
 	_ "embed"
+	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -43,6 +46,15 @@ const (
 	leaseOwned                // this call may fill
 )
 
+// leaseTTL is how long a load may hold its lease.
+func (f *far) leaseTTL() time.Duration { return f.cfg.LoadTimeout + leaseMargin }
+
+// newToken returns the token of one load: a new one for each, so that no older load can
+// fill. It ends in the lease's TTL in milliseconds, for acquire.lua.
+func (f *far) newToken() string {
+	return rand.Text() + ":" + strconv.FormatInt(f.leaseTTL().Milliseconds(), 10)
+}
+
 // acquire asks for the leases of calls, in one round trip. A script is sent once: see
 // acquire.lua.
 func (f *far) acquire(ctx context.Context, calls []*call) []acquired {
@@ -51,7 +63,7 @@ func (f *far) acquire(ctx context.Context, calls []*call) []acquired {
 		scripts[i] = sender.Call{
 			Script: acquireScript,
 			Keys:   []string{c.key, keys.Sibling(kindLease, c.key)},
-			Args:   []any{c.token, (f.cfg.LoadTimeout + leaseMargin).Milliseconds(), c.replaces},
+			Args:   []any{c.token, f.leaseTTL().Milliseconds(), c.replaces},
 		}
 	}
 	replies := make([]acquired, len(calls))

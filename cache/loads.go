@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	mathrand "math/rand/v2"
 	"sync"
@@ -66,7 +65,7 @@ func (l *loads) run(ctx context.Context, waiting []*call, load loader) {
 func (l *loads) acquire(ctx context.Context, waiting []*call) (ready, held []*call) {
 	for _, c := range waiting {
 		if c.token == "" {
-			c.token = rand.Text() // a new one for each load, so that no older load can fill
+			c.token = l.far.newToken()
 		}
 		c.lease = leaseUnknown
 		c.nextStep()
