@@ -11,7 +11,7 @@ import (
 
 // A Script is one atomic transition in Lua. Redis knows it by its digest.
 type Script struct {
-	digest, source string // either may be empty
+	digest, source any // strings, in the form in which commands take them; either may be nil
 }
 
 // NewScript returns the script of a Lua source.
@@ -41,9 +41,9 @@ var ErrReply = errors.New("a script was answered with something that it does not
 func (s *Sender) Run(ctx context.Context, class Class, call Call, extra ...redis.Cmder) *redis.Cmd {
 	for {
 		taught := s.taught.Load()
-		if call.Script.digest != "" {
+		if call.Script.digest != nil {
 			cmd := s.run(ctx, class, call.byDigest(ctx), call, extra)
-			if call.Script.source == "" || !isUnknown(cmd.Err()) {
+			if call.Script.source == nil || !isUnknown(cmd.Err()) {
 				return cmd
 			}
 		}
@@ -59,7 +59,7 @@ func (s *Sender) Run(ctx context.Context, class Class, call Call, extra ...redis
 			return cmd
 		}
 		// Another call has sent a source meanwhile, perhaps to another server.
-		call.Script = NewScript(call.Script.source)
+		call.Script = NewScript(call.Script.source.(string))
 	}
 }
 
@@ -111,7 +111,7 @@ func (s *Sender) RunMany(ctx context.Context, class Class, calls ...Call) []*red
 	return replies
 }
 
-func isUnknown(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
+func isUnknown(err error) bool { return err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") }
 
 func (c Call) byDigest(ctx context.Context) *redis.Cmd {
 	return c.command(ctx, "evalsha", c.Script.digest)
@@ -121,7 +121,7 @@ func (c Call) bySource(ctx context.Context) *redis.Cmd {
 	return c.command(ctx, "eval", c.Script.source)
 }
 
-func (c Call) command(ctx context.Context, name, script string) *redis.Cmd {
+func (c Call) command(ctx context.Context, name string, script any) *redis.Cmd {
 	args := make([]any, 0, 3+len(c.Keys)+len(c.Args))
 	args = append(args, name, script, len(c.Keys))
 	for _, key := range c.Keys {
