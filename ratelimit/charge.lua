@@ -1,7 +1,7 @@
 -- Charges n to every policy of an id if all of them allow it, else to none.
 --
 -- KEYS one for each policy: a counter, or a hash from a bucket's number to its count
--- ARGV 1 n, or '0' to look how it is for one more
+-- ARGV 1 n, or '0' to charge nothing and decide about one more
 --      then three for each policy:
 --      'fixed', limit, window in milliseconds
 --      'sliding', limit, a tenth of its window in microseconds
@@ -9,14 +9,14 @@
 --          then for each policy: remaining, microseconds until it allows (0 if it does), until it is reset}
 -- or an error WRONGTYPE if a key holds something else
 --
--- One transition: all policies are looked at before any is charged. Whoever
--- else would charge in between could take what was left.
--- To be sent once: each run charges.
+-- Atomic, because all policies are looked at before any is charged, and another charge in
+-- between could take what was left.
+-- Send it once, because each run charges.
 local n = tonumber(ARGV[1])
-local function life(window) -- the TTL of a counter: a key outlives its last millisecond
+local function ttl(window) -- of a counter: Redis keeps a key for a millisecond more
   return math.max(window - 1, 1)
 end
-local function whole(text) -- what INCRBY and HINCRBY write, few enough digits to be exact in a float
+local function is_count(text) -- INCRBY and HINCRBY write such a number, and a float holds that many digits exactly
   return type(text) == 'string' and #text <= 15 and (text == '0' or string.match(text, '^-?[1-9]%d*$'))
 end
 local want = math.max(n, 1)
@@ -30,12 +30,12 @@ for i, key in ipairs(KEYS) do
     local text = redis.pcall('GET', key)
     if not text then
       used[i], reset[i] = 0, 0
-    elseif whole(text) then
+    elseif is_count(text) then
       used[i] = tonumber(text)
       local left = redis.call('PTTL', key)
       if left < 0 or left > span then
-        -- Its writer died between INCR and EXPIRE, its window was longer, or the clock stepped back.
-        left, repaired = life(span), repaired + 1
+        -- Its writer ended between INCR and EXPIRE, its window was longer, or the clock stepped back.
+        left, repaired = ttl(span), repaired + 1
         redis.call('PEXPIRE', key, left)
       end
       reset[i] = (left + 1) * 1000
@@ -59,12 +59,12 @@ for i, key in ipairs(KEYS) do
     used[i] = 0
     for f = 1, #fields, 2 do
       local bucket, count = tonumber(fields[f]), tonumber(fields[f+1])
-      if not (whole(fields[f]) and whole(fields[f+1]) and count >= 0) then
+      if not (is_count(fields[f]) and is_count(fields[f+1]) and count >= 0) then
         return redis.error_reply('WRONGTYPE not a hash of counts')
       end
       local age = current[i] - bucket
       if age < 0 then
-        -- The clock stepped back: what it counted ahead of now counts from now on.
+        -- The clock stepped back. A count of a bucket that is still to come counts from now on.
         redis.call('HDEL', key, fields[f])
         redis.call('HINCRBY', key, current[i], fields[f+1])
         redis.call('PEXPIRE', key, math.ceil(11 * span / 1000))
@@ -105,8 +105,8 @@ if n > 0 and allowed == 1 then
       redis.call('PEXPIRE', key, math.ceil(11 * span / 1000))
       reset[i] = (current[i] + 11) * span - now
     elseif reset[i] == 0 then
-      redis.call('SET', key, ARGV[1], 'PX', life(span))
-      reset[i] = (life(span) + 1) * 1000
+      redis.call('SET', key, ARGV[1], 'PX', ttl(span))
+      reset[i] = (ttl(span) + 1) * 1000
     else
       redis.call('INCRBY', key, ARGV[1])
     end
@@ -117,7 +117,7 @@ end
 local reply = {allowed, repaired}
 for i = 1, #KEYS do
   local limit = tonumber(ARGV[3*i])
-  reply[#reply+1] = math.max(math.min(limit - used[i], limit), 0) -- somebody else may have counted below 0
+  reply[#reply+1] = math.max(math.min(limit - used[i], limit), 0) -- another program may have counted below 0
   reply[#reply+1] = retry[i]
   reply[#reply+1] = reset[i]
 end

@@ -7,7 +7,7 @@ import (
 	"github.com/convkit/rediskit/internal/keys"
 )
 
-// WhenDown says how a Limiter decides while Redis does not.
+// WhenDown is how a Limiter decides when Redis does not.
 type WhenDown int
 
 const (
@@ -17,48 +17,45 @@ const (
 	// FailClosed denies every request, with a RetryAfter of one second.
 	FailClosed
 
-	// Local applies the policies in this process alone, with counts that
-	// begin empty: n processes together allow up to n times the limit. It
-	// remembers 65,536 ids at most, long ones by a digest; beyond that ids
-	// lose their counts.
+	// Local applies the policies in this process alone, with counts that begin empty:
+	// n processes together allow up to n times the limit. It remembers 65,536 ids at
+	// most, long ones by a digest. Beyond that, ids lose their counts.
 	Local
 )
 
-// Config says where a Limiter counts, and what it does without Redis. Key has
-// no default; every other field may stay zero.
+// Config says where a Limiter counts, and what it does without Redis. Key has no
+// default; every other field may stay zero.
 type Config struct {
-	// Key is the pattern of the limiter's keys: text with one '*', which the
-	// id replaces, such as "rate_limit:*". Required. Limiters whose counts
-	// shall not mix need different patterns.
+	// Key is the pattern of the limiter's keys: text with one '*', which the id
+	// replaces, such as "rate_limit:*". Limiters whose counts must not mix need
+	// different patterns. Required.
 	Key string
 
-	// WhenDown decides while Redis is down, slow, full or refuses. Where a
-	// limit protects a secret, as at a login, FailOpen is wrong. Defaults to
-	// FailOpen.
+	// WhenDown decides while Redis is down, slow or full, or refuses. FailOpen is wrong
+	// where a limit protects a secret, as at a login. Defaults to FailOpen.
 	WhenDown WhenDown
 
-	// DenyCache is how many denied ids are remembered in this process, so
-	// that a denied id does not reach Redis again before its RetryAfter.
-	// One takes about 200 bytes and its id, of a long id its digest. Defaults
+	// DenyCache is how many denied ids are remembered in this process, from 1 to
+	// 1,048,576. A denied id then does not reach Redis again before its RetryAfter.
+	// Each takes about 200 bytes and its id; a long id is kept as a digest. Defaults
 	// to 0, none.
 	DenyCache int
 
-	// NoPipelining sends each script by itself. Else the calls of this limiter
-	// share round trips while five or more of them are under way: hooks of
-	// the client then see pipelines, in a context of their own. Defaults to
-	// false.
+	// NoPipelining sends each script by itself. Otherwise calls of this limiter share
+	// round trips while five or more of them are under way: hooks of the client then
+	// see pipelines, with a context of their own. Defaults to false.
 	NoPipelining bool
 
 	// Name stands for this limiter in errors and metrics. Defaults to Key.
 	Name string
 
-	// OnError is told why Redis did not decide, each time that WhenDown does
-	// instead. It is called on the failure path only, possibly from several
-	// goroutines at once, and must not block. Defaults to nil, not told.
+	// OnError receives the reason why Redis did not decide, each time that WhenDown
+	// decides instead. It is called on the failure path only, possibly from several
+	// goroutines at once, and must not block. Defaults to nil: the errors are dropped.
 	OnError func(context.Context, error)
 }
 
-// maxDenyCache bounds a mistake: a million remembered ids are some 250 MB.
+// maxDenyCache catches mistakes: a million remembered ids take some 250 MB.
 const maxDenyCache = 1 << 20
 
 // complete checks c and fills in its defaults.

@@ -8,49 +8,47 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
-	"github.com/convkit/rediskit/internal/pipeline"
 	"github.com/convkit/rediskit/internal/report"
-	"github.com/convkit/rediskit/internal/script"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
-// A Limiter says how often something may happen, for each id by itself. It is
-// safe for concurrent use, owns no goroutine and needs no Close. Make it with
-// New, once per kind of thing that is limited.
+// A Limiter limits how often something may happen, for each id by itself. It is safe for
+// concurrent use, owns no goroutine while nothing is under way, and needs no Close. Make
+// it with New, once for each kind of thing that is limited.
 type Limiter struct {
-	rdb      redis.UniversalClient
 	cfg      Config
 	pattern  keys.Pattern
 	policies []Policy
-	tightest Policy // has the smallest limit
-	counts   counts
+	smallest Policy // the policy with the smallest limit
+	sender   *sender.Sender
+	redis    redisCounts
+	local    *localCounts // nil unless Config.WhenDown is Local
+	denied   *denyCache   // nil unless Config.DenyCache
 	report   *report.Reporter
-	denials  *denials // nil unless Config.DenyCache
-	local    *local   // nil unless Config.WhenDown is Local
 	stats    counters
 }
 
-// counts is where a limiter counts: windows or a bucket.
-type counts interface {
-	// ask charges n to what is counted under key, if that is allowed. An n
-	// of 0 only looks, and the answer is about one more.
-	ask(ctx context.Context, key string, n int) (answer, error)
+// redisCounts are the counts of a limiter in Redis: windowCounts or gcraCounts.
+type redisCounts interface {
+	// decide charges n to the counts under key, if all of them allow it. If n is 0 it
+	// charges nothing, and decides about one more request.
+	decide(ctx context.Context, key string, n int) (decision, error)
 
-	// keys are all keys in which it counts.
+	// keys returns all keys that hold the counts under key.
 	keys(key string) []string
 }
 
-// An answer is a decision of Redis's.
-type answer struct {
+// A decision is a Result that Redis has decided.
+type decision struct {
 	Result
-	repaired int64 // keys that were put right
+	repaired int64 // keys that were repaired
 }
 
-// New returns a limiter over rdb: a client of a single server, of Sentinel or
-// of a Cluster. A request is allowed if every one of policies allows it. New
-// sends nothing. A setting or policy that is missing or impossible is an error
-// that says what would be right. A client that rediskit.Connect did not make
-// should have ContextTimeoutEnabled set, or calls outlast their contexts. A
-// *redis.Ring is refused.
+// New returns a limiter over rdb: a client of a single server, of Sentinel or of a
+// Cluster. A request is allowed if every one of policies allows it. New sends nothing. It
+// returns an error if a setting or a policy is missing or impossible; the error says
+// what would be right. A client that rediskit.Connect did not make should have
+// ContextTimeoutEnabled set, or calls outlast their contexts. A *redis.Ring is refused.
 func New(rdb redis.UniversalClient, cfg Config, policies ...Policy) (*Limiter, error) {
 	if err := report.Client("ratelimit", rdb); err != nil {
 		return nil, err
@@ -59,117 +57,130 @@ func New(rdb redis.UniversalClient, cfg Config, policies ...Policy) (*Limiter, e
 	if err != nil {
 		return nil, err
 	}
-	if err := checkAll(policies); err != nil {
+	if err := checkPolicies(policies); err != nil {
 		return nil, err
 	}
 	l := &Limiter{
-		rdb: rdb, cfg: cfg, pattern: pattern,
+		cfg: cfg, pattern: pattern,
 		policies: append([]Policy(nil), policies...),
-		tightest: policies[0],
+		smallest: policies[0],
+		sender:   sender.New(rdb, cfg.NoPipelining),
 		report:   report.New("ratelimit", cfg.Name, cfg.OnError),
 	}
 	for _, p := range policies {
-		if p.limit() < l.tightest.limit() {
-			l.tightest = p
+		if p.limit() < l.smallest.limit() {
+			l.smallest = p
 		}
 	}
-	charges := script.NewRunner(pipeline.For(rdb, cfg.NoPipelining))
 	if policies[0].kind == gcra {
-		l.counts = newBucket(rdb, charges, policies[0])
+		l.redis = newGCRACounts(rdb, l.sender, policies[0])
 	} else {
-		l.counts = newWindows(charges, l.policies)
+		l.redis = newWindowCounts(l.sender, l.policies)
 	}
 	if cfg.DenyCache > 0 {
-		l.denials = newDenials(cfg.DenyCache)
+		l.denied = newDenyCache(cfg.DenyCache)
 	}
 	if cfg.WhenDown == Local {
-		l.local = newLocal(l.policies)
+		l.local = newLocalCounts(l.policies)
 	}
 	return l, nil
 }
 
-// Allow is AllowN for one.
+// Allow is AllowN for one request.
 func (l *Limiter) Allow(ctx context.Context, id string) (Result, error) {
 	return l.AllowN(ctx, id, 1)
 }
 
-// AllowN decides whether n requests of id, or one that costs n, may go ahead
-// now, and charges them if so: all of n to every policy, or nothing to any.
-// A denial is a Result and no error.
+// AllowN decides whether n requests of id, or one that costs n, may go ahead now, and
+// charges them if so: all of n to every policy, or nothing to any. A denial is a Result
+// and no error.
 //
-// It returns an error only if no decision was made: ErrEmptyID,
-// ErrNotPositive, ErrExceedsLimit, ErrNotCounter, or that of ctx, which leaves
-// open whether n was charged. When Redis does not answer, Config.WhenDown
-// decides; the Result is then Degraded. The Result of an error allows nothing.
+// It returns an error only if no decision was made: ErrEmptyID, ErrNotPositive,
+// ErrExceedsLimit, ErrNotCounter, or the error of ctx, which leaves open whether n was
+// charged. When Redis does not answer, Config.WhenDown decides, and the Result is
+// Degraded. The Result of an error allows nothing.
 //
-// One round trip, none for a denial that Config.DenyCache remembers: a script.
-// It is never sent twice, so that a lost reply does not charge twice.
+// One round trip: a script. None for a denial that Config.DenyCache remembers. The script
+// is never sent twice, so that a lost reply does not charge twice.
 func (l *Limiter) AllowN(ctx context.Context, id string, n int) (Result, error) {
-	if err := l.ready(ctx, "allow", id, n); err != nil {
+	if err := l.check(ctx, "allow", id, n); err != nil {
 		return Result{}, err
 	}
-	if l.denials == nil {
-		res, err := l.ask(ctx, "allow", id, n)
+	if l.denied == nil {
+		res, err := l.decide(ctx, "allow", id, n)
 		l.stats.count(res, err)
 		return res, err
 	}
-	res, epoch, ok := l.denials.find(id, n)
+	res, generation, ok := l.denied.get(id, n)
 	if ok {
 		l.stats.denyCacheHits.Add(1)
 		return res, nil
 	}
-	res, err := l.ask(ctx, "allow", id, n)
+	res, err := l.decide(ctx, "allow", id, n)
 	l.stats.count(res, err)
 	if err == nil && !res.Allowed && !res.Degraded {
-		l.denials.remember(id, n, res, epoch)
+		l.denied.put(id, n, res, generation)
 	}
 	return res, err
 }
 
-// Peek says what Allow would, without charging. It asks Redis even if
-// Config.DenyCache knows a denial. Its errors are those of Allow.
+// Peek returns what Allow would, without charging. It asks Redis even if Config.DenyCache
+// remembers a denial. Its errors are those of Allow.
 //
 // One round trip: a script.
 func (l *Limiter) Peek(ctx context.Context, id string) (Result, error) {
-	if err := l.ready(ctx, "peek", id, 1); err != nil {
+	if err := l.check(ctx, "peek", id, 1); err != nil {
 		return Result{}, err
 	}
-	return l.ask(ctx, "peek", id, 0)
+	return l.decide(ctx, "peek", id, 0)
 }
 
-// Reset forgets what was charged to id, and what Config.DenyCache of this
-// limiter remembers. Deny caches elsewhere, in other processes or Limiters,
-// go on denying it until the RetryAfter that they were told. On an error the
-// counts may still be there; resetting again is harmless.
+// Reset removes everything that was charged to id, and the denial that Config.DenyCache
+// of this limiter remembers. The deny caches of other processes and Limiters still deny
+// id until the RetryAfter that they remember. After an error the counts may still be
+// there; it is harmless to reset again.
 //
 // One round trip: DEL.
 func (l *Limiter) Reset(ctx context.Context, id string) error {
-	if err := l.ready(ctx, "reset", id, 1); err != nil {
+	if err := l.check(ctx, "reset", id, 1); err != nil {
 		return err
 	}
-	err := l.rdb.Del(ctx, l.counts.keys(l.pattern.Key(id))...).Err()
-	l.denials.forget(id)
-	l.local.forget(id)
+	err := l.delete(ctx, l.pattern.Key(id))
+	l.denied.remove(id)
+	l.local.remove(id)
 	if err != nil {
 		return l.report.Redis(ctx, "reset", err)
 	}
 	return nil
 }
 
+// delete deletes the counts under key.
+func (l *Limiter) delete(ctx context.Context, key string) error {
+	args := []any{"del"}
+	for _, k := range l.redis.keys(key) {
+		args = append(args, k)
+	}
+	del := redis.NewIntCmd(ctx, args...)
+	if err := l.sender.Do(ctx, sender.Repeatable, key, del); err != nil {
+		return err
+	}
+	return del.Err()
+}
+
 // Stats returns what the limiter has counted so far.
 func (l *Limiter) Stats() Stats { return l.stats.snapshot(l.report.RedisErrors()) }
 
-// Name is Config.Name.
+// Name returns Config.Name.
 func (l *Limiter) Name() string { return l.cfg.Name }
 
-// ready says whether a call may go ahead.
-func (l *Limiter) ready(ctx context.Context, op, id string, n int) error {
+// check returns an error if a call must not be sent.
+func (l *Limiter) check(ctx context.Context, op, id string, n int) error {
 	switch {
 	case id == "":
 		return l.report.Fail(op, ErrEmptyID)
 	case n < 1:
 		return l.report.Fail(op, ErrNotPositive)
-	case n > l.tightest.limit():
+	case n > l.smallest.limit():
 		return l.report.Fail(op, ErrExceedsLimit)
 	}
 	if err := ctx.Err(); err != nil {
@@ -178,15 +189,15 @@ func (l *Limiter) ready(ctx context.Context, op, id string, n int) error {
 	return nil
 }
 
-// ask lets Redis decide, or else Config.WhenDown. An n of 0 only looks.
-func (l *Limiter) ask(ctx context.Context, op, id string, n int) (Result, error) {
-	a, err := l.counts.ask(ctx, l.pattern.Key(id), n)
+// decide lets Redis decide, or else Config.WhenDown. If n is 0 it charges nothing.
+func (l *Limiter) decide(ctx context.Context, op, id string, n int) (Result, error) {
+	d, err := l.redis.decide(ctx, l.pattern.Key(id), n)
 	switch {
 	case err == nil:
-		if a.repaired > 0 {
-			l.stats.repaired.Add(uint64(a.repaired))
+		if d.repaired > 0 {
+			l.stats.repaired.Add(uint64(d.repaired))
 		}
-		return a.Result, nil
+		return d.Result, nil
 	case errors.Is(err, ErrNotCounter):
 		return Result{}, l.report.Fail(op, ErrNotCounter)
 	case report.End(ctx) != nil:
@@ -194,22 +205,23 @@ func (l *Limiter) ask(ctx context.Context, op, id string, n int) (Result, error)
 	}
 	err = l.report.Redis(ctx, op, err)
 	l.report.Tell(ctx, err)
-	res := l.withoutRedis(id, n)
+	res := l.decideWithoutRedis(id, n)
 	res.Degraded, res.Err = true, err
 	return res, nil
 }
 
-// closedRetry is what FailClosed tells a caller to wait: nobody knows.
-const closedRetry = time.Second
+// failClosedRetry is the RetryAfter of FailClosed: a guess, since nobody knows when Redis
+// is back.
+const failClosedRetry = time.Second
 
-// withoutRedis decides by Config.WhenDown.
-func (l *Limiter) withoutRedis(id string, n int) Result {
-	res := Result{Policy: l.tightest, Limit: l.tightest.limit()}
+// decideWithoutRedis decides by Config.WhenDown.
+func (l *Limiter) decideWithoutRedis(id string, n int) Result {
+	res := Result{Policy: l.smallest, Limit: l.smallest.limit()}
 	switch l.cfg.WhenDown {
 	case Local:
-		return l.local.ask(id, n)
+		return l.local.decide(id, n)
 	case FailClosed:
-		res.RetryAfter = closedRetry
+		res.RetryAfter = failClosedRetry
 	default:
 		res.Allowed = true
 	}

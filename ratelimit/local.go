@@ -5,45 +5,25 @@ import (
 	"time"
 )
 
-// local applies policies in this process, for a bounded number of ids.
-type local struct {
+// localCounts applies policies in this process, for a limited number of ids.
+type localCounts struct {
 	policies []Policy
 	mu       sync.Mutex
-	ids      recent[[]meter] // until all are reset
+	byID     ttlMap[[]meter] // one meter for each policy, until all of them are reset
 }
 
-const localIDs = 1 << 16
+const maxLocalIDs = 1 << 16
 
-func newLocal(policies []Policy) *local {
-	return &local{policies: policies, ids: newRecent[[]meter](localIDs)}
+func newLocalCounts(policies []Policy) *localCounts {
+	return &localCounts{policies: policies, byID: newTTLMap[[]meter](maxLocalIDs)}
 }
 
-// A meter is what one policy counts of one id.
-type meter interface {
-	// look says how much remains, and how long it takes until n are allowed
-	// (0 if they are) and until nothing counts any more.
-	look(now time.Time, n int) (remaining int, retry, reset time.Duration)
-	charge(now time.Time, n int)
-}
-
-func (p Policy) meter(now time.Time) meter {
-	switch p.kind {
-	case slidingWindow:
-		span := p.per / 10
-		return &slidingMeter{limit: p.n, span: span, start: now.Add(-10 * span), current: 10}
-	case gcra:
-		return &bucketMeter{burst: p.burst, interval: p.per / time.Duration(p.n), owedUntil: now}
-	default:
-		return &fixedMeter{limit: p.n, window: p.per}
-	}
-}
-
-// ask is what counts.ask is, without Redis.
-func (l *local) ask(id string, n int) Result {
+// decide does what redisCounts.decide does, without Redis.
+func (l *localCounts) decide(id string, n int) Result {
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	e, ok := l.ids.get(id, now)
+	e, ok := l.byID.get(id, now)
 	if !ok {
 		for _, p := range l.policies {
 			e.value = append(e.value, p.meter(now))
@@ -64,7 +44,7 @@ func (l *local) ask(id string, n int) Result {
 		of := Result{Allowed: allowed, Policy: p, Limit: p.limit()}
 		of.Remaining, of.RetryAfter, of.ResetAfter = m.look(now, max(n, 1))
 		if allowed {
-			of.RetryAfter = 0 // that of one more
+			of.RetryAfter = 0 // look returned that of the next request
 		}
 		if e.until.Before(now.Add(of.ResetAfter)) {
 			e.until = now.Add(of.ResetAfter)
@@ -72,22 +52,45 @@ func (l *local) ask(id string, n int) Result {
 		if i == 0 {
 			res = of
 		} else {
-			res = binds(res, of)
+			res = binding(res, of)
 		}
 	}
 	if allowed && n > 0 {
-		l.ids.put(id, e, now)
+		l.byID.put(id, e, now)
 	}
 	return res
 }
 
-func (l *local) forget(id string) {
+// remove removes the counts of id.
+func (l *localCounts) remove(id string) {
 	if l == nil {
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ids.forget(id)
+	l.byID.remove(id)
+}
+
+// A meter counts the requests of one id for one policy.
+type meter interface {
+	// look returns how much remains, how long it takes until n are allowed (0 if they
+	// are allowed now), and how long it takes until nothing counts any more.
+	look(now time.Time, n int) (remaining int, retry, reset time.Duration)
+	// charge counts n requests, whether they are allowed or not.
+	charge(now time.Time, n int)
+}
+
+// meter returns a meter of p that has counted nothing.
+func (p Policy) meter(now time.Time) meter {
+	switch p.kind {
+	case slidingWindow:
+		span := p.per / 10
+		return &slidingMeter{limit: p.n, span: span, start: now.Add(-10 * span), current: 10}
+	case gcra:
+		return &gcraMeter{burst: p.burst, interval: p.per / time.Duration(p.n), fullAt: now}
+	default:
+		return &fixedMeter{limit: p.n, window: p.per}
+	}
 }
 
 type fixedMeter struct {
@@ -115,19 +118,21 @@ func (m *fixedMeter) charge(now time.Time, n int) {
 	m.used += n
 }
 
-// A slidingMeter counts the last eleven spans of time in a ring.
+// A slidingMeter counts in buckets of one span each: the current one and the ten before
+// it.
 type slidingMeter struct {
 	limit   int
-	span    time.Duration
+	span    time.Duration // a tenth of the window
 	start   time.Time
-	counts  [11]int
-	current int64 // spans since start
+	buckets [11]int // a bucket's index is its number modulo 11
+	current int64   // number of the current bucket: spans since start
 }
 
+// advance makes the bucket of now the current one, and empties those that are reused.
 func (m *slidingMeter) advance(now time.Time) {
 	to := int64(now.Sub(m.start) / m.span)
-	for span := m.current + 1; span <= min(to, m.current+11); span++ {
-		m.counts[span%11] = 0
+	for bucket := m.current + 1; bucket <= min(to, m.current+11); bucket++ {
+		m.buckets[bucket%11] = 0
 	}
 	m.current = to
 }
@@ -135,18 +140,18 @@ func (m *slidingMeter) advance(now time.Time) {
 func (m *slidingMeter) look(now time.Time, n int) (remaining int, retry, reset time.Duration) {
 	m.advance(now)
 	remaining = m.limit
-	for _, count := range m.counts {
+	for _, count := range m.buckets {
 		remaining -= count
 	}
-	freed := remaining
-	for span := m.current - 10; span <= m.current; span++ {
-		// It counts until the eleventh span after it begins.
-		left := m.start.Add(time.Duration(span+11) * m.span).Sub(now)
-		if freed < n {
+	free := remaining
+	for bucket := m.current - 10; bucket <= m.current; bucket++ {
+		// A bucket counts until the eleventh one after it begins.
+		left := m.start.Add(time.Duration(bucket+11) * m.span).Sub(now)
+		if free < n {
 			retry = left
 		}
-		if count := m.counts[span%11]; count > 0 {
-			freed += count
+		if count := m.buckets[bucket%11]; count > 0 {
+			free += count
 			reset = left
 		}
 	}
@@ -155,26 +160,27 @@ func (m *slidingMeter) look(now time.Time, n int) (remaining int, retry, reset t
 
 func (m *slidingMeter) charge(now time.Time, n int) {
 	m.advance(now)
-	m.counts[m.current%11] += n
+	m.buckets[m.current%11] += n
 }
 
-// A bucketMeter owes each charge an interval of time.
-type bucketMeter struct {
-	burst     int
-	interval  time.Duration
-	owedUntil time.Time
+// A gcraMeter is a bucket of burst tokens that gains one every interval. It keeps the
+// time at which the bucket will be full: each charge puts that off by an interval.
+type gcraMeter struct {
+	burst    int
+	interval time.Duration
+	fullAt   time.Time
 }
 
-func (m *bucketMeter) look(now time.Time, n int) (remaining int, retry, reset time.Duration) {
-	owed := max(m.owedUntil.Sub(now), 0)
-	full := m.interval * time.Duration(m.burst)
-	retry = max(owed+m.interval*time.Duration(n)-full, 0)
-	return int((full - owed) / m.interval), retry, owed
+func (m *gcraMeter) look(now time.Time, n int) (remaining int, retry, reset time.Duration) {
+	reset = max(m.fullAt.Sub(now), 0)
+	fillTime := m.interval * time.Duration(m.burst)
+	retry = max(reset+m.interval*time.Duration(n)-fillTime, 0)
+	return int((fillTime - reset) / m.interval), retry, reset
 }
 
-func (m *bucketMeter) charge(now time.Time, n int) {
-	if m.owedUntil.Before(now) {
-		m.owedUntil = now
+func (m *gcraMeter) charge(now time.Time, n int) {
+	if m.fullAt.Before(now) {
+		m.fullAt = now
 	}
-	m.owedUntil = m.owedUntil.Add(m.interval * time.Duration(n))
+	m.fullAt = m.fullAt.Add(m.interval * time.Duration(n))
 }

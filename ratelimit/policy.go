@@ -8,15 +8,15 @@ import (
 	"time"
 )
 
-// A Policy is one limit. Make it with FixedWindow, PerSecond, PerMinute,
-// PerHour, SlidingWindow or GCRA; New says what is wrong with one. Policies
-// may be compared with ==.
+// A Policy is one limit. Make it with FixedWindow, PerSecond, PerMinute, PerHour,
+// SlidingWindow or GCRA. New says what is wrong with an impossible one. Policies may be
+// compared with ==.
 type Policy struct {
 	kind   kind
 	n      int
 	per    time.Duration
-	burst  int
-	custom string
+	burst  int    // of GCRA alone
+	custom string // the name that Named gave it
 }
 
 // A kind is how a policy counts. Its text is part of keys in Redis.
@@ -28,19 +28,18 @@ const (
 	gcra          kind = "gcra"
 )
 
-// FixedWindow allows n in each window, which begins with the first request
-// after the last window has ended. It is what INCR and EXPIRE of a counter
-// do, made atomic. Around the end of a window up to 2n may pass within a
-// short time: n at the end of one, n at the beginning of the next.
-// SlidingWindow allows no such burst.
+// FixedWindow allows n in each window. A window begins with the first request after the
+// last one has ended. This is what INCR and EXPIRE of a counter do, made atomic. Around
+// the end of a window up to 2n may pass within a short time: n at the end of one window
+// and n at the beginning of the next. SlidingWindow allows no such burst.
 //
-// So much is guaranteed while Redis keeps the counter. If it loses that, as
-// any policy's count may be lost by a restart without persistence, an
-// eviction, a flush or a failover, the next request begins a new window: up
-// to n more pass, each time, and no Result or error says so. Persistence and
-// the noeviction policy make that rare; nothing here makes it impossible.
+// This is guaranteed while Redis keeps the counter. Redis may lose it, as it may lose any
+// policy's count, by a restart without persistence, an eviction, a flush or a failover.
+// The next request then begins a new window: up to n more pass, each time, and no Result
+// or error says so. Persistence and the noeviction policy make that rare. Nothing here
+// makes it impossible.
 //
-// n is from 1 to 1e9, per whole milliseconds up to 366 days.
+// n is from 1 to 1e9. per is whole milliseconds, up to 366 days.
 func FixedWindow(n int, per time.Duration) Policy {
 	return Policy{kind: fixedWindow, n: n, per: per}
 }
@@ -54,38 +53,38 @@ func PerMinute(n int) Policy { return FixedWindow(n, time.Minute) }
 // PerHour is FixedWindow(n, time.Hour).
 func PerHour(n int) Policy { return FixedWindow(n, time.Hour) }
 
-// SlidingWindow allows at most n in any span of length per. It counts in ten
-// buckets and the current one, so a request counts for between per and
-// 1.1 × per.
+// SlidingWindow allows at most n in any span of time of length per. It counts in buckets
+// of a tenth of per: the current one and the ten before it. So a request counts for
+// between per and 1.1 × per.
 //
-// n is from 1 to 1e9, per whole milliseconds up to 366 days.
+// n is from 1 to 1e9. per is whole milliseconds, up to 366 days.
 func SlidingWindow(n int, per time.Duration) Policy {
 	return Policy{kind: slidingWindow, n: n, per: per}
 }
 
-// GCRA allows n per per on average, evenly spread, and up to burst at once
-// after a pause: the generic cell rate algorithm, a token bucket of size
-// burst that gains a token each per/n. Its Limit is burst.
+// GCRA allows n in each time of length per on average, evenly spread, and up to burst at
+// once after a pause. It is the generic cell rate algorithm: a token bucket of size burst
+// that gains a token each per/n. Its Limit is burst.
 //
-// It must be the only policy of its limiter. n and burst are from 1 to 1e9, a
-// token's interval per/n at least 10 µs, and the time to fill the bucket, like
-// per, at most 366 days.
+// It must be the only policy of its limiter. n and burst are from 1 to 1e9. The interval
+// of a token, per/n, is at least 10 µs. per is whole milliseconds; it and the time to
+// fill the bucket are at most 366 days.
 func GCRA(n int, per time.Duration, burst int) Policy {
 	return Policy{kind: gcra, n: n, per: per, burst: burst}
 }
 
-// Named returns p under another name: 1 to 64 printable ASCII characters.
-// It is what String returns and what clients see in the RateLimit fields of
-// the middleware; it is no part of a key.
+// Named returns p under another name: 1 to 64 printable ASCII characters. String returns
+// the name, and clients see it in the RateLimit fields of the middleware. It is no part
+// of a key.
 func (p Policy) Named(name string) Policy {
 	p.custom = name
 	if name == "" {
-		p.custom = "\x00" // no name, which New refuses
+		p.custom = "\x00" // an empty name, which New refuses
 	}
 	return p
 }
 
-// String is the policy's name. Unless Named gave it another it is made of its
+// String returns the policy's name. Unless Named gave it another, the name is made of its
 // numbers, such as "100 per 1m".
 func (p Policy) String() string {
 	if p.custom != "" {
@@ -101,7 +100,7 @@ func (p Policy) String() string {
 	return name
 }
 
-// short is d without the zeros at its end: 1h instead of 1h0m0s.
+// short returns d as text without zeros at its end: 1h instead of 1h0m0s.
 func short(d time.Duration) string {
 	text := d.String()
 	for _, zero := range []string{"m0s", "h0m"} {
@@ -112,7 +111,7 @@ func short(d time.Duration) string {
 	return text
 }
 
-// limit is the most that p ever allows at once.
+// limit returns the most that p ever allows at once.
 func (p Policy) limit() int {
 	if p.kind == gcra {
 		return p.burst
@@ -120,10 +119,10 @@ func (p Policy) limit() int {
 	return p.n
 }
 
-// sibling is the kind of the sibling key in which p counts. Counts of one
-// window mean the same under another limit, so a window's names no limit; a
-// timestamp of GCRA means something else under each.
-func (p Policy) sibling() string {
+// siblingKind returns the kind of the sibling key in which p counts. The kind of a window
+// does not name the limit, because its counts mean the same under another limit. The kind
+// of a GCRA names all its numbers, because its timestamp means something else under each.
+func (p Policy) siblingKind() string {
 	name := "limit-" + string(p.kind) + "-" + short(p.per)
 	if p.kind == gcra {
 		name += "-" + strconv.Itoa(p.n) + "-" + strconv.Itoa(p.burst)
@@ -134,11 +133,11 @@ func (p Policy) sibling() string {
 const (
 	maxLimit    = 1e9
 	maxPer      = 366 * 24 * time.Hour
-	minInterval = 10 * time.Microsecond
-	maxName     = 64
+	minInterval = 10 * time.Microsecond // between two tokens of GCRA
+	maxName     = 64                    // characters
 )
 
-// check says what is wrong with p.
+// check returns what is wrong with p.
 func (p Policy) check() error {
 	if p.kind == "" {
 		return errors.New("is empty; make it with FixedWindow, SlidingWindow or GCRA")
@@ -168,8 +167,8 @@ func (p Policy) check() error {
 
 func unprintable(r rune) bool { return r < ' ' || r > '~' }
 
-// checkAll says what is wrong with the policies of a limiter.
-func checkAll(policies []Policy) error {
+// checkPolicies returns what is wrong with the policies of a limiter.
+func checkPolicies(policies []Policy) error {
 	if len(policies) == 0 {
 		return errors.New("ratelimit: New needs a policy, such as PerMinute(100)")
 	}
@@ -181,13 +180,13 @@ func checkAll(policies []Policy) error {
 		if p.kind == gcra && len(policies) > 1 {
 			return fmt.Errorf("ratelimit: policy %d is a GCRA; it must be the only policy of its limiter", i+1)
 		}
-		if first, ok := siblings[p.sibling()]; ok {
+		if first, ok := siblings[p.siblingKind()]; ok {
 			return fmt.Errorf("ratelimit: policies %d and %d have the same kind and window; keep the smaller one", first, i+1)
 		}
 		if first, ok := names[p.String()]; ok {
 			return fmt.Errorf("ratelimit: policies %d and %d have the same name", first, i+1)
 		}
-		siblings[p.sibling()], names[p.String()] = i+1, i+1
+		siblings[p.siblingKind()], names[p.String()] = i+1, i+1
 	}
 	return nil
 }

@@ -2,21 +2,21 @@ package ratelimit
 
 import "sync/atomic"
 
-// Stats counts what a Limiter has done since New, in this process. Each
-// request of Allow and AllowN that was decided counts once among the first
-// five, whatever it costs; Peek counts nowhere but among the last two.
+// Stats counts what a Limiter has done since New, in this process. Each request of Allow
+// and AllowN that was decided counts once among the first five, whatever it costs. Peek
+// counts only among the last two.
 //
-// Counts that Redis has lost are in none of them: what is allowed because of
+// Counts that Redis has lost are in none of them: a request that is allowed because of
 // that is Allowed.
 type Stats struct {
 	Allowed         uint64 // requests that Redis allowed
 	Denied          uint64 // requests that Redis denied
-	DenyCacheHits   uint64 // requests denied by a remembered denial
+	DenyCacheHits   uint64 // requests that a remembered denial denied
 	DegradedAllowed uint64 // requests that Config.WhenDown allowed
 	DegradedDenied  uint64 // requests that Config.WhenDown denied
 
-	Repaired    uint64 // counts without a TTL, with too long a one, or ahead of Redis's clock
-	RedisErrors uint64 // round trips that Redis did not answer, or with an error
+	Repaired    uint64 // counts without a TTL, with a TTL that was too long, or ahead of Redis's clock
+	RedisErrors uint64 // round trips that Redis did not answer, or answered with an error
 }
 
 type counters struct {

@@ -6,22 +6,23 @@ import (
 	"time"
 )
 
-// The fields are those of draft-ietf-httpapi-ratelimit-headers-10, in the
-// syntax of RFC 9651.
+// The header fields are those of draft-ietf-httpapi-ratelimit-headers-10, in the syntax
+// of RFC 9651.
 
-// policyField is the value of RateLimit-Policy.
+// policyField returns the value of the field RateLimit-Policy.
 func policyField(policies []Policy) string {
 	items := make([]string, len(policies))
 	for i, p := range policies {
 		items[i] = quoted(p.String()) + ";q=" + strconv.Itoa(p.limit())
+		// The draft has whole seconds only, and w is optional.
 		if window := p.window(); window > 0 && window%time.Second == 0 {
 			items[i] += ";w=" + strconv.FormatInt(int64(window/time.Second), 10)
-		} // the draft knows whole seconds only, and w is optional
+		}
 	}
 	return strings.Join(items, ", ")
 }
 
-// window is the time in which limit() is allowed anew.
+// window returns the time in which limit() is allowed anew.
 func (p Policy) window() time.Duration {
 	if p.kind == gcra {
 		return time.Duration(float64(p.per) * float64(p.burst) / float64(p.n))
@@ -29,9 +30,9 @@ func (p Policy) window() time.Duration {
 	return p.per
 }
 
-// limitField is the value of RateLimit. Its t is when to try again or, for a
-// request that was allowed, when all of the limit is there again: r units
-// spread over t seconds never meet a denial.
+// limitField returns the value of the field RateLimit. Its t is RetryAfter for a denied
+// request, and ResetAfter for an allowed one: a client that spreads r units over t
+// seconds is never denied.
 func limitField(res Result) string {
 	t := res.ResetAfter
 	if !res.Allowed {
@@ -40,13 +41,13 @@ func limitField(res Result) string {
 	return quoted(res.Policy.String()) + ";r=" + strconv.Itoa(res.Remaining) + ";t=" + wholeSeconds(t)
 }
 
-// wholeSeconds is d as text, rounded up: nobody is told to come too early.
+// wholeSeconds returns d as text, rounded up, so that no client comes too early.
 func wholeSeconds(d time.Duration) string {
 	return strconv.FormatInt(int64((d+time.Second-1)/time.Second), 10)
 }
 
-// quoted is a structured field's String: printable ASCII, as New has checked,
-// with quotes and backslashes escaped.
+// quoted returns text as a String of RFC 9651. New has checked that it is printable
+// ASCII; quotes and backslashes are escaped.
 func quoted(text string) string { return `"` + escape.Replace(text) + `"` }
 
 var escape = strings.NewReplacer(`\`, `\\`, `"`, `\"`)
