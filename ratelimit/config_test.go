@@ -11,7 +11,7 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-func TestNewSaysWhatIsWrong(t *testing.T) {
+func TestNewReturnsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	rdb := redis.NewClient(&redis.Options{Addr: "127.0.0.1:1"}) // New sends nothing
 	defer rdb.Close()
@@ -66,22 +66,5 @@ func TestNewSaysWhatIsWrong(t *testing.T) {
 	}
 	if _, err := ratelimit.New(rdb, ratelimit.Config{Key: "l:*"}, ratelimit.PerSecond(1), ratelimit.SlidingWindow(1, time.Second)); err != nil {
 		t.Error(err)
-	}
-}
-
-func TestAPolicyIsNamedByItsNumbers(t *testing.T) {
-	t.Parallel()
-	for want, p := range map[string]ratelimit.Policy{
-		"5 per 1s":                       ratelimit.PerSecond(5),
-		"100 per 1m":                     ratelimit.PerMinute(100),
-		"100 per 1h":                     ratelimit.PerHour(100),
-		"100 per 1h10m":                  ratelimit.FixedWindow(100, 70*time.Minute),
-		"3 per 10s sliding":              ratelimit.SlidingWindow(3, 10*time.Second),
-		"10 per 1s burst 20":             ratelimit.GCRA(10, time.Second, 20),
-		`the "free" plan\of conversions`: ratelimit.PerHour(1).Named(`the "free" plan\of conversions`),
-	} {
-		if got := p.String(); got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
 	}
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // redis_rate alone admits 99 of 100 per minute here, and 9 of 10 per second.
-func TestGCRAIsExactThoughItsIntervalIsNoBinaryFraction(t *testing.T) {
+func TestGCRAIsExactForIntervalsThatAFloatCannotHold(t *testing.T) {
 	t.Parallel()
 	for _, p := range []ratelimit.Policy{
 		ratelimit.GCRA(100, time.Minute, 100), ratelimit.GCRA(10, time.Second, 10), ratelimit.GCRA(3, time.Second, 1000),

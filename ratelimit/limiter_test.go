@@ -14,7 +14,7 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-func TestAForeignCounterIsHonoured(t *testing.T) {
+func TestACounterOfAnotherProgramIsContinued(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb, l := s.Client(), newLimiter(t, s, ratelimit.PerMinute(100))
@@ -29,7 +29,7 @@ func TestAForeignCounterIsHonoured(t *testing.T) {
 		}
 		rdb.IncrBy(t.Context(), keyOf(s, "1"), 200)
 		if res := allow(t, l, "1", 1); res.Allowed || res.Remaining != 0 {
-			t.Errorf("got %+v, want a denial: the other service counted past the limit", res)
+			t.Errorf("got %+v, want a denial: the other program counted past the limit", res)
 		}
 		if got := l.Stats(); got.Repaired != 0 {
 			t.Errorf("%+v, want nothing to repair", got)
@@ -37,7 +37,7 @@ func TestAForeignCounterIsHonoured(t *testing.T) {
 	})
 }
 
-func TestACounterThatWouldOutliveItsWindowIsRepaired(t *testing.T) {
+func TestACounterWithoutATTLOrWithALongerOneIsRepaired(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		for id, ttl := range map[string]time.Duration{"crashed": 0, "another window's": time.Hour} {
@@ -48,7 +48,7 @@ func TestACounterThatWouldOutliveItsWindowIsRepaired(t *testing.T) {
 				t.Errorf("%s: got %+v, want a denial for one window", id, res)
 			}
 			if left := s.Client().PTTL(t.Context(), keyOf(s, id)).Val(); left <= 0 || left > time.Minute {
-				t.Errorf("%s: the TTL is %v, want a window's", id, left)
+				t.Errorf("%s: the TTL is %v, want at most one window", id, left)
 			}
 			if got := l.Stats(); got.Repaired != 1 || got.Denied != 1 {
 				t.Errorf("%s: %+v, want one repair", id, got)
@@ -57,7 +57,7 @@ func TestACounterThatWouldOutliveItsWindowIsRepaired(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoCountIsLeftAloneAndAllowsNothing(t *testing.T) {
+func TestAKeyThatHoldsNoCountIsNotChangedAndAllowsNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
@@ -132,13 +132,13 @@ func TestADenialByOnePolicyLeavesTheOthersUncharged(t *testing.T) {
 	})
 }
 
-func TestADenialIsAboutThePolicyThatDeniesLongest(t *testing.T) {
+func TestADenialNamesThePolicyThatDeniesLongest(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		l := newLimiter(t, s, ratelimit.PerSecond(2), ratelimit.PerHour(2))
 		allow(t, l, "1", 2)
 		if res := allow(t, l, "1", 1); res.Allowed || res.Policy != ratelimit.PerHour(2) || res.RetryAfter < 59*time.Minute {
-			t.Errorf("got %+v, want a denial by the hour", res)
+			t.Errorf("got %+v, want a denial by the policy per hour", res)
 		}
 		l = newLimiter(t, s, ratelimit.PerSecond(5), ratelimit.PerHour(100))
 		if res := allow(t, l, "2", 2); !res.Allowed || res.Policy != ratelimit.PerSecond(5) || res.Remaining != 3 {
@@ -147,10 +147,10 @@ func TestADenialIsAboutThePolicyThatDeniesLongest(t *testing.T) {
 	})
 }
 
-func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
+func TestInvalidInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		silent := s.Hooked(func(func() error, ...string) error {
+		unused := s.Hooked(func(func() error, ...string) error {
 			t.Error("a command was sent")
 			return redis.ErrClosed
 		})
@@ -161,7 +161,7 @@ func TestBadInputIsRefusedBeforeAnythingIsSent(t *testing.T) {
 			{ratelimit.SlidingWindow(10, time.Minute)},
 			{ratelimit.GCRA(1000, time.Minute, 10)},
 		} {
-			l := newLimiterOn(t, s, silent, ratelimit.Config{}, policies...)
+			l := newLimiterOn(t, s, unused, ratelimit.Config{}, policies...)
 			for _, c := range []struct {
 				ctx  context.Context
 				id   string
@@ -222,16 +222,16 @@ func TestALostReplyNeverChargesTwice(t *testing.T) {
 			ratelimit.PerHour(100), ratelimit.SlidingWindow(100, time.Hour), ratelimit.GCRA(100, 100*time.Hour, 100),
 		} {
 			proxy := redistest.StartProxy(t, s.Addr())
-			var told redistest.Recorder
+			var onError redistest.Recorder
 			rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 3 })
-			l := newLimiterOn(t, s, rdb, ratelimit.Config{OnError: told.OnError}, p)
+			l := newLimiterOn(t, s, rdb, ratelimit.Config{OnError: onError.OnError}, p)
 			_ = allow(t, l, "warm", 1)
 			id := p.String()
 			lost := proxy.DropReply(keyOf(s, id))
 			res := allow(t, l, id, 1)
 			<-lost
-			if !res.Allowed || !res.Degraded || res.Err == nil || len(told.All()) != 1 {
-				t.Errorf("%v: got %+v, told %v; want FailOpen to decide", p, res, told.All())
+			if !res.Allowed || !res.Degraded || res.Err == nil || len(onError.All()) != 1 {
+				t.Errorf("%v: got %+v, OnError received %v; want FailOpen to decide", p, res, onError.All())
 			}
 			if got := peek(t, l, id).Remaining; got != 99 {
 				t.Errorf("%v: %d remain, want 99: charged once", p, got)
@@ -243,7 +243,7 @@ func TestALostReplyNeverChargesTwice(t *testing.T) {
 	})
 }
 
-func TestAShortWindowReallyLimits(t *testing.T) {
+func TestAWindowOf100MillisecondsLimits(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		for _, p := range []ratelimit.Policy{
@@ -262,7 +262,7 @@ func TestAShortWindowReallyLimits(t *testing.T) {
 	})
 }
 
-func TestOnlyAFixedWindowLetsADoubleBurstPass(t *testing.T) {
+func TestOnlyAFixedWindowAllowsTwiceItsLimitAroundTheEnd(t *testing.T) {
 	t.Parallel()
 	for p, want := range map[ratelimit.Policy]int{ratelimit.PerMinute(100): 200, ratelimit.SlidingWindow(100, time.Minute): 100} {
 		redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
@@ -288,7 +288,7 @@ func TestOnlyAFixedWindowLetsADoubleBurstPass(t *testing.T) {
 	}
 }
 
-func TestAnotherLimitDoesNotInheritATimestamp(t *testing.T) {
+func TestAnotherPolicyBeginsANewCount(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		allow(t, newLimiter(t, s, ratelimit.GCRA(1, time.Hour, 1)), "1", 1)
@@ -302,8 +302,8 @@ func TestAnotherLimitDoesNotInheritATimestamp(t *testing.T) {
 	})
 }
 
-// A failover to a server whose clock is behind.
-func TestAClockThatStepsBackDoesNotBlockForItsStep(t *testing.T) {
+// A failover to a server whose clock is behind makes the clock step back.
+func TestAClockThatStepsBackAnHourDelaysForOneWindowAtMost(t *testing.T) {
 	t.Parallel()
 	for _, p := range []ratelimit.Policy{
 		ratelimit.PerMinute(10), ratelimit.SlidingWindow(10, time.Minute), ratelimit.GCRA(10, time.Minute, 10),
@@ -326,7 +326,7 @@ func TestAClockThatStepsBackDoesNotBlockForItsStep(t *testing.T) {
 	}
 }
 
-func TestAPipelineIsNoClient(t *testing.T) {
+func TestNewTakesNoPipeline(t *testing.T) {
 	t.Parallel()
 	rdb := redis.NewClient(&redis.Options{})
 	defer rdb.Close()
@@ -335,7 +335,7 @@ func TestAPipelineIsNoClient(t *testing.T) {
 	}
 }
 
-func TestAnAllowAllocatesNoMoreThanThirteenTimes(t *testing.T) {
+func TestAllowMakesAtMostThirteenAllocations(t *testing.T) {
 	s := redistest.Real(t)
 	l := newLimiter(t, s, ratelimit.PerHour(1_000_000))
 	allow(t, l, "1", 1)

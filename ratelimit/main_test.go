@@ -12,9 +12,8 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// newLimiter makes a limiter over a client of its own, as another process
-// would, with keys of the test's own. When the test ends, no key of it may be
-// without a TTL.
+// newLimiter returns a limiter with a client of its own, like that of another process, and
+// with keys of the test's own. It fails the test if a key has no TTL when the test ends.
 func newLimiter(t testing.TB, s *redistest.Server, policies ...ratelimit.Policy) *ratelimit.Limiter {
 	t.Helper()
 	return newLimiterOn(t, s, s.Client(), ratelimit.Config{}, policies...)
@@ -35,7 +34,7 @@ func pattern(s *redistest.Server) string { return s.Prefix() + ":rate_limit:*" }
 
 func keyOf(s *redistest.Server, id string) string { return s.Prefix() + ":rate_limit:" + id }
 
-// allow is what l says of n for id; it must say something.
+// allow returns what l decides about n for id. It fails the test on an error.
 func allow(t testing.TB, l *ratelimit.Limiter, id string, n int) ratelimit.Result {
 	t.Helper()
 	res, err := l.AllowN(t.Context(), id, n)
@@ -54,7 +53,7 @@ func peek(t testing.TB, l *ratelimit.Limiter, id string) ratelimit.Result {
 	return res
 }
 
-// exhaust charges one at a time until l denies, and returns how many passed.
+// exhaust sends one request after the other until l denies one. It returns how many passed.
 func exhaust(t testing.TB, l *ratelimit.Limiter, id string) (passed int, denial ratelimit.Result) {
 	t.Helper()
 	for {
@@ -68,7 +67,7 @@ func exhaust(t testing.TB, l *ratelimit.Limiter, id string) (passed int, denial 
 	}
 }
 
-// stored is the text under a key, or "" if there is none.
+// stored returns the text under a key, or "" if there is none.
 func stored(t testing.TB, s *redistest.Server, key string) string {
 	t.Helper()
 	text, err := s.Client().Get(context.Background(), key).Result()

@@ -13,7 +13,7 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-// speaker is the id of a request as an authenticating proxy sets it.
+// speaker returns the id of a request, in a header that an authenticating proxy has set.
 func speaker(r *http.Request) (string, error) {
 	if r.Header.Get("X-Broken") != "" {
 		return "", errors.New("secret detail")
@@ -53,7 +53,7 @@ func expectFields(t *testing.T, res *http.Response, status int, fields map[strin
 	}
 }
 
-func TestTheMiddlewareSpeaksTheDraftsFields(t *testing.T) {
+func TestResponsesCarryTheFieldsOfTheDraft(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		l := newLimiter(t, s, ratelimit.PerMinute(2).Named(`"default"\1`), ratelimit.PerHour(100), ratelimit.FixedWindow(50, 1500*time.Millisecond))
@@ -85,7 +85,7 @@ func TestTheMiddlewareSpeaksTheDraftsFields(t *testing.T) {
 	})
 }
 
-func TestGCRAIsAdvertisedAsItsBucket(t *testing.T) {
+func TestTheFieldsOfGCRADescribeItsBucket(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		get := serve(t, newLimiter(t, s, ratelimit.GCRA(10, time.Second, 20)), ratelimit.MiddlewareConfig{})
@@ -106,7 +106,7 @@ func TestARequestWithoutAKeyNeverPasses(t *testing.T) {
 			body := make([]byte, 1000)
 			n, _ := res.Body.Read(body)
 			if strings.Contains(string(body[:n]), "secret") {
-				t.Errorf("the body tells the error: %s", body[:n])
+				t.Errorf("the body has the text of the error: %s", body[:n])
 			}
 		}
 		var errs []error
@@ -117,14 +117,13 @@ func TestARequestWithoutAKeyNeverPasses(t *testing.T) {
 		expectFields(t, get("X-Broken", "1"), 418, nil)
 		expectFields(t, get(), 418, nil)
 		if len(errs) != 2 || !errors.Is(errs[0], ratelimit.ErrKey) || !errors.Is(errs[1], ratelimit.ErrEmptyID) {
-			t.Errorf("Failed was told %v", errs)
+			t.Errorf("Failed received %v", errs)
 		}
 	})
 }
 
-// What a client writes into X-Forwarded-For changes nothing unless the
-// caller's own function believes it.
-func TestASpoofedXForwardedForIsTheKeyFunctionsBusiness(t *testing.T) {
+// A header that a client sets, such as X-Forwarded-For, has no effect unless Key reads it.
+func TestASpoofedXForwardedForDoesNotChangeTheKey(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		get := serve(t, newLimiter(t, s, ratelimit.PerHour(2)), ratelimit.MiddlewareConfig{})
@@ -147,7 +146,7 @@ func TestARequestIsChargedItsCost(t *testing.T) {
 	})
 }
 
-func TestWithoutRedisTheMiddlewareClaimsNothing(t *testing.T) {
+func TestADegradedResponseCarriesNoRateLimitField(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		down := s.Hooked(func(func() error, ...string) error { return errors.New("down") })
@@ -166,7 +165,7 @@ func TestWithoutRedisTheMiddlewareClaimsNothing(t *testing.T) {
 	})
 }
 
-func TestDeniedMayAnswerForItself(t *testing.T) {
+func TestDeniedMayWriteTheResponse(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		get := serve(t, newLimiter(t, s, ratelimit.PerHour(1)), ratelimit.MiddlewareConfig{
@@ -182,7 +181,7 @@ func TestDeniedMayAnswerForItself(t *testing.T) {
 	})
 }
 
-func TestMiddlewareSaysWhatItLacks(t *testing.T) {
+func TestMiddlewareReturnsAnErrorForAMissingSetting(t *testing.T) {
 	t.Parallel()
 	if _, err := ratelimit.Middleware(nil, ratelimit.MiddlewareConfig{Key: speaker}); err == nil {
 		t.Error("no error without a limiter")

@@ -11,10 +11,10 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-// A reference says what a policy is to do, from the list of all charges.
-type reference interface {
-	// look says how much remains at now, and when n would be allowed and
-	// nothing counts any more, both not before now.
+// A model decides what a policy must decide, in the plainest way: from all charges.
+type model interface {
+	// look returns how much remains at now, when n will be allowed, and when nothing
+	// counts any more. Neither time is before now.
 	look(now time.Duration, n int) (remaining int, retry, reset time.Duration)
 	charge(now time.Duration, n int)
 	forget()
@@ -25,8 +25,8 @@ type charged struct {
 	n  int
 }
 
-// fixedModel: a window begins with the first charge after the last one. It
-// ends a millisecond early, because miniredis lets go of a key that early.
+// In a fixedModel a window begins with the first charge after the last window. It ends a
+// millisecond early, because miniredis removes a key that early.
 type fixedModel struct {
 	n       int
 	per     time.Duration
@@ -51,19 +51,19 @@ func (m *fixedModel) charge(now time.Duration, n int) {
 
 func (m *fixedModel) forget() { m.charges = nil }
 
-// slidingModel: a charge counts until the eleventh tenth of the window after
-// that in which it came has begun. Tenths begin at the epoch.
+// In a slidingModel time is divided into tenths of the window, from the Unix epoch on. A
+// charge counts until the eleventh tenth after its own begins.
 type slidingModel struct {
 	n       int
 	per     time.Duration
-	epoch   time.Duration // what the clock showed when the test's began
+	start   time.Duration // of the test, since the Unix epoch
 	charges []charged
 }
 
 func (m *slidingModel) look(now time.Duration, n int) (int, time.Duration, time.Duration) {
 	return sum(m.n, n, now, m.charges, func(c charged) time.Duration {
 		span := m.per / 10
-		return (m.epoch+c.at)/span*span + 11*span - m.epoch
+		return (m.start+c.at)/span*span + 11*span - m.start
 	})
 }
 
@@ -72,7 +72,7 @@ func (m *slidingModel) charge(now time.Duration, n int) {
 }
 func (m *slidingModel) forget() { m.charges = nil }
 
-// sum looks at charges that each count until end, in their order.
+// sum is look for charges that each count until end, in the order of their ends.
 func sum(limit, n int, now time.Duration, charges []charged, end func(charged) time.Duration) (int, time.Duration, time.Duration) {
 	remaining, retry, reset := limit, now, now
 	for _, c := range charges {
@@ -94,11 +94,11 @@ func sum(limit, n int, now time.Duration, charges []charged, end func(charged) t
 	return remaining, retry, reset
 }
 
-// bucketModel: a bucket of tokens that gains one each interval.
+// A bucketModel is a bucket of tokens that gains one each interval.
 type bucketModel struct {
 	burst    int
 	interval time.Duration
-	debt     time.Duration // of time, as of last
+	debt     time.Duration // time until the bucket is full, at last
 	last     time.Duration
 }
 
@@ -111,39 +111,39 @@ func (m *bucketModel) look(now time.Duration, n int) (int, time.Duration, time.D
 func (m *bucketModel) charge(_ time.Duration, n int) { m.debt += m.interval * time.Duration(n) }
 func (m *bucketModel) forget()                       { m.debt = 0 }
 
-// The clock stands still but for the steps of the test, so that all is exact
-// to the microsecond. An interval of GCRA is one that its floats hold.
-func TestPoliciesDoExactlyWhatTheirModelsDo(t *testing.T) {
+// The clock moves only by the steps of the test, so that all numbers are exact to the
+// microsecond. The intervals of GCRA are such that floats hold them exactly.
+func TestPoliciesDecideExactlyAsTheirModels(t *testing.T) {
 	t.Parallel()
 	const steps = 1500
-	fixed := func(n int, per time.Duration) (ratelimit.Policy, func(time.Duration) reference) {
-		return ratelimit.FixedWindow(n, per), func(time.Duration) reference { return &fixedModel{n: n, per: per} }
+	fixed := func(n int, per time.Duration) (ratelimit.Policy, func(time.Duration) model) {
+		return ratelimit.FixedWindow(n, per), func(time.Duration) model { return &fixedModel{n: n, per: per} }
 	}
-	sliding := func(n int, per time.Duration) (ratelimit.Policy, func(time.Duration) reference) {
-		return ratelimit.SlidingWindow(n, per), func(epoch time.Duration) reference {
-			return &slidingModel{n: n, per: per, epoch: epoch}
+	sliding := func(n int, per time.Duration) (ratelimit.Policy, func(time.Duration) model) {
+		return ratelimit.SlidingWindow(n, per), func(start time.Duration) model {
+			return &slidingModel{n: n, per: per, start: start}
 		}
 	}
-	bucket := func(n int, per time.Duration, burst int) (ratelimit.Policy, func(time.Duration) reference) {
-		return ratelimit.GCRA(n, per, burst), func(time.Duration) reference {
+	bucket := func(n int, per time.Duration, burst int) (ratelimit.Policy, func(time.Duration) model) {
+		return ratelimit.GCRA(n, per, burst), func(time.Duration) model {
 			return &bucketModel{burst: burst, interval: per / time.Duration(n)}
 		}
 	}
-	type made struct {
-		policy ratelimit.Policy
-		model  func(time.Duration) reference
+	type pair struct {
+		policy   ratelimit.Policy
+		newModel func(start time.Duration) model
 	}
-	pair := func(p ratelimit.Policy, m func(time.Duration) reference) made { return made{p, m} }
-	for name, policies := range map[string][]made{
-		"fixed":            {pair(fixed(10, time.Second))},
-		"fixed 100ms":      {pair(fixed(3, 100*time.Millisecond))},
-		"sliding":          {pair(sliding(10, time.Second))},
-		"sliding 100ms":    {pair(sliding(7, 100*time.Millisecond))},
-		"gcra":             {pair(bucket(8, time.Second, 5))},
-		"gcra without":     {pair(bucket(2, time.Second, 1))},
-		"gcra hourly":      {pair(bucket(100, time.Hour, 20))},
-		"several":          {pair(fixed(10, time.Second)), pair(sliding(15, 2*time.Second)), pair(fixed(40, 8*time.Second))},
-		"sliding and more": {pair(sliding(10, time.Second)), pair(fixed(12, 1500*time.Millisecond))},
+	of := func(p ratelimit.Policy, newModel func(time.Duration) model) pair { return pair{p, newModel} }
+	for name, policies := range map[string][]pair{
+		"fixed":            {of(fixed(10, time.Second))},
+		"fixed 100ms":      {of(fixed(3, 100*time.Millisecond))},
+		"sliding":          {of(sliding(10, time.Second))},
+		"sliding 100ms":    {of(sliding(7, 100*time.Millisecond))},
+		"gcra":             {of(bucket(8, time.Second, 5))},
+		"gcra burst of 1":  {of(bucket(2, time.Second, 1))},
+		"gcra hourly":      {of(bucket(100, time.Hour, 20))},
+		"several":          {of(fixed(10, time.Second)), of(sliding(15, 2*time.Second)), of(fixed(40, 8*time.Second))},
+		"sliding and more": {of(sliding(10, time.Second)), of(fixed(12, 1500*time.Millisecond))},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -152,13 +152,13 @@ func TestPoliciesDoExactlyWhatTheirModelsDo(t *testing.T) {
 				rng := rand.New(rand.NewPCG(seed, 0))
 				t.Logf("seed %d", seed)
 				var list []ratelimit.Policy
-				var models []reference
+				var models []model
 				start := time.Now()
 				shortest := time.Hour
 				most := 1 << 30
 				for _, p := range policies {
 					list = append(list, p.policy)
-					models = append(models, p.model(time.Duration(start.UnixNano())))
+					models = append(models, p.newModel(time.Duration(start.UnixNano())))
 				}
 				l := newLimiter(t, s, list...)
 				for _, p := range list {
@@ -177,7 +177,7 @@ func TestPoliciesDoExactlyWhatTheirModelsDo(t *testing.T) {
 						n = 1
 					}
 					var got ratelimit.Result
-					looks := 0
+					peeked := false
 					switch k := rng.IntN(100); {
 					case k < 2:
 						if err := l.Reset(t.Context(), "1"); err != nil {
@@ -188,16 +188,16 @@ func TestPoliciesDoExactlyWhatTheirModelsDo(t *testing.T) {
 						}
 						continue
 					case k < 40:
-						// In 64ths, so that ends are met exactly.
+						// A multiple of a 64th, so that some steps end exactly when a window does.
 						time.Sleep(time.Duration(rng.IntN(40)) * shortest / 64 / time.Millisecond * time.Millisecond)
 						continue
 					case k < 50:
-						got, n, looks = peek(t, l, "1"), 1, 1
+						got, n, peeked = peek(t, l, "1"), 1, true
 					default:
 						got = allow(t, l, "1", n)
 					}
-					if want := expect(list, models, now, n, looks == 0); !want(got) {
-						t.Fatalf("step %d, n = %d, peek %v: got %+v", step, n, looks == 1, got)
+					if want := expect(list, models, now, n, !peeked); !want(got) {
+						t.Fatalf("step %d, n = %d, peek %v: got %+v", step, n, peeked, got)
 					}
 				}
 			})
@@ -205,9 +205,9 @@ func TestPoliciesDoExactlyWhatTheirModelsDo(t *testing.T) {
 	}
 }
 
-// expect says whether a result is right, and charges the models if it should
-// have been allowed.
-func expect(list []ratelimit.Policy, models []reference, now time.Duration, n int, charge bool) func(ratelimit.Result) bool {
+// expect returns a function that reports whether a result is right. It charges the models
+// if the request must be allowed and charge is set.
+func expect(list []ratelimit.Policy, models []model, now time.Duration, n int, charge bool) func(ratelimit.Result) bool {
 	allowed := true
 	for _, m := range models {
 		if _, retry, _ := m.look(now, n); retry > now {
@@ -239,8 +239,8 @@ func expect(list []ratelimit.Policy, models []reference, now time.Duration, n in
 	}
 }
 
-// near says whether got is want, or later by no more than the millisecond in
-// which miniredis and redis-server differ.
+// near reports whether got is want, or later by at most the millisecond by which miniredis
+// and redis-server differ.
 func near(got, want time.Duration) bool {
 	return got >= want && got <= want+time.Millisecond
 }

@@ -12,13 +12,13 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-func TestChargesOfManyCallersShareRoundTripsUnlessToldNotTo(t *testing.T) {
+func TestCallsShareRoundTripsUnlessNoPipeliningIsSet(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		// Four by themselves and one pipeline or two; or everybody.
-		for alone, want := range map[bool]int{false: 5, true: 64} {
+		// Four calls by themselves and one or two pipelines, or all 64 by themselves.
+		for noPipelining, want := range map[bool]int{false: 5, true: 64} {
 			most := s.Crowd(t, want, func(rdb *redis.Client) func() {
-				l := newLimiterOn(t, s, rdb, ratelimit.Config{NoPipelining: alone}, ratelimit.PerHour(1000))
+				l := newLimiterOn(t, s, rdb, ratelimit.Config{NoPipelining: noPipelining}, ratelimit.PerHour(1000))
 				return func() {
 					if res, err := l.Allow(t.Context(), "1"); err != nil || res.Err != nil {
 						t.Error(err, res.Err)
@@ -26,13 +26,13 @@ func TestChargesOfManyCallersShareRoundTripsUnlessToldNotTo(t *testing.T) {
 				}
 			})
 			if most > max(want, 6) {
-				t.Errorf("NoPipelining %v: %d round trips at once", alone, most)
+				t.Errorf("NoPipelining %v: %d round trips at once", noPipelining, most)
 			}
 		}
 	})
 }
 
-func TestLostRepliesAmongManyCallersNeverChargeTwice(t *testing.T) {
+func TestLostRepliesOfSharedRoundTripsNeverChargeTwice(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
 		const limit, callers, calls = 8_000, 64, 20
@@ -44,7 +44,7 @@ func TestLostRepliesAmongManyCallersNeverChargeTwice(t *testing.T) {
 			l := newLimiterOn(t, s, rdb, ratelimit.Config{}, p)
 			id := p.String()
 			_ = allow(t, l, id, 1)
-			var known, unknown atomic.Int64
+			var decided, degraded atomic.Int64
 			var all sync.WaitGroup
 			for caller := range callers {
 				all.Go(func() {
@@ -56,17 +56,17 @@ func TestLostRepliesAmongManyCallersNeverChargeTwice(t *testing.T) {
 						case err != nil:
 							t.Error(err)
 						case res.Degraded:
-							unknown.Add(1)
+							degraded.Add(1)
 						default:
-							known.Add(1)
+							decided.Add(1)
 						}
 					}
 				})
 			}
 			all.Wait()
 			charged := limit - 1 - int64(peek(t, l, id).Remaining)
-			if charged < known.Load() || charged > callers*calls || unknown.Load() == 0 {
-				t.Errorf("%v: charged %d for %d calls, of which %d know that they were", p, charged, callers*calls, known.Load())
+			if charged < decided.Load() || charged > callers*calls || degraded.Load() == 0 {
+				t.Errorf("%v: charged %d for %d calls, of which %d have a reply", p, charged, callers*calls, decided.Load())
 			}
 		}
 	})

@@ -9,39 +9,39 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-// A fixed window alone has a script of its own. Whatever is stored, it decides and
-// leaves behind what the script of several policies does: to the millisecond where
-// time stands still.
-func TestAFixedWindowAloneIsCountedAsAmongOthers(t *testing.T) {
+// A single fixed window has a script of its own. Whatever is stored, that script decides
+// and stores the same as the script for several policies: to the millisecond where time
+// stands still.
+func TestASingleFixedWindowCountsLikeOneOfSeveralPolicies(t *testing.T) {
 	t.Parallel()
 	ttls := []time.Duration{0, time.Minute - time.Millisecond, time.Minute, time.Hour}
 	t.Run("miniredis", func(t *testing.T) {
 		t.Parallel()
 		redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-			aloneAsAmongOthers(t, s, time.Duration.String, append(ttls, time.Millisecond))
+			compareSingleWithSeveral(t, s, time.Duration.String, append(ttls, time.Millisecond))
 		})
 	})
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		aloneAsAmongOthers(t, s, func(d time.Duration) string { return fmt.Sprint(d > 0, d > 2*time.Minute) }, ttls)
+		compareSingleWithSeveral(t, s, func(d time.Duration) string { return fmt.Sprint(d > 0, d > 2*time.Minute) }, ttls)
 	})
 }
 
-func aloneAsAmongOthers(t *testing.T, s *redistest.Server, shown func(time.Duration) string, ttls []time.Duration) {
+func compareSingleWithSeveral(t *testing.T, s *redistest.Server, format func(time.Duration) string, ttls []time.Duration) {
 	t.Helper()
 	rdb, ctx := s.Client(), t.Context()
 	window := ratelimit.PerMinute(5)
-	alone := newLimiter(t, s, window)
-	among := newLimiter(t, s, window, ratelimit.FixedWindow(1e9, time.Hour))
+	single := newLimiter(t, s, window)
+	several := newLimiter(t, s, window, ratelimit.FixedWindow(1e9, time.Hour))
 	key := keyOf(s, "1")
 	for _, stored := range []string{
 		"none", "list", "hash", "0", "1", "4", "5", "6", "-3", "999999999999999",
 		"", "-0", "-", "01", "+1", " 1", "1 ", "1.0", "1e0", "0x1", "nan", "five", "9999999999999999",
 	} {
 		for _, ttl := range ttls {
-			for n := range 6 { // 0 looks
+			for n := range 6 { // 0 is Peek
 				what := fmt.Sprintf("%q with a TTL of %v, n = %d", stored, ttl, n)
-				var seen [2]string
-				for i, l := range []*ratelimit.Limiter{alone, among} {
+				var outcomes [2]string
+				for i, l := range []*ratelimit.Limiter{single, several} {
 					if err := l.Reset(ctx, "1"); err != nil {
 						t.Fatal(err)
 					}
@@ -61,14 +61,14 @@ func aloneAsAmongOthers(t *testing.T, s *redistest.Server, shown func(time.Durat
 						res, err = l.AllowN(ctx, "1", n)
 					}
 					if err == nil && res.Policy != window {
-						t.Errorf("%s: it is not the window that binds: %+v", what, res)
+						t.Errorf("%s: the window does not bind: %+v", what, res)
 					}
-					seen[i] = fmt.Sprintf("%v, %d of %d, retry %s, reset %s, %v; stored %q for %s",
-						res.Allowed, res.Remaining, res.Limit, shown(res.RetryAfter), shown(res.ResetAfter), err,
-						rdb.Get(ctx, key).Val(), shown(rdb.PTTL(ctx, key).Val()))
+					outcomes[i] = fmt.Sprintf("%v, %d of %d, retry %s, reset %s, %v; stored %q for %s",
+						res.Allowed, res.Remaining, res.Limit, format(res.RetryAfter), format(res.ResetAfter), err,
+						rdb.Get(ctx, key).Val(), format(rdb.PTTL(ctx, key).Val()))
 				}
-				if seen[0] != seen[1] {
-					t.Errorf("%s:\nalone %s\namong %s", what, seen[0], seen[1])
+				if outcomes[0] != outcomes[1] {
+					t.Errorf("%s:\nsingle  %s\nseveral %s", what, outcomes[0], outcomes[1])
 				}
 			}
 		}

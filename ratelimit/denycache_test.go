@@ -11,8 +11,8 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-// remembering is a limiter with a deny cache and a counter of its round trips.
-func remembering(t *testing.T, s *redistest.Server, size int, p ratelimit.Policy) (*ratelimit.Limiter, *redistest.Counter) {
+// withDenyCache returns a limiter with a deny cache, and a counter of its round trips.
+func withDenyCache(t *testing.T, s *redistest.Server, size int, p ratelimit.Policy) (*ratelimit.Limiter, *redistest.Counter) {
 	rdb := s.Client()
 	trips := redistest.Trips(rdb)
 	return newLimiterOn(t, s, rdb, ratelimit.Config{DenyCache: size}, p), trips
@@ -24,7 +24,7 @@ func TestARememberedDenialCostsNoRoundTripUntilItsRetryAfter(t *testing.T) {
 		ratelimit.PerMinute(3), ratelimit.SlidingWindow(3, time.Minute), ratelimit.GCRA(3, time.Minute, 3),
 	} {
 		redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-			l, trips := remembering(t, s, 10, p)
+			l, trips := withDenyCache(t, s, 10, p)
 			_, denial := exhaust(t, l, "1")
 			trips.Take()
 			half := denial.RetryAfter / 2
@@ -32,7 +32,7 @@ func TestARememberedDenialCostsNoRoundTripUntilItsRetryAfter(t *testing.T) {
 			for range 3 {
 				res := allow(t, l, "1", 1)
 				if res.Allowed || res.RetryAfter != denial.RetryAfter-half || res.ResetAfter != denial.ResetAfter-half || res.Policy != p || res.Limit != 3 {
-					t.Errorf("%v: got %+v, want the denial %v later", p, res, half)
+					t.Errorf("%v: got %+v, want the denial, %v later", p, res, half)
 				}
 			}
 			if got := trips.Take(); got != 0 {
@@ -49,10 +49,10 @@ func TestARememberedDenialCostsNoRoundTripUntilItsRetryAfter(t *testing.T) {
 	}
 }
 
-func TestADenialOfFiveDoesNotDenyOne(t *testing.T) {
+func TestARememberedDenialOfFiveDoesNotDenyOne(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		l, trips := remembering(t, s, 10, ratelimit.PerHour(7))
+		l, trips := withDenyCache(t, s, 10, ratelimit.PerHour(7))
 		allow(t, l, "1", 4)
 		if res := allow(t, l, "1", 5); res.Allowed {
 			t.Fatal("5 of 3")
@@ -62,19 +62,19 @@ func TestADenialOfFiveDoesNotDenyOne(t *testing.T) {
 		}
 		allow(t, l, "1", 2)
 		trips.Take()
-		allow(t, l, "1", 1) // denied, and remembered rather than that of 5
+		allow(t, l, "1", 1) // denied, and remembered in place of the denial of 5
 		allow(t, l, "1", 5)
 		allow(t, l, "1", 1)
 		if got := trips.Take(); got != 2 {
-			t.Errorf("%d round trips, want 2: only the last was remembered", got)
+			t.Errorf("%d round trips, want 2: only the last request was answered by the deny cache", got)
 		}
 	})
 }
 
-func TestResetForgetsADenial(t *testing.T) {
+func TestResetRemovesARememberedDenial(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		l, _ := remembering(t, s, 10, ratelimit.PerHour(3))
+		l, _ := withDenyCache(t, s, 10, ratelimit.PerHour(3))
 		exhaust(t, l, "1")
 		if err := l.Reset(t.Context(), "1"); err != nil {
 			t.Fatal(err)
@@ -85,18 +85,18 @@ func TestResetForgetsADenial(t *testing.T) {
 	})
 }
 
-// Redis denied, then came a Reset, and only then did the denial arrive.
-func TestALateDenialDoesNotOutliveAReset(t *testing.T) {
+// Redis denies, a Reset follows, and only then the denial arrives.
+func TestADenialThatArrivesAfterAResetIsNotRemembered(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		decided, arrive := make(chan struct{}), make(chan struct{})
+		decided, release := make(chan struct{}), make(chan struct{})
 		hold := false
 		rdb := s.Hooked(func(next func() error, names ...string) error {
 			err := next()
 			if hold && strings.HasPrefix(names[0], "eval") {
 				hold = false
 				close(decided)
-				<-arrive
+				<-release
 			}
 			return err
 		})
@@ -108,7 +108,7 @@ func TestALateDenialDoesNotOutliveAReset(t *testing.T) {
 		if err := l.Reset(t.Context(), "1"); err != nil {
 			t.Fatal(err)
 		}
-		close(arrive)
+		close(release)
 		if got := <-late; got.Err != nil || got.Value.Allowed {
 			t.Fatalf("got %+v, want the denial", got)
 		}
@@ -118,10 +118,10 @@ func TestALateDenialDoesNotOutliveAReset(t *testing.T) {
 	})
 }
 
-func TestTheDenyCacheIsBounded(t *testing.T) {
+func TestTheDenyCacheKeepsNoMoreIDsThanConfigured(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		l, _ := remembering(t, s, 5, ratelimit.PerHour(1))
+		l, _ := withDenyCache(t, s, 5, ratelimit.PerHour(1))
 		for range 3 {
 			for i := range 20 {
 				allow(t, l, fmt.Sprint(i), 1)
@@ -129,9 +129,9 @@ func TestTheDenyCacheIsBounded(t *testing.T) {
 		}
 		remembered := 0
 		for i := range 20 {
-			known := l.Stats().DenyCacheHits
+			before := l.Stats().DenyCacheHits
 			allow(t, l, fmt.Sprint(i), 1)
-			if l.Stats().DenyCacheHits > known {
+			if l.Stats().DenyCacheHits > before {
 				remembered++
 			}
 		}

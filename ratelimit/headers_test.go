@@ -8,9 +8,9 @@ import (
 	"time"
 )
 
-// Whatever the policy and the decision, the two fields are Lists of RFC 9651 and
-// read back as what was said.
-func FuzzTheFieldsAreLists(f *testing.F) {
+// Whatever the policy and the decision, both header fields are Lists of RFC 9651, and a
+// client reads the numbers of the Result.
+func FuzzBothHeaderFieldsAreLists(f *testing.F) {
 	for i, name := range []string{"default", `a"b`, `a\`, `";q=9`, `\"`, " ", "~", "é", "", "a, b"} {
 		f.Add(name, uint8(i), i+1, int64(i)*int64(time.Minute)+int64(time.Second), i+1, i, int64(time.Hour)*int64(i), int64(i))
 		f.Add(name, uint8(i), int(maxLimit), int64(maxPer), int(maxLimit), int(maxLimit), int64(maxPer)+1, int64(time.Millisecond))
@@ -23,7 +23,7 @@ func FuzzTheFieldsAreLists(f *testing.F) {
 			p = p.Named(name)
 		}
 		if p.check() != nil || remaining < 0 || reset < 0 || retry < 0 || reset > int64(11*maxPer) || retry > int64(11*maxPer) {
-			return // not to be had from a Limiter
+			return // no Limiter returns this
 		}
 		items, err := readList(policyField([]Policy{p, PerHour(7)}))
 		if err != nil || len(items) != 2 || items[0].text != p.String() || items[1].text != "7 per 1h" {
@@ -32,7 +32,7 @@ func FuzzTheFieldsAreLists(f *testing.F) {
 		if q := items[0].params["q"]; q != int64(p.limit()) {
 			t.Errorf("%v: q=%d", p, q)
 		}
-		if w, told := items[0].params["w"]; told && (w < 1 || time.Duration(w)*time.Second != p.window()) {
+		if w, ok := items[0].params["w"]; ok && (w < 1 || time.Duration(w)*time.Second != p.window()) {
 			t.Errorf("%v: w=%d, want %v", p, w, p.window())
 		}
 		res := Result{Allowed: kind&8 == 0, Policy: p, Limit: p.limit(), Remaining: remaining, RetryAfter: time.Duration(retry), ResetAfter: time.Duration(reset)}
@@ -44,21 +44,21 @@ func FuzzTheFieldsAreLists(f *testing.F) {
 		if !res.Allowed {
 			wait = res.RetryAfter
 		}
-		if told := time.Duration(items[0].params["t"]) * time.Second; told < wait || told >= wait+time.Second {
-			t.Errorf("t is %v for %v", told, wait)
+		if sent := time.Duration(items[0].params["t"]) * time.Second; sent < wait || sent >= wait+time.Second {
+			t.Errorf("t is %v for %v", sent, wait)
 		}
 	})
 }
 
-// An item is a String with parameters that are Integers.
+// An item is a String with Integers as its parameters.
 type item struct {
 	text   string
 	params map[string]int64
 }
 
-var errNoList = errors.New("no List of Strings with Integers")
+var errNotList = errors.New("not a List of Strings with Integers")
 
-// readList reads a List by RFC 9651, section 4.2.1, as strictly as that is.
+// readList reads a List as strictly as RFC 9651, section 4.2.1, does.
 func readList(field string) (items []item, err error) {
 	for {
 		var it item
@@ -70,7 +70,7 @@ func readList(field string) (items []item, err error) {
 			name, rest, ok := strings.Cut(field[1:], "=")
 			digits := len(rest) - len(strings.TrimLeft(rest, "0123456789"))
 			if !ok || name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz") != "" || digits == 0 || digits > 15 {
-				return nil, errNoList
+				return nil, errNotList
 			}
 			it.params[name], _ = strconv.ParseInt(rest[:digits], 10, 64)
 			field = rest[digits:]
@@ -81,29 +81,29 @@ func readList(field string) (items []item, err error) {
 		}
 		var more bool
 		if field, more = strings.CutPrefix(field, ", "); !more {
-			return nil, errNoList
+			return nil, errNotList
 		}
 	}
 }
 
-// readString reads a String of RFC 9651, section 4.2.5.
+// readString reads a String as RFC 9651, section 4.2.5, does.
 func readString(field string) (value, rest string, err error) {
 	if !strings.HasPrefix(field, `"`) {
-		return "", "", errNoList
+		return "", "", errNotList
 	}
 	for i := 1; i < len(field); i++ {
 		switch c := field[i]; {
 		case c == '\\':
 			i++
 			if i == len(field) || field[i] != '"' && field[i] != '\\' {
-				return "", "", errNoList
+				return "", "", errNotList
 			}
 		case c == '"':
 			return value, field[i+1:], nil
 		case c < ' ' || c > '~':
-			return "", "", errNoList
+			return "", "", errNotList
 		}
 		value += field[i : i+1]
 	}
-	return "", "", errNoList
+	return "", "", errNotList
 }

@@ -16,7 +16,7 @@ var everyPolicy = []ratelimit.Policy{
 	ratelimit.PerHour(3), ratelimit.SlidingWindow(3, time.Hour), ratelimit.GCRA(3, time.Hour, 3),
 }
 
-func TestWhenRedisIsKilledWhenDownDecides(t *testing.T) {
+func TestWhenDownDecidesAfterRedisIsKilled(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	rdb := server.Client()
@@ -25,8 +25,8 @@ func TestWhenRedisIsKilledWhenDownDecides(t *testing.T) {
 		for down, want := range map[ratelimit.WhenDown]int{
 			ratelimit.FailOpen: 5, ratelimit.FailClosed: 0, ratelimit.Local: 3,
 		} {
-			var told redistest.Recorder
-			l, err := ratelimit.New(rdb, ratelimit.Config{Key: "limit:*", WhenDown: down, OnError: told.OnError}, p)
+			var onError redistest.Recorder
+			l, err := ratelimit.New(rdb, ratelimit.Config{Key: "limit:*", WhenDown: down, OnError: onError.OnError}, p)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -58,14 +58,14 @@ func TestWhenRedisIsKilledWhenDownDecides(t *testing.T) {
 			if got.DegradedAllowed != uint64(want) || got.DegradedDenied != uint64(5-want) || got.RedisErrors != 8 || got.Allowed+got.Denied != 0 {
 				t.Errorf("%v, %v: %+v", p, down, got)
 			}
-			if len(told.All()) != 7 {
-				t.Errorf("%v, %v: told %d errors, want 7", p, down, len(told.All()))
+			if len(onError.All()) != 7 {
+				t.Errorf("%v, %v: OnError received %d errors, want 7", p, down, len(onError.All()))
 			}
 		}
 	}
 }
 
-func TestACallerWhoLeavesIsNoOutage(t *testing.T) {
+func TestAnEndedContextIsNotAnOutage(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
@@ -87,7 +87,7 @@ func TestACallerWhoLeavesIsNoOutage(t *testing.T) {
 	})
 }
 
-func TestAServerThatRefusesIsDown(t *testing.T) {
+func TestWhenDownDecidesIfRedisRefuses(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--maxmemory", "1", "--maxmemory-policy", "noeviction")
 	for _, p := range everyPolicy {
@@ -101,8 +101,8 @@ func TestAServerThatRefusesIsDown(t *testing.T) {
 	}
 }
 
-// Without Redis, policies do in one process what they do with it.
-func TestLocalPoliciesDoWhatThoseInRedisDo(t *testing.T) {
+// Without Redis, policies decide in one process as they do in Redis.
+func TestLocalPoliciesDecideAsRedisDoes(t *testing.T) {
 	t.Parallel()
 	for _, list := range [][]ratelimit.Policy{
 		{ratelimit.PerMinute(10)},
@@ -111,13 +111,13 @@ func TestLocalPoliciesDoWhatThoseInRedisDo(t *testing.T) {
 		{ratelimit.PerSecond(3), ratelimit.SlidingWindow(10, time.Minute)},
 	} {
 		redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-			// Buckets of a sliding window begin where the local ones do.
+			// The buckets of a sliding window in Redis begin at the same time as the local ones.
 			time.Sleep(time.Minute - time.Duration(time.Now().UnixNano())%time.Minute)
 			down := s.Hooked(func(func() error, ...string) error { return errors.New("down") })
-			here, there := newLimiterOn(t, s, down, ratelimit.Config{WhenDown: ratelimit.Local}, list...), newLimiter(t, s, list...)
+			local, inRedis := newLimiterOn(t, s, down, ratelimit.Config{WhenDown: ratelimit.Local}, list...), newLimiter(t, s, list...)
 			for step := range 500 {
 				n := 1 + step*7%3
-				got, want := allow(t, here, "1", n), allow(t, there, "1", n)
+				got, want := allow(t, local, "1", n), allow(t, inRedis, "1", n)
 				got.Degraded, got.Err = false, nil
 				if got.Allowed != want.Allowed || got.Remaining != want.Remaining || got.Policy != want.Policy ||
 					(got.RetryAfter-want.RetryAfter).Abs() > 2*time.Millisecond || (got.ResetAfter-want.ResetAfter).Abs() > 2*time.Millisecond {
