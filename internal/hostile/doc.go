@@ -1,4 +1,5 @@
-// Package hostile holds tests of the library as a whole amid what means it no
-// good: servers that fail in each of their ways or answer nonsense, ids and
-// values that must not be told, callers that pass nothing.
+// Package hostile tests the library as a whole when something is wrong: servers that fail
+// in every known way, or reply with unexpected values, and callers that pass nil, empty
+// and ended arguments. It also checks that ids, values and passwords do not leak into
+// errors, logs, metrics or HTTP responses.
 package hostile

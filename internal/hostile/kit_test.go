@@ -20,10 +20,10 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// A kit is one of everything over one client.
+// A kit has an object of each package, all over one client.
 type kit struct {
 	rdb      redis.UniversalClient
-	told     redistest.Recorder
+	onError  redistest.Recorder // Config.OnError of all of them
 	prefix   string
 	caches   map[string]*cache.Cache[talk]
 	sessions *session.Store[talk]
@@ -41,8 +41,8 @@ type talk struct {
 	Last    time.Time     `json:"last" redis:"last,touch"`
 }
 
-// brief is how long a call may wait for what does not come.
-const brief = 30 * time.Millisecond
+// shortWait is how long a call may wait for a reply that does not arrive.
+const shortWait = 30 * time.Millisecond
 
 func newKit(t testing.TB, rdb redis.UniversalClient, prefix string) *kit {
 	t.Helper()
@@ -51,29 +51,29 @@ func newKit(t testing.TB, rdb redis.UniversalClient, prefix string) *kit {
 		"cache":       {},
 		"whole cache": {NegativeTTL: time.Minute, RefreshAhead: 59 * time.Second, StaleFor: time.Minute, MaxValueBytes: 1000},
 	} {
-		cfg.Key, cfg.TTL, cfg.WaitTimeout, cfg.Name, cfg.OnError = prefix+":list:*", time.Minute, brief, name, k.told.OnError
+		cfg.Key, cfg.TTL, cfg.WaitTimeout, cfg.Name, cfg.OnError = prefix+":list:*", time.Minute, shortWait, name, k.onError.OnError
 		c, err := cache.New[talk](rdb, cfg)
 		must(t, err)
 		t.Cleanup(func() { must(t, c.Close()) })
 		k.caches[name] = c
 	}
 	var err error
-	k.sessions, err = session.New[talk](rdb, session.Config{Key: prefix + ":session:*", TTL: time.Minute, MaxLifetime: time.Hour, OnError: k.told.OnError})
+	k.sessions, err = session.New[talk](rdb, session.Config{Key: prefix + ":session:*", TTL: time.Minute, MaxLifetime: time.Hour, OnError: k.onError.OnError})
 	must(t, err)
 	k.state, err = session.FieldOf[session.State](k.sessions, "state")
 	must(t, err)
-	k.locks, err = lock.New(rdb, lock.Config{Key: prefix + ":lock:*", TTL: 100 * time.Millisecond, Poll: 10 * time.Millisecond, OnError: k.told.OnError})
+	k.locks, err = lock.New(rdb, lock.Config{Key: prefix + ":lock:*", TTL: 100 * time.Millisecond, Poll: 10 * time.Millisecond, OnError: k.onError.OnError})
 	must(t, err)
 	t.Cleanup(func() { must(t, k.locks.Close()) })
 	for name, policies := range map[string][]ratelimit.Policy{
 		"windows": {ratelimit.PerMinute(10), ratelimit.SlidingWindow(100, time.Hour)},
 		"GCRA":    {ratelimit.GCRA(10, time.Minute, 10)},
 	} {
-		l, err := ratelimit.New(rdb, ratelimit.Config{Key: prefix + ":" + name + ":*", WhenDown: ratelimit.Local, DenyCache: 10, OnError: k.told.OnError}, policies...)
+		l, err := ratelimit.New(rdb, ratelimit.Config{Key: prefix + ":" + name + ":*", WhenDown: ratelimit.Local, DenyCache: 10, OnError: k.onError.OnError}, policies...)
 		must(t, err)
 		k.limiters[name] = l
 	}
-	k.topic, err = pubsub.NewTopic[talk](rdb, prefix+":updates", pubsub.Config{OnError: k.told.OnError})
+	k.topic, err = pubsub.NewTopic[talk](rdb, prefix+":updates", pubsub.Config{OnError: k.onError.OnError})
 	must(t, err)
 	return k
 }
@@ -85,25 +85,24 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// errSource is what loaders and functions of a kit's fail with.
+// errSource is the error of loaders that fail.
 var errSource = errors.New("the source failed")
 
-// calls are the calls that reach Redis, each with the id and the value that it
-// is given.
+// calls returns all calls that reach Redis, by their names. Each passes id and v.
 func (k *kit) calls(id string, v talk) map[string]func(context.Context) error {
 	calls := map[string]func(context.Context) error{
 		"session create": func(ctx context.Context) error { return k.sessions.Create(ctx, id, v) },
 		"session put":    func(ctx context.Context) error { return k.sessions.Put(ctx, id, v) },
-		"session get":    func(ctx context.Context) error { return second(k.sessions.Get(ctx, id)) },
-		"session touch":  func(ctx context.Context) error { return second(k.sessions.Touch(ctx, id)) },
+		"session get":    func(ctx context.Context) error { return errorOf(k.sessions.Get(ctx, id)) },
+		"session touch":  func(ctx context.Context) error { return errorOf(k.sessions.Touch(ctx, id)) },
 		"session update": func(ctx context.Context) error {
-			return second(k.sessions.Update(ctx, id, func(t *talk) error { t.N++; return nil }))
+			return errorOf(k.sessions.Update(ctx, id, func(t *talk) error { t.N++; return nil }))
 		},
 		"session transition": func(ctx context.Context) error {
-			return second(k.state.Transition(ctx, id, session.Listening, v.State))
+			return errorOf(k.state.Transition(ctx, id, session.Listening, v.State))
 		},
 		"session delete": func(ctx context.Context) error { return k.sessions.Delete(ctx, id) },
-		"session count":  func(ctx context.Context) error { return second(k.sessions.Count(ctx)) },
+		"session count":  func(ctx context.Context) error { return errorOf(k.sessions.Count(ctx)) },
 		"session all": func(ctx context.Context) error {
 			var errs []error
 			for _, err := range k.sessions.All(ctx) {
@@ -140,37 +139,37 @@ func (k *kit) calls(id string, v talk) map[string]func(context.Context) error {
 			})
 		},
 
-		"publish":     func(ctx context.Context) error { return second(k.topic.Publish(ctx, v)) },
+		"publish":     func(ctx context.Context) error { return errorOf(k.topic.Publish(ctx, v)) },
 		"publish all": func(ctx context.Context) error { return k.topic.PublishAll(ctx, v, v) },
-		"check":       func(ctx context.Context) error { return second(rediskit.Check(ctx, k.rdb)) },
+		"check":       func(ctx context.Context) error { return errorOf(rediskit.Check(ctx, k.rdb)) },
 	}
 	for name, c := range k.caches {
 		load := func(context.Context, string) (talk, error) { return v, nil }
-		calls[name+" get"] = func(ctx context.Context) error { return second(c.Get(ctx, id)) }
-		calls[name+" get or load"] = func(ctx context.Context) error { return second(c.GetOrLoad(ctx, id, load)) }
+		calls[name+" get"] = func(ctx context.Context) error { return errorOf(c.Get(ctx, id)) }
+		calls[name+" get or load"] = func(ctx context.Context) error { return errorOf(c.GetOrLoad(ctx, id, load)) }
 		calls[name+" fail to load"] = func(ctx context.Context) error {
-			return second(c.GetOrLoad(ctx, id, func(context.Context, string) (talk, error) { return talk{}, errSource }))
+			return errorOf(c.GetOrLoad(ctx, id, func(context.Context, string) (talk, error) { return talk{}, errSource }))
 		}
-		calls[name+" load nothing"] = func(ctx context.Context) error {
-			return second(c.GetOrLoad(ctx, id, func(context.Context, string) (talk, error) { return talk{}, cache.ErrNotFound }))
+		calls[name+" load an absent id"] = func(ctx context.Context) error {
+			return errorOf(c.GetOrLoad(ctx, id, func(context.Context, string) (talk, error) { return talk{}, cache.ErrNotFound }))
 		}
-		calls[name+" get many"] = func(ctx context.Context) error { return second(c.GetMany(ctx, []string{id, id + "2"})) }
+		calls[name+" get many"] = func(ctx context.Context) error { return errorOf(c.GetMany(ctx, []string{id, id + "2"})) }
 		calls[name+" get or load many"] = func(ctx context.Context) error {
-			return second(c.GetOrLoadMany(ctx, []string{id, id + "2"}, func(context.Context, []string) (map[string]talk, error) {
+			return errorOf(c.GetOrLoadMany(ctx, []string{id, id + "2"}, func(context.Context, []string) (map[string]talk, error) {
 				return map[string]talk{id: v}, nil
 			}))
 		}
 		calls[name+" set"] = func(ctx context.Context) error { return c.Set(ctx, id, v) }
 		calls[name+" set many"] = func(ctx context.Context) error { return c.SetMany(ctx, map[string]talk{id: v, id + "2": v}) }
 		calls[name+" delete"] = func(ctx context.Context) error { return c.Delete(ctx, id, id+"2") }
-		calls[name+" clear"] = func(ctx context.Context) error { return second(c.Clear(ctx, nil)) }
+		calls[name+" clear"] = func(ctx context.Context) error { return errorOf(c.Clear(ctx, nil)) }
 	}
 	for name, l := range k.limiters {
 		calls[name+" allow"] = func(ctx context.Context) error {
 			res, err := l.Allow(ctx, id)
 			return errors.Join(err, res.Err)
 		}
-		calls[name+" allow many"] = func(ctx context.Context) error { return second(l.AllowN(ctx, id, 10)) }
+		calls[name+" allow many"] = func(ctx context.Context) error { return errorOf(l.AllowN(ctx, id, 10)) }
 		calls[name+" peek"] = func(ctx context.Context) error {
 			res, err := l.Peek(ctx, id)
 			return errors.Join(err, res.Err)
@@ -180,9 +179,10 @@ func (k *kit) calls(id string, v talk) map[string]func(context.Context) error {
 	return calls
 }
 
-func second[T any](_ T, err error) error { return err }
+// errorOf drops the result of a call.
+func errorOf[T any](_ T, err error) error { return err }
 
-// printed is all that could be printed of the kit itself.
+// printed returns everything that can be printed of the kit.
 func (k *kit) printed() string {
 	text := fmt.Sprintf("%+v %+v %+v %+v", k.sessions.Stats(), k.locks.Stats(), k.topic.Stats(), k.topic.Name())
 	for _, c := range k.caches {

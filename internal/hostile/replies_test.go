@@ -14,9 +14,9 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// Scripts and MGET are answered with nonsense, as by a proxy that means well or
-// a server of another make: each call returns, and none panics.
-func TestAReplyOfAForeignShapeIsAnError(t *testing.T) {
+// A proxy, or a server of another make, may reply to scripts and MGET with unexpected
+// values. Each call returns, and none panics.
+func TestAReplyOfAnUnexpectedShapeIsAnError(t *testing.T) {
 	t.Parallel()
 	s := redistest.Mini(t)
 	for i, reply := range []any{
@@ -50,34 +50,34 @@ func TestAReplyOfAForeignShapeIsAnError(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(i), func(t *testing.T) {
 			t.Parallel()
-			k := newKit(t, answering(s, func() any { return reply }), s.Prefix()+fmt.Sprint(i))
+			k := newKit(t, clientWithReplies(s, func() any { return reply }), s.Prefix()+fmt.Sprint(i))
 			for name, call := range k.calls("1", talk{Speaker: "user_1"}) {
-				ctx, cancel := context.WithTimeout(t.Context(), brief)
-				before := len(k.told.All())
+				ctx, cancel := context.WithTimeout(t.Context(), shortWait)
+				before := len(k.onError.All())
 				err := call(ctx)
 				cancel()
-				quiet := err == nil && len(k.told.All()) == before
-				if quiet && mustComplain(name, reply) {
-					t.Errorf("%s took %#v", name, reply)
+				silent := err == nil && len(k.onError.All()) == before
+				if silent && mustReport(name, reply) {
+					t.Errorf("%s accepted %#v", name, reply)
 				}
-				tellsNothing(t, name, err)
+				expectNoLeak(t, name, err)
 			}
-			for _, err := range k.told.All() {
-				tellsNothing(t, "OnError", err)
+			for _, err := range k.onError.All() {
+				expectNoLeak(t, "OnError", err)
 			}
 		})
 	}
 }
 
-// mustComplain says whether a call depends on what a script returned, and the
-// reply is not one of those that some script does return.
-func mustComplain(call string, reply any) bool {
+// mustReport reports whether a call must return or report an error for reply: the call
+// depends on what its script returns, and no script returns that.
+func mustReport(call string, reply any) bool {
 	scripted := strings.HasPrefix(call, "session ") && !slices.Contains([]string{"session get", "session count", "session all", "session update"}, call) ||
 		strings.HasSuffix(call, " or load") || strings.HasSuffix(call, " set") || strings.HasSuffix(call, " peek") || call == "lock try"
 	switch reply {
 	case "OK":
 		scripted = scripted && call != "lock try"
-	case int64(-7): // of a fill
+	case int64(-7): // a fill may return it
 		scripted = scripted && !strings.HasSuffix(call, " set")
 	}
 	return scripted
@@ -90,32 +90,32 @@ func FuzzNoReplyMakesACallPanic(f *testing.F) {
 		f.Add([]byte{7, 8, i, 7, 8, i, 2, 0, 0, 0, 0, 0, 0, 0, i}, i)
 	}
 	s := redistest.Mini(f)
-	var reply atomic.Pointer[any] // loads outlast the calls that began them
+	var reply atomic.Pointer[any] // loads go on after the calls that started them
 	reply.Store(new(any))
-	k := newKit(f, answering(s, func() any { return *reply.Load() }), s.Prefix())
+	k := newKit(f, clientWithReplies(s, func() any { return *reply.Load() }), s.Prefix())
 	calls := k.calls("1", talk{Speaker: "user_1"})
 	names := []string{}
 	for name := range calls {
-		if !strings.HasPrefix(name, "lock ") && !strings.HasSuffix(name, " clear") { // which wait
+		if !strings.HasPrefix(name, "lock ") && !strings.HasSuffix(name, " clear") { // these calls wait
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	f.Fuzz(func(t *testing.T, data []byte, which byte) {
 		name := names[int(which)%len(names)]
-		grown, _ := grow(data, 3)
-		reply.Store(&grown)
-		ctx, cancel := context.WithTimeout(t.Context(), brief)
+		built, _ := replyOf(data, 3)
+		reply.Store(&built)
+		ctx, cancel := context.WithTimeout(t.Context(), shortWait)
 		defer cancel()
-		tellsNothing(t, name, calls[name](ctx))
+		expectNoLeak(t, name, calls[name](ctx))
 	})
 }
 
-// words are those that get a reply past the first look at it.
+// words are texts that some script returns, and texts that are hard to parse.
 var words = []string{canary, "OK", "value", "owned", "held", "absent", "done", "exists", "conflict", "refused", "-1", "nan", "1e300", "{}", `{"n":` + canary, ""}
 
-// grow makes a reply out of data and returns what is left of that.
-func grow(data []byte, depth int) (any, []byte) {
+// replyOf builds a reply from data and returns the data that it did not use.
+func replyOf(data []byte, depth int) (any, []byte) {
 	if len(data) == 0 {
 		return nil, nil
 	}
@@ -136,24 +136,26 @@ func grow(data []byte, depth int) (any, []byte) {
 	list := []any{}
 	for range kind / 8 {
 		var v any
-		v, data = grow(data, depth-1)
+		v, data = replyOf(data, depth-1)
 		list = append(list, v)
 	}
 	return list, data
 }
 
-// answering is a client whose scripts and MGET are not sent but answered.
-func answering(s *redistest.Server, reply func() any) *redis.Client {
+// clientWithReplies returns a client that answers scripts and MGET itself, with reply, and
+// does not send them.
+func clientWithReplies(s *redistest.Server, reply func() any) *redis.Client {
 	rdb := s.Client()
-	rdb.AddHook(answers(reply))
+	rdb.AddHook(replyHook(reply))
 	return rdb
 }
 
-type answers func() any
+// A replyHook answers scripts and MGET.
+type replyHook func() any
 
-func (h answers) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h replyHook) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (h answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h replyHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if h.answer(cmd) {
 			return cmd.Err()
@@ -162,7 +164,7 @@ func (h answers) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-func (h answers) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h replyHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		left := slices.DeleteFunc(slices.Clone(cmds), h.answer)
 		if len(left) == 0 {
@@ -172,7 +174,7 @@ func (h answers) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proce
 	}
 }
 
-func (h answers) answer(cmd redis.Cmder) bool {
+func (h replyHook) answer(cmd redis.Cmder) bool {
 	switch cmd.Name() {
 	case "evalsha", "eval", "mget":
 	default:
