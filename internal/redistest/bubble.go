@@ -11,15 +11,15 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Bubble runs test in a testing/synctest bubble with a miniredis whose clock,
-// TTLs included, is the bubble's: five minutes pass as soon as everybody
-// sleeps. The server has no address; Client and clients built from its
-// Options reach it through an in-memory pipe.
+// Bubble runs test in a testing/synctest bubble with a miniredis whose clock, TTLs
+// included, is the bubble's: five minutes pass as soon as all goroutines sleep. The server
+// has no address. Client, and clients built from its Options, reach it through an
+// in-memory pipe.
 //
-// All goroutines that test starts must have ended when it returns. A client
-// must not run out of pooled connections: go-redis then waits on a timer that
-// it shares between clients, and a timer from inside a bubble ends the program
-// when it is used outside. Client's pool is therefore large.
+// All goroutines that test starts must have ended when it returns. A client must not run
+// out of pooled connections: go-redis then waits on a timer that it shares between
+// clients, and a timer from inside a bubble ends the program when it is used outside.
+// Client's pool is therefore large.
 func Bubble(t *testing.T, test func(t *testing.T, s *Server)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {

@@ -2,13 +2,13 @@ package redistest
 
 import "testing"
 
-// Cap names something that redis-server does and miniredis does not.
+// A Cap is a capability that redis-server has and miniredis does not.
 type Cap struct {
 	name  string
-	probe []any // a harmless command that only an able server accepts
+	probe []any // a harmless command that only a server with the capability accepts
 }
 
-// What Needs may ask for. Eviction, output-buffer limits, replication and
+// The capabilities that Needs and Can know. Eviction, output-buffer limits, replication and
 // persistence need a server of the test's own: see Start.
 var (
 	ACL           = Cap{"ACL", []any{"acl", "whoami"}}
@@ -31,5 +31,5 @@ func (s *Server) Needs(t testing.TB, caps ...Cap) {
 	}
 }
 
-// Can says whether the server has c.
+// Can reports whether the server has the capability.
 func (s *Server) Can(Cap) bool { return s.Real() }

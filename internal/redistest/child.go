@@ -12,19 +12,19 @@ import (
 	"time"
 )
 
-// childEnv tells a process started by Spawn which Child it is.
+// childEnv names the Child that a process started by Spawn is.
 const childEnv = "REDISTEST_CHILD"
 
 var children = map[string]func(args []string){}
 
-// Child registers main as what Spawn(t, name, ...) runs in a process of its
-// own, and returns name. Register it before Main, in a package variable or an
-// init function:
+// Child registers main as the program that Spawn(t, name, ...) runs in a process of its
+// own. It returns name. Register it before Main, in a package variable or an init
+// function:
 //
 //	var holder = redistest.Child("holder", func(args []string) { ... })
 //
-// main talks to its parent through standard input and output, line by line,
-// and ends its process by returning.
+// main communicates with its parent through standard input and output, line by line, and
+// ends its process by returning.
 func Child(name string, main func(args []string)) string {
 	if children[name] != nil {
 		panic("redistest: two children are called " + name)
@@ -44,8 +44,8 @@ func runChild(name string) (code int) {
 	return 0
 }
 
-// ChildProcess is a Child that runs. Its methods may be called from any
-// goroutine; Send and Line fail the test when the child does not do its part.
+// A ChildProcess is a running Child. Its methods may be called from any goroutine. Send
+// fails the test if it cannot write, Line if no line arrives.
 type ChildProcess struct {
 	*child
 	t     testing.TB
@@ -54,10 +54,9 @@ type ChildProcess struct {
 	lines *lineQueue
 }
 
-// Spawn runs the test binary once more, as the named Child. The process
-// inherits the race detector, runs no tests, and ends with this test at the
-// latest. What it prints to standard error is shown if the test fails; a data
-// race in it fails the test.
+// Spawn runs the test binary once more, as the named Child. The process inherits the race
+// detector, runs no tests, and ends with this test at the latest. If the test fails, it
+// shows what the child printed to standard error. A data race in the child fails the test.
 func Spawn(t testing.TB, name string, args ...string) *ChildProcess {
 	t.Helper()
 	self, err := os.Executable()
@@ -66,8 +65,8 @@ func Spawn(t testing.TB, name string, args ...string) *ChildProcess {
 	}
 	cmd := exec.Command(self, args...)
 	cmd.Env = append(os.Environ(), childEnv+"="+name)
-	complaints, lines := &output{}, &lineQueue{more: make(chan struct{}, 1)}
-	cmd.Stdout, cmd.Stderr = lines, complaints
+	stderr, lines := &output{}, &lineQueue{more: make(chan struct{}, 1)}
+	cmd.Stdout, cmd.Stderr = lines, stderr
 	stdin, err := cmd.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -78,7 +77,7 @@ func Spawn(t testing.TB, name string, args ...string) *ChildProcess {
 	}
 	t.Cleanup(func() {
 		c.kill()
-		if text := complaints.String(); strings.Contains(text, "WARNING: DATA RACE") {
+		if text := stderr.String(); strings.Contains(text, "WARNING: DATA RACE") {
 			t.Errorf("child %s has a data race:\n%s", name, text)
 		} else if t.Failed() && text != "" {
 			t.Logf("standard error of child %s:\n%s", name, text)
@@ -87,7 +86,7 @@ func Spawn(t testing.TB, name string, args ...string) *ChildProcess {
 	return &ChildProcess{child: c, t: t, name: name, stdin: stdin, lines: lines}
 }
 
-// PID is the process's id.
+// PID returns the id of the process.
 func (p *ChildProcess) PID() int { return p.cmd.Process.Pid }
 
 // Send writes one line to the child's standard input.
@@ -98,11 +97,11 @@ func (p *ChildProcess) Send(line string) {
 	}
 }
 
-// Line awaits the next line of the child's standard output, ten seconds at most.
+// Line waits for the next line of the child's standard output, ten seconds at most.
 func (p *ChildProcess) Line() string {
 	p.t.Helper()
 	for deadline := time.After(patience); ; {
-		ended := p.hasEnded() // asked first: all that it printed is then in the queue
+		ended := p.hasEnded() // read before the queue: if it has ended, all its lines are there
 		if line, ok := p.lines.pop(); ok {
 			return line
 		}
@@ -118,7 +117,7 @@ func (p *ChildProcess) Line() string {
 	}
 }
 
-// Pause stops the child's execution with SIGSTOP.
+// Pause stops the execution of the child with SIGSTOP.
 func (p *ChildProcess) Pause() { p.signal(pauseSignal) }
 
 // Resume ends a Pause.
@@ -127,7 +126,8 @@ func (p *ChildProcess) Resume() { p.signal(resumeSignal) }
 // Kill ends the child with SIGKILL and waits for its end.
 func (p *ChildProcess) Kill() { p.kill() }
 
-// Wait awaits the child's own end and returns what exec.Cmd.Wait does.
+// Wait waits until the child ends by itself, ten seconds at most, and returns what
+// exec.Cmd.Wait does.
 func (p *ChildProcess) Wait() error {
 	p.t.Helper()
 	select {
@@ -139,7 +139,7 @@ func (p *ChildProcess) Wait() error {
 	panic("unreachable")
 }
 
-// lineQueue is a child's standard output, cut into lines that wait to be read.
+// A lineQueue is a child's standard output, cut into lines that are not read yet.
 type lineQueue struct {
 	mu   sync.Mutex
 	text []byte
@@ -150,7 +150,7 @@ func (q *lineQueue) Write(b []byte) (int, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.text = append(q.text, b...)
-	q.announce()
+	q.notify()
 	return len(b), nil
 }
 
@@ -162,12 +162,12 @@ func (q *lineQueue) pop() (string, bool) {
 		return "", false
 	}
 	q.text = rest
-	q.announce()
+	q.notify()
 	return string(line), true
 }
 
-// announce needs q.mu.
-func (q *lineQueue) announce() {
+// notify reports that there may be a line. It needs q.mu.
+func (q *lineQueue) notify() {
 	select {
 	case q.more <- struct{}{}:
 	default:

@@ -19,7 +19,7 @@ var (
 				fmt.Println("bye")
 				return
 			}
-			fmt.Println("heard", in.Text())
+			fmt.Println("got", in.Text())
 		}
 	})
 	keeper = Child("keeper", func([]string) {
@@ -33,11 +33,11 @@ var (
 		time.Sleep(time.Hour)
 	})
 	racer = Child("racer", func([]string) {
-		fmt.Fprintln(os.Stderr, "WARNING: DATA RACE") // as the race detector says it
+		fmt.Fprintln(os.Stderr, "WARNING: DATA RACE") // the text of the race detector
 	})
 )
 
-func TestChildTalksByLines(t *testing.T) {
+func TestAChildSendsAndReceivesLines(t *testing.T) {
 	t.Parallel()
 	p := Spawn(t, echo, "-a", "b c")
 	if got := p.Line(); got != "args -a,b c" {
@@ -47,7 +47,7 @@ func TestChildTalksByLines(t *testing.T) {
 	p.Send("two")
 	p.Pause()
 	p.Resume()
-	for _, want := range []string{"heard one", "heard two"} {
+	for _, want := range []string{"got one", "got two"} {
 		if got := p.Line(); got != want {
 			t.Errorf("line %q, want %q", got, want)
 		}
@@ -61,7 +61,7 @@ func TestChildTalksByLines(t *testing.T) {
 	}
 }
 
-func TestDataRaceInAChildFailsTheTest(t *testing.T) {
+func TestADataRaceInAChildFailsTheTest(t *testing.T) {
 	t.Parallel()
 	probe := &recorder{TB: t}
 	if err := Spawn(probe, racer).Wait(); err != nil {
@@ -73,7 +73,7 @@ func TestDataRaceInAChildFailsTheTest(t *testing.T) {
 	}
 }
 
-func TestKilledChildIsReaped(t *testing.T) {
+func TestAKilledChildIsReaped(t *testing.T) {
 	t.Parallel()
 	p := Spawn(t, echo)
 	p.Line()
@@ -87,14 +87,14 @@ func TestKilledChildIsReaped(t *testing.T) {
 	}
 }
 
-func TestKilledTestBinaryLeavesNoServer(t *testing.T) {
+func TestAKilledTestBinaryLeavesNoServer(t *testing.T) {
 	startsReal(t)
 	p := Spawn(t, keeper)
 	pid, err := strconv.Atoi(p.Line())
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer os.RemoveAll(p.Line()) // what a killed binary cannot remove
+	defer os.RemoveAll(p.Line()) // a killed binary cannot remove its files
 	if !alive(pid) {
 		t.Fatal("the server is not there")
 	}

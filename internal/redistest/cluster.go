@@ -13,28 +13,28 @@ import (
 
 const hashSlots = 16384
 
-// Cluster is a Redis Cluster of the test's own: masters, without replicas
-// unless AddReplica gives them some.
+// A Cluster is a Redis Cluster of the test's own. Its primaries have no replicas unless
+// AddReplica adds some.
 type Cluster struct {
 	t     testing.TB
 	args  []string // of each node
 	nodes []*Process
 }
 
-// StartCluster starts a Redis Cluster that ends with the test, its slots
-// spread evenly in the order of Nodes, and waits until every node knows it
-// whole. args are further settings for each node, as in Start.
-func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
+// StartCluster starts a Redis Cluster that ends with the test. The slots are spread evenly
+// over the primaries, in the order of Nodes. StartCluster waits until every node knows all
+// nodes and slots. args are further settings for each node, as in Start.
+func StartCluster(t testing.TB, primaries int, args ...string) *Cluster {
 	t.Helper()
 	c := &Cluster{t: t, args: append([]string{
 		"--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1",
 		"--cluster-node-timeout", "2000",
 	}, args...)}
-	for range masters {
+	for range primaries {
 		c.nodes = append(c.nodes, Start(t, c.args...))
 	}
 	for i, node := range c.nodes {
-		from, to := hashSlots*i/masters, hashSlots*(i+1)/masters-1
+		from, to := hashSlots*i/primaries, hashSlots*(i+1)/primaries-1
 		c.do(node, "cluster", "addslotsrange", from, to)
 		c.do(node, "cluster", "set-config-epoch", i+1)
 		c.do(c.nodes[0], "cluster", "meet", "127.0.0.1", node.Port())
@@ -44,43 +44,43 @@ func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
 		Eventually(t, func() bool {
 			info, nodes := rdb.ClusterInfo(context.Background()).Val(), rdb.ClusterNodes(context.Background()).Val()
 			return strings.Contains(info, "cluster_state:ok") &&
-				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", masters)) &&
+				strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", primaries)) &&
 				strings.Contains(info, fmt.Sprintf("cluster_slots_ok:%d\r", hashSlots)) &&
-				// Messages between nodes that are not connected yet, or do not know who sends, are lost.
-				strings.Count(nodes, " connected") == masters && !strings.Contains(nodes, "handshake")
+				// Messages are lost between nodes that are not connected yet or do not know the sender.
+				strings.Count(nodes, " connected") == primaries && !strings.Contains(nodes, "handshake")
 		}, "the cluster is whole on ", node.Addr())
 		rdb.Close()
 	}
 	return c
 }
 
-// AddReplica starts a replica of master, which takes over when master dies,
-// and waits until it has all that master has.
-func (c *Cluster) AddReplica(master *Process) *Process {
+// AddReplica starts a replica of primary, which takes over when primary fails. It waits
+// until the replica has all data of the primary.
+func (c *Cluster) AddReplica(primary *Process) *Process {
 	c.t.Helper()
 	replica := Start(c.t, c.args...)
-	c.do(replica, "cluster", "meet", "127.0.0.1", master.Port())
-	id := c.id(master)
+	c.do(replica, "cluster", "meet", "127.0.0.1", primary.Port())
+	id := c.id(primary)
 	rdb := replica.Client()
 	defer rdb.Close()
 	ctx := context.Background()
-	Eventually(c.t, func() bool { return rdb.ClusterReplicate(ctx, id).Err() == nil }, "a replica knows its master")
+	Eventually(c.t, func() bool { return rdb.ClusterReplicate(ctx, id).Err() == nil }, "the replica knows its primary")
 	Eventually(c.t, func() bool {
 		return strings.Contains(rdb.Info(ctx, "replication").Val(), "master_link_status:up")
-	}, "a replica has all that its master has")
+	}, "the replica has all data of its primary")
 	for _, node := range c.nodes { // so that they vote for it
 		other := node.Client()
 		Eventually(c.t, func() bool {
 			nodes := other.ClusterNodes(ctx).Val()
 			return strings.Contains(nodes, fmt.Sprintf("127.0.0.1:%d@", replica.Port())) && !strings.Contains(nodes, "handshake")
-		}, "the cluster knows a replica")
+		}, "the cluster knows the replica")
 		other.Close()
 	}
 	return replica
 }
 
-// MoveBusySlots moves each slot of from that holds keys to another master,
-// key by key while clients work on them.
+// MoveBusySlots moves each slot of from that holds keys to another primary, key by key,
+// while clients use them.
 func (c *Cluster) MoveBusySlots(from, to *Process) {
 	c.t.Helper()
 	ctx := context.Background()
@@ -111,7 +111,7 @@ func (c *Cluster) MoveBusySlots(from, to *Process) {
 	}
 }
 
-// busySlots are the slots of a master in which there are keys.
+// busySlots returns the slots of a primary that hold keys.
 func (c *Cluster) busySlots(rdb *redis.Client, id string) []int {
 	c.t.Helper()
 	ctx := context.Background()
@@ -145,7 +145,7 @@ func (c *Cluster) busySlots(rdb *redis.Client, id string) []int {
 	return busy
 }
 
-// id is a node's name in the cluster.
+// id returns the name of a node in the cluster.
 func (c *Cluster) id(node *Process) string {
 	c.t.Helper()
 	rdb := node.Client()
@@ -157,10 +157,10 @@ func (c *Cluster) id(node *Process) string {
 	return id
 }
 
-// Nodes are the cluster's masters as it was started, by rising slots.
+// Nodes returns the primaries with which the cluster was started, by rising slots.
 func (c *Cluster) Nodes() []*Process { return c.nodes }
 
-// Addrs are the nodes' addresses in the order of Nodes.
+// Addrs returns the addresses of the primaries in the order of Nodes.
 func (c *Cluster) Addrs() []string {
 	var addrs []string
 	for _, node := range c.nodes {
@@ -169,9 +169,9 @@ func (c *Cluster) Addrs() []string {
 	return addrs
 }
 
-// Client returns a client of the cluster, closed with the test. Unless opts
-// say otherwise it follows redirections but retries nothing else, and honours
-// the deadlines of its contexts.
+// Client returns a client of the cluster that is closed with the test. Unless opts say
+// otherwise, it follows redirections, retries nothing else, and honours the deadlines of
+// its contexts.
 func (c *Cluster) Client(opts ...func(*redis.ClusterOptions)) *redis.ClusterClient {
 	o := &redis.ClusterOptions{
 		Addrs:                 c.Addrs(),

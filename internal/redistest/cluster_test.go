@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestClusterServesEverySlot(t *testing.T) {
+func TestAClusterServesEverySlot(t *testing.T) {
 	startsReal(t)
 	c := StartCluster(t, 3)
 	ctx, rdb := t.Context(), c.Client()
@@ -41,7 +41,7 @@ func TestClusterServesEverySlot(t *testing.T) {
 	}, "a restarted node serves its slots again")
 }
 
-func TestClusterOfOneNodeIsWhole(t *testing.T) {
+func TestAClusterOfOneNodeServesEverySlot(t *testing.T) {
 	startsReal(t)
 	c := StartCluster(t, 1)
 	if err := c.Client().Set(t.Context(), "k", "v", 0).Err(); err != nil {

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// link is one connection through a Proxy.
+// A link is one connection through a Proxy.
 type link struct {
 	proxy  *Proxy
 	client net.Conn
@@ -16,10 +16,10 @@ type link struct {
 	mu      sync.Mutex
 	server  net.Conn // nil until dialled
 	ended   bool
-	pending []*fault // one for each unanswered command, nil for most
+	pending []*fault // one for each command without a reply yet, nil for most
 }
 
-// serve forwards until both sides have finished, or close.
+// serve forwards until both sides have finished or the link is closed.
 func (l *link) serve() {
 	defer l.close()
 	server, err := net.DialTimeout("tcp", l.proxy.target, patience)
@@ -29,13 +29,13 @@ func (l *link) serve() {
 	requests := make(chan struct{})
 	go func() {
 		defer close(requests)
-		l.pumpRequests()
-		if l.passable() {
-			// The server still executes what it was sent, then closes.
+		l.forwardRequests()
+		if l.waitUntilFlowing() {
+			// The server executes what it has received, then closes.
 			_ = server.(*net.TCPConn).CloseWrite()
 		}
 	}()
-	l.pumpReplies()
+	l.forwardReplies()
 	l.close()
 	<-requests
 }
@@ -65,11 +65,11 @@ func (l *link) close() {
 	}
 }
 
-func (l *link) pumpRequests() {
+func (l *link) forwardRequests() {
 	in := framer{r: bufio.NewReader(l.client)}
 	for {
 		command, err := in.next()
-		if err != nil || !l.passable() {
+		if err != nil || !l.waitUntilFlowing() {
 			return
 		}
 		if !in.opaque {
@@ -81,9 +81,9 @@ func (l *link) pumpRequests() {
 	}
 }
 
-func (l *link) pumpReplies() {
+func (l *link) forwardReplies() {
 	out := framer{r: bufio.NewReader(l.server)}
-	lost := false // the client hears nothing more
+	lost := false // the client receives nothing more
 	for {
 		reply, err := out.next()
 		if err != nil {
@@ -91,7 +91,7 @@ func (l *link) pumpReplies() {
 		}
 		var f *fault
 		if !out.opaque && !isPush(reply) {
-			f = l.answered()
+			f = l.nextFault()
 		}
 		delay := l.proxy.latency()
 		if f != nil {
@@ -105,7 +105,7 @@ func (l *link) pumpReplies() {
 		if lost {
 			continue
 		}
-		if !l.sleep(delay) || !l.passable() {
+		if !l.sleep(delay) || !l.waitUntilFlowing() {
 			return
 		}
 		if _, err := l.client.Write(reply); err != nil {
@@ -120,20 +120,20 @@ func (l *link) expect(f *fault) {
 	l.pending = append(l.pending, f)
 }
 
-// answered is the fate of the reply that has just come.
-func (l *link) answered() *fault {
+// nextFault returns the fault for the reply that has just arrived, nil for most.
+func (l *link) nextFault() *fault {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if len(l.pending) == 0 {
-		return nil // a message to a subscriber
+		return nil // a message to a subscriber is no reply
 	}
 	f := l.pending[0]
 	l.pending = l.pending[1:]
 	return f
 }
 
-// passable waits out a black hole; it is false once the link is closed.
-func (l *link) passable() bool {
+// waitUntilFlowing waits until a BlackHole ends. It returns false if the link is closed.
+func (l *link) waitUntilFlowing() bool {
 	l.proxy.mu.Lock()
 	flowing := l.proxy.flowing
 	l.proxy.mu.Unlock()
@@ -145,7 +145,7 @@ func (l *link) passable() bool {
 	}
 }
 
-// sleep is false once the link is closed.
+// sleep waits for d. It returns false if the link is closed.
 func (l *link) sleep(d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -13,7 +13,7 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-// rerun runs one test of this binary in a process of its own.
+// rerun runs one test of this binary in another process.
 func rerun(t *testing.T, test string, env ...string) (output string, passed bool) {
 	t.Helper()
 	self, err := os.Executable()
@@ -26,7 +26,7 @@ func rerun(t *testing.T, test string, env ...string) (output string, passed bool
 	return string(out), err == nil
 }
 
-func TestMissingServerIsASkipUnlessRequired(t *testing.T) {
+func TestAMissingServerSkipsTheTestUnlessRequired(t *testing.T) {
 	t.Parallel()
 	out, passed := rerun(t, "TestTheRealServerIsShared", "PATH=", "REDISTEST_REQUIRE=0")
 	if !passed || !strings.Contains(out, "redis-server is not installed") || !strings.Contains(out, "--- SKIP") {
@@ -46,7 +46,7 @@ func TestMainEndsTheSharedServer(t *testing.T) {
 		t.Fatalf("passed %v\n%s", passed, out)
 	}
 	if n, _ := strconv.Atoi(pid[1]); alive(n) {
-		t.Errorf("process %d outlived its test binary", n)
+		t.Errorf("process %d still runs after its test binary", n)
 	}
 	if _, err := os.Stat(pid[2]); err == nil {
 		t.Errorf("%s is still there", pid[2])
@@ -68,9 +68,9 @@ func TestLeak(t *testing.T) {
 	go func() { select {} }()
 }
 
-func TestEventuallyGivesUp(t *testing.T) {
+func TestEventuallyFailsAfterTenSeconds(t *testing.T) {
 	t.Parallel()
-	Bubble(t, func(t *testing.T, _ *Server) { // whose ten seconds take no time
+	Bubble(t, func(t *testing.T, _ *Server) { // where ten seconds pass at once
 		probe := &recorder{TB: t}
 		start, polls := time.Now(), 0
 		done := make(chan struct{})
@@ -85,7 +85,7 @@ func TestEventuallyGivesUp(t *testing.T) {
 	})
 }
 
-// recorder stands in for a test whose failure is expected.
+// A recorder takes the place of a test whose failure is expected.
 type recorder struct {
 	testing.TB
 	cleanup        func()

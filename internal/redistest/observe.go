@@ -10,14 +10,14 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// NoImmortals fails the test if any key with its prefix has no TTL.
+// NoImmortals fails the test if a key with the test's prefix has no TTL.
 func (s *Server) NoImmortals(t testing.TB) {
 	t.Helper()
 	ctx, rdb := context.Background(), s.Client()
 	defer rdb.Close()
 	all, err := rdb.Keys(ctx, "*"+s.Prefix()+"*").Result()
 	if err != nil {
-		return // the test took its server away
+		return // the test has stopped its server
 	}
 	for _, key := range all {
 		if ttl := rdb.PTTL(ctx, key).Val(); ttl == -1 {
@@ -26,38 +26,39 @@ func (s *Server) NoImmortals(t testing.TB) {
 	}
 }
 
-// A Recorder collects what a Config.OnError is told. The zero value is ready.
+// A Recorder collects the errors that a Config.OnError receives. The zero value is ready
+// for use.
 type Recorder struct {
 	mu   sync.Mutex
 	errs []error
 }
 
-// OnError is to be a Config's.
+// OnError is meant for Config.OnError.
 func (r *Recorder) OnError(_ context.Context, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.errs = append(r.errs, err)
 }
 
-// All is what was told so far.
+// All returns the errors so far.
 func (r *Recorder) All() []error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return slices.Clone(r.errs)
 }
 
-// Has says whether an error with text in it was told.
+// Has reports whether there was an error with text in its own text.
 func (r *Recorder) Has(text string) bool {
 	return slices.ContainsFunc(r.All(), func(err error) bool { return strings.Contains(err.Error(), text) })
 }
 
-// Result is what a call brought.
+// A Result is what a call returned.
 type Result[T any] struct {
 	Value T
 	Err   error
 }
 
-// Async runs f and returns where its result will be.
+// Async runs f in a goroutine and returns a channel that receives its result.
 func Async[T any](f func() (T, error)) <-chan Result[T] {
 	out := make(chan Result[T], 1)
 	go func() {
@@ -67,12 +68,12 @@ func Async[T any](f func() (T, error)) <-chan Result[T] {
 	return out
 }
 
-// Commands is a hook by which a test looks at, holds or fails what a client
-// sends: it is given the names of a command, or of a pipeline's, and next,
-// which sends them.
+// Commands is a hook with which a test observes, delays or fails what a client sends. It
+// is called with the name of a command, or the names of all commands of a pipeline, and
+// with next, which sends them.
 type Commands func(next func() error, names ...string) error
 
-// DialHook leaves dials alone.
+// DialHook does not change dials.
 func (h Commands) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 // ProcessHook passes a command through h.
@@ -95,7 +96,7 @@ func (h Commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		}
 		err := h(func() error { return next(ctx, cmds) }, names...)
 		if err == nil || slices.ContainsFunc(cmds, func(cmd redis.Cmder) bool { return cmd.Err() != nil }) {
-			return err // if any, that of a command alone
+			return err // a command has the error, or there is none
 		}
 		for _, cmd := range cmds {
 			cmd.SetErr(err)
@@ -104,8 +105,7 @@ func (h Commands) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// Hooked is a client whose commands, but for those of its handshake, go
-// through h.
+// Hooked returns a client whose commands pass through h, except those of its handshake.
 func (s *Server) Hooked(h Commands) *redis.Client {
 	rdb := s.Client()
 	_ = rdb.Ping(context.Background()).Err()
@@ -113,13 +113,13 @@ func (s *Server) Hooked(h Commands) *redis.Client {
 	return rdb
 }
 
-// A Spy is a hook that sees each command before it is sent.
+// A Spy is a hook that is called with each command before it is sent.
 type Spy func(redis.Cmder)
 
-// DialHook leaves dials alone.
+// DialHook does not change dials.
 func (h Spy) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-// ProcessHook shows a command.
+// ProcessHook calls h with a command.
 func (h Spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		h(cmd)
@@ -127,7 +127,7 @@ func (h Spy) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	}
 }
 
-// ProcessPipelineHook shows each command of a pipeline.
+// ProcessPipelineHook calls h with each command of a pipeline.
 func (h Spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
 		for _, cmd := range cmds {
@@ -137,17 +137,18 @@ func (h Spy) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPi
 	}
 }
 
-// Crowd is how many round trips are under way at once, at most, while 64
-// callers call. None is answered before there are want of them. prepare makes
-// the call over the client whose trips are counted.
+// Crowd lets 64 goroutines make the same call at once, and returns how many round trips
+// were under way at the same time, at most. No round trip is let through before want of
+// them are under way. prepare returns the call, over a client whose round trips are
+// counted.
 func (s *Server) Crowd(t testing.TB, want int, prepare func(rdb *redis.Client) (call func())) int {
 	t.Helper()
 	var mu sync.Mutex
 	now, most := 0, 0
-	move := func(by int) {
+	add := func(n int) {
 		mu.Lock()
 		defer mu.Unlock()
-		now += by
+		now += n
 		most = max(most, now)
 	}
 	open := make(chan struct{})
@@ -155,8 +156,8 @@ func (s *Server) Crowd(t testing.TB, want int, prepare func(rdb *redis.Client) (
 		if names[0] == "hello" || names[0] == "client" {
 			return next()
 		}
-		move(1)
-		defer move(-1)
+		add(1)
+		defer add(-1)
 		<-open
 		return next()
 	}))
@@ -171,7 +172,7 @@ func (s *Server) Crowd(t testing.TB, want int, prepare func(rdb *redis.Client) (
 		mu.Lock()
 		defer mu.Unlock()
 		return now >= want
-	}, want, " trips are under way")
+	}, want, " round trips are under way")
 	release()
 	callers.Wait()
 	return most

@@ -8,7 +8,7 @@ import (
 	"sync"
 )
 
-// busOffset is how far a Cluster node's bus port lies above its port.
+// busOffset is how much higher the bus port of a Cluster node is than its port.
 const busOffset = 10000
 
 var givenPorts = struct {
@@ -16,10 +16,10 @@ var givenPorts = struct {
 	set map[int]bool
 }{set: map[int]bool{}}
 
-// freePort picks a port that nobody listens on, nor on its bus port, and that
-// this binary has not picked before. It stays below the range that systems
-// hand to outgoing connections: one of those could take the port between two
-// lives of a server, or connect to itself while nobody listens.
+// freePort returns a port that this binary has not used before, where no program listens
+// on it or on its bus port. It is below the range that systems use for outgoing
+// connections: such a connection could take the port while a server restarts, or connect
+// to itself while no server listens.
 func freePort() (int, error) {
 	givenPorts.Lock()
 	defer givenPorts.Unlock()

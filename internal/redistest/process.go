@@ -17,8 +17,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Process is a redis-server of the test's own. Its methods may be called from
-// any goroutine; they fail the test when the server does not do what they say.
+// A Process is a redis-server of the test's own. Its methods may be called from any
+// goroutine. They fail the test when the server does not do what they say.
 type Process struct {
 	t    testing.TB
 	port int
@@ -30,13 +30,14 @@ type Process struct {
 	cur *child // the running or last process; nil before Launch
 }
 
-// Start starts a redis-server that ends with the test, and waits until it
-// answers. It listens on a free port of 127.0.0.1 and on a Unix socket, saves
-// nothing and keeps its files in a directory of its own. args are further
-// command-line settings, such as "--requirepass", "secret"; the later one of
-// two wins. In them {port} stands for the server's port and {dir} for its
-// directory. Leave --logfile and --loglevel alone: the log says when the
-// server is ready. A failed test shows it.
+// Start starts a redis-server that ends with the test, and waits until it is ready. It
+// listens on a free port of 127.0.0.1 and on a Unix socket, saves nothing and keeps its
+// files in a directory of its own.
+//
+// args are further command-line settings, such as "--requirepass", "secret". If a setting
+// is given twice, the later one counts. In args {port} stands for the server's port and
+// {dir} for its directory. Do not set --logfile and --loglevel: the log says when the
+// server is ready. A failed test shows the log.
 func Start(t testing.TB, args ...string) *Process {
 	t.Helper()
 	requireProgram(t, "redis-server")
@@ -48,17 +49,17 @@ func Start(t testing.TB, args ...string) *Process {
 	return p
 }
 
-// StartLater is Start for a server that does not run before Launch: until
-// then its address refuses connections.
+// StartLater is Start for a server that does not run before Launch. Until then its address
+// refuses connections.
 func StartLater(t testing.TB, args ...string) *Process {
 	t.Helper()
 	requireProgram(t, "redis-server")
 	return later(t, settings(args))
 }
 
-// StartLaterAs is StartLater with argv alone, as for a server whose settings are
-// in a file: the test writes it into Dir, and has the server listen on Port, before
-// it calls Launch.
+// StartLaterAs is StartLater without the settings of Start: argv are all arguments. It is
+// for a server whose settings are in a file. Before it calls Launch, the test writes the
+// file into Dir, with Port as the port on which the server listens.
 func StartLaterAs(t testing.TB, argv ...string) *Process {
 	t.Helper()
 	requireProgram(t, "redis-server")
@@ -75,34 +76,34 @@ func later(t testing.TB, argv []string) *Process {
 	return p
 }
 
-// Launch starts a server of StartLater and waits until it answers.
+// Launch starts a server of StartLater and waits until it is ready.
 func (p *Process) Launch() { p.Restart() }
 
-// Addr is the server's host:port.
+// Addr returns the server's host:port.
 func (p *Process) Addr() string { return loopback(p.port) }
 
-// Port is the port in Addr.
+// Port returns the port in Addr.
 func (p *Process) Port() int { return p.port }
 
-// Socket is the path of the server's Unix socket.
+// Socket returns the path of the server's Unix socket.
 func (p *Process) Socket() string { return filepath.Join(p.dir, "redis.sock") }
 
-// Dir is the server's directory. It survives Restart.
+// Dir returns the server's directory. Restart keeps it.
 func (p *Process) Dir() string { return p.dir }
 
-// PID is that of the running process, or of the last one.
+// PID returns the id of the running process, or of the last one.
 func (p *Process) PID() int { return p.launched().cmd.Process.Pid }
 
-// Log is what the server has printed so far, over all its lives.
+// Log returns what the server has printed so far, over all its restarts.
 func (p *Process) Log() string { return p.log.String() }
 
-// Client returns a client of this server, closed with the test. Its defaults
-// are those of Server.Client; a password or TLS is for opts to set.
+// Client returns a client of this server that is closed with the test. Its defaults are
+// those of Server.Client. Set a password or TLS with opts.
 func (p *Process) Client(opts ...func(*redis.Options)) *redis.Client {
 	return newClient(p.t, at(p.Addr()), opts)
 }
 
-// Kill ends the server as a crash does, with SIGKILL, and waits for its end.
+// Kill ends the server with SIGKILL, as a crash does, and waits for its end.
 func (p *Process) Kill() { p.launched().kill() }
 
 // Stop ends the server with SIGTERM, so that it saves if it has save points,
@@ -118,8 +119,8 @@ func (p *Process) Stop() {
 	}
 }
 
-// Restart kills the server if it runs, starts it again on the same port and
-// directory, and waits until it answers.
+// Restart kills the server if it runs, starts it again with the same port and directory,
+// and waits until it is ready.
 func (p *Process) Restart() {
 	p.t.Helper()
 	p.RestartNow()
@@ -128,8 +129,8 @@ func (p *Process) Restart() {
 	}
 }
 
-// RestartNow is Restart without the wait: the server refuses connections at
-// first, then answers LOADING while it reads its files.
+// RestartNow is Restart without the wait. The server refuses connections at first, then
+// replies LOADING while it reads its files.
 func (p *Process) RestartNow() {
 	p.t.Helper()
 	if c := p.current(); c != nil {
@@ -140,17 +141,17 @@ func (p *Process) RestartNow() {
 	}
 }
 
-// Pause stops the server's execution with SIGSTOP: connections stay open, the
-// kernel accepts new ones, and nothing is answered.
+// Pause stops the execution of the server with SIGSTOP. Connections stay open, the kernel
+// accepts new ones, and no command gets a reply.
 func (p *Process) Pause() { p.launched().signal(pauseSignal) }
 
 // Resume ends a Pause.
 func (p *Process) Resume() { p.launched().signal(resumeSignal) }
 
-// launch starts a server and waits until it answers. The caller ends it.
+// launch starts a server and waits until it is ready. The caller ends it.
 func launch(args ...string) (*Process, error) { return launchOn(freePort, settings(args)) }
 
-// settings are a server's arguments, those of the test last.
+// settings returns the arguments of a server. Those of the test are last.
 func settings(args []string) []string {
 	return append([]string{
 		"--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}",
@@ -159,7 +160,7 @@ func settings(args []string) []string {
 	}, args...)
 }
 
-// launchOn tries ports of pick until the server can bind one.
+// launchOn tries up to five ports of pick until the server can bind one.
 func launchOn(pick func() (int, error), argv []string) (*Process, error) {
 	for attempt := 1; ; attempt++ {
 		p, err := prepare(pick, argv)
@@ -179,7 +180,7 @@ func launchOn(pick func() (int, error), argv []string) (*Process, error) {
 	}
 }
 
-// prepare gives a server its port and directory, without starting it.
+// prepare returns a server with a port and a directory, without starting it.
 func prepare(pick func() (int, error), argv []string) (*Process, error) {
 	port, err := pick()
 	if err != nil {
@@ -207,7 +208,7 @@ func (p *Process) current() *child {
 	return p.cur
 }
 
-// launched fails the test of a StartLater that forgot Launch.
+// launched returns the process. It fails the test if StartLater was not followed by Launch.
 func (p *Process) launched() *child {
 	p.t.Helper()
 	c := p.current()
@@ -231,8 +232,8 @@ func (p *Process) start() error {
 	return nil
 }
 
-// awaitReady goes by the log rather than by PING: it needs no password, and
-// no foreign server on a lost port can answer it.
+// awaitReady waits until the log says that the server is ready. PING would need the
+// password, and another server could answer it if this one has lost its port.
 func (p *Process) awaitReady() error {
 	select {
 	case <-p.log.readiness():
@@ -244,7 +245,7 @@ func (p *Process) awaitReady() error {
 	}
 }
 
-// endWith hands the server to t.
+// endWith ends the server with t.
 func (p *Process) endWith(t testing.TB) {
 	p.t = t
 	t.Cleanup(func() {
@@ -262,21 +263,21 @@ func (p *Process) end() {
 	_ = os.RemoveAll(p.dir)
 }
 
-// serverLog keeps what a server prints, and sees when it is ready.
+// A serverLog keeps what a server prints, and notices when the server is ready.
 type serverLog struct {
 	mu    sync.Mutex
 	text  bytes.Buffer
-	life  int           // where the log of the current life begins
-	ready chan struct{} // closed once the current life is ready
+	start int           // where the log of the current process begins
+	ready chan struct{} // closed once the current process is ready
 }
 
-// readyMarks are printed by a server and by a Sentinel.
+// readyMarks are what a server or a Sentinel prints when it is ready.
 var readyMarks = [][]byte{[]byte("Ready to accept connections"), []byte("+monitor master")}
 
 func (l *serverLog) restart() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.life, l.ready = l.text.Len(), make(chan struct{})
+	l.start, l.ready = l.text.Len(), make(chan struct{})
 }
 
 func (l *serverLog) readiness() <-chan struct{} {
@@ -297,9 +298,9 @@ func (l *serverLog) Write(b []byte) (int, error) {
 }
 
 func (l *serverLog) isReady() bool {
-	life := l.text.Bytes()[l.life:]
+	current := l.text.Bytes()[l.start:]
 	for _, mark := range readyMarks {
-		if bytes.Contains(life, mark) {
+		if bytes.Contains(current, mark) {
 			return true
 		}
 	}

@@ -13,7 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// startsReal marks tests that need redis-server, before they start goroutines.
+// startsReal marks a test that starts redis-server. Call it before the test starts a
+// goroutine.
 func startsReal(t *testing.T) {
 	t.Helper()
 	t.Parallel()
@@ -44,7 +45,7 @@ func TestStartTakesSettings(t *testing.T) {
 	}
 }
 
-func TestRestartKeepsAddressAndFiles(t *testing.T) {
+func TestRestartKeepsTheAddressAndTheFiles(t *testing.T) {
 	startsReal(t)
 	p := Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	rdb := p.Client()
@@ -79,7 +80,7 @@ func TestStopSavesAndKillDoesNot(t *testing.T) {
 	}
 }
 
-func TestRestartNowShowsLoading(t *testing.T) {
+func TestRestartNowRepliesLoadingAtFirst(t *testing.T) {
 	startsReal(t)
 	p := Start(t, "--save", "3600 1", "--enable-debug-command", "yes",
 		"--key-load-delay", "500", "--loading-process-events-interval-bytes", "1024")
@@ -92,11 +93,11 @@ func TestRestartNowShowsLoading(t *testing.T) {
 	Eventually(t, func() bool {
 		err := rdb.Get(ctx, "k").Err()
 		return err != nil && strings.HasPrefix(err.Error(), "LOADING")
-	}, "a server that reads its file says LOADING")
+	}, "a server that reads its file replies LOADING")
 	Eventually(t, func() bool { return rdb.DBSize(ctx).Val() == 2000 }, "the file is loaded")
 }
 
-func TestPauseHoldsAnswersBack(t *testing.T) {
+func TestPauseDelaysReplies(t *testing.T) {
 	startsReal(t)
 	p := Start(t)
 	ctx, rdb := t.Context(), p.Client()
@@ -111,10 +112,10 @@ func TestPauseHoldsAnswersBack(t *testing.T) {
 	if v, err := rdb.Get(ctx, "k").Result(); v != "v" {
 		t.Errorf("GET after Resume: %q, %v", v, err)
 	}
-	p.Pause() // a paused server must not hinder cleanup
+	p.Pause() // cleanup must also end a paused server
 }
 
-func TestStartLaterRefusesUntilLaunched(t *testing.T) {
+func TestStartLaterRefusesConnectionsBeforeLaunch(t *testing.T) {
 	startsReal(t)
 	p := StartLater(t)
 	if _, err := net.Dial("tcp", p.Addr()); !errors.Is(err, syscall.ECONNREFUSED) {
@@ -133,7 +134,7 @@ func TestStartReportsABadSetting(t *testing.T) {
 	}
 }
 
-func TestStartSurvivesALostPort(t *testing.T) {
+func TestStartTriesAnotherPortIfItsOwnIsTaken(t *testing.T) {
 	startsReal(t)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -165,7 +166,7 @@ func TestServersEndWithTheTestThatStartedThem(t *testing.T) {
 		p.Pause()
 	})
 	if alive(p.PID()) {
-		t.Errorf("process %d outlived its test", p.PID())
+		t.Errorf("process %d still runs after its test", p.PID())
 	}
 	if _, err := os.Stat(p.Dir()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("its directory is still there: %v", err)

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Program is a server that is no Redis, such as a Prometheus.
+// A Program is a server other than Redis, such as Prometheus.
 type Program struct {
 	addr string
 	cur  *child
@@ -19,10 +19,9 @@ type Program struct {
 }
 
 // StartProgram starts the program name, which ends with the test, and waits until it
-// listens. In args {port} stands for a free port of 127.0.0.1, and {dir} for a
-// directory of its own. env is added to the test's environment. The test is skipped
-// where the program is missing, or fails, as for redis-server. A failed test shows
-// what it printed.
+// listens. In args {port} stands for a free port of 127.0.0.1, and {dir} for a directory
+// of its own. env is added to the test's environment. If the program is missing, the test
+// is skipped or fails, as for redis-server. A failed test shows what the program printed.
 func StartProgram(t testing.TB, env []string, name string, args ...string) *Program {
 	t.Helper()
 	requireProgram(t, name)
@@ -69,10 +68,10 @@ func (p *Program) awaitListening() error {
 	}
 }
 
-// Addr is the host:port where it listens.
+// Addr returns the host:port on which it listens.
 func (p *Program) Addr() string { return p.addr }
 
-// Log is what it has printed so far.
+// Log returns what it has printed so far.
 func (p *Program) Log() string { return p.log.String() }
 
 // Kill ends it and waits for its end.

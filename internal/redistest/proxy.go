@@ -9,11 +9,10 @@ import (
 	"time"
 )
 
-// Proxy forwards TCP connections to a Redis server and breaks them on demand.
-// It sees whole commands and replies, and pairs them in order, which is exact
-// on connections that do not subscribe. TLS passes through unseen: there only
-// whole connections can be broken. All methods take effect at once and may be
-// called from any goroutine.
+// A Proxy forwards TCP connections to a Redis server and breaks them on demand. It reads
+// whole commands and replies, and pairs them in their order. That is exact on connections
+// that do not subscribe. It cannot read TLS, where only whole connections can be broken.
+// All methods take effect at once and may be called from any goroutine.
 type Proxy struct {
 	t      testing.TB
 	addr   string
@@ -30,7 +29,7 @@ type Proxy struct {
 	requests map[string]int
 }
 
-// fault is what shall happen to the reply of the next command with match.
+// A fault is what happens to the reply of the next command that contains match.
 type fault struct {
 	match []byte
 	drop  bool
@@ -38,7 +37,7 @@ type fault struct {
 	done  chan struct{}
 }
 
-// StartProxy starts a proxy to target that ends with the test.
+// StartProxy starts a proxy to the address target. It ends with the test.
 func StartProxy(t testing.TB, target string) *Proxy {
 	t.Helper()
 	port, err := freePort()
@@ -58,7 +57,7 @@ func StartProxy(t testing.TB, target string) *Proxy {
 	return p
 }
 
-// Addr is the proxy's host:port.
+// Addr returns the proxy's host:port.
 func (p *Proxy) Addr() string { return p.addr }
 
 // Down refuses new connections and closes those that are open.
@@ -88,7 +87,7 @@ func (p *Proxy) Up() {
 	p.run.Go(func() { p.accept(l) })
 }
 
-// Cut closes all open connections, on both sides. New ones are welcome.
+// Cut closes all open connections, on both sides. New ones are accepted.
 func (p *Proxy) Cut() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,8 +97,8 @@ func (p *Proxy) Cut() {
 	clear(p.links)
 }
 
-// BlackHole keeps connections open and accepts new ones, but lets no byte
-// through in either direction, nor the news that one side has closed.
+// BlackHole keeps connections open and accepts new ones, but forwards nothing in either
+// direction: no byte, and not that one side has closed.
 func (p *Proxy) BlackHole() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -108,8 +107,8 @@ func (p *Proxy) BlackHole() {
 	}
 }
 
-// Heal ends BlackHole: what was held back is delivered, as after a partition
-// that was shorter than TCP's patience. It ends Delay too.
+// Heal ends BlackHole. What was held back is delivered, as after a partition that was
+// shorter than the time-outs of TCP. It also ends Delay.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -119,46 +118,47 @@ func (p *Proxy) Heal() {
 	}
 }
 
-// Delay holds back each reply for d from now on; zero ends it. A pipeline of n
-// commands takes n times d.
+// Delay holds back each reply for d from now on. Zero ends that. A pipeline of n commands
+// takes n times d.
 func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
 }
 
-// DropReply lets the next command that contains match reach the server,
-// swallows its reply, and ends the stream to the client: the server did it and
-// the client cannot know. In a pipeline the replies before it arrive; those
-// after it are lost too, though their commands were executed. match is part of
-// a name, key or argument in any case; if empty, the next command is meant, a
-// handshake's included. The result is closed once the reply has been
-// swallowed. Faults are kept in order; each strikes once.
+// DropReply forwards the next command that contains match, drops its reply, and ends the
+// stream to the client: the server has executed the command and the client cannot know. In
+// a pipeline the replies before it arrive. Those after it are lost too, though their
+// commands were executed.
+//
+// match is part of a name, key or argument, in upper or lower case. If it is empty, the
+// next command is meant, even one of a handshake. The result is closed once the reply was
+// dropped. Faults apply in the order in which they were added, each to one command.
 func (p *Proxy) DropReply(match string) <-chan struct{} {
 	return p.add(&fault{match: []byte(match), drop: true})
 }
 
-// DelayReply holds back for d the reply to the next command that contains
-// match. The result is closed once the server has answered, before the wait.
+// DelayReply holds back the reply to the next command that contains match, for d. The
+// result is closed once the server has replied, before the delay.
 func (p *Proxy) DelayReply(match string, d time.Duration) <-chan struct{} {
 	return p.add(&fault{match: []byte(match), delay: d})
 }
 
-// Connections counts the connections accepted so far.
+// Connections returns how many connections were accepted so far.
 func (p *Proxy) Connections() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.accepted
 }
 
-// Open counts the connections that are open.
+// Open returns how many connections are open.
 func (p *Proxy) Open() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return len(p.links)
 }
 
-// Requests counts the commands forwarded so far, handshakes included, or only
+// Requests returns how many commands were forwarded so far, handshakes included, or only
 // those of the given names, such as "PUBLISH".
 func (p *Proxy) Requests(names ...string) int {
 	p.mu.Lock()
@@ -206,14 +206,14 @@ func (p *Proxy) accept(ln net.Listener) {
 	}
 }
 
-// latency is what Delay set.
+// latency returns what Delay has set.
 func (p *Proxy) latency() time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.delay
 }
 
-// admit refuses what was accepted just before Down.
+// admit starts a link. It returns false if the connection was accepted just before Down.
 func (p *Proxy) admit(ln net.Listener, l *link) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -231,7 +231,7 @@ func (p *Proxy) admit(ln net.Listener, l *link) bool {
 	return true
 }
 
-// forward counts a command and says which fault its reply shall meet.
+// forward counts a command and returns the fault for its reply, or nil.
 func (p *Proxy) forward(command []byte) *fault {
 	p.mu.Lock()
 	defer p.mu.Unlock()

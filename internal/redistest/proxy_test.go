@@ -16,7 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// proxied gives a test a proxy, a client through it and one past it.
+// proxied runs test with a proxy, a client through it, and a client past it.
 func proxied(t *testing.T, test func(t *testing.T, p *Proxy, through, past *redis.Client, key string)) {
 	t.Parallel()
 	Run(t, func(t *testing.T, s *Server) {
@@ -28,15 +28,15 @@ func proxied(t *testing.T, test func(t *testing.T, p *Proxy, through, past *redi
 	})
 }
 
-func TestDroppedReplyWasExecutedByTheServer(t *testing.T) {
+func TestTheServerExecutesACommandWhoseReplyIsDropped(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
-		swallowed := p.DropReply(key)
+		dropped := p.DropReply(key)
 		err := through.Incr(ctx, key).Err()
 		if !errors.Is(err, io.EOF) {
 			t.Errorf("INCR without its reply: %v", err)
 		}
-		<-swallowed
+		<-dropped
 		if n := past.Get(ctx, key).Val(); n != "1" {
 			t.Errorf("the server has %q", n)
 		}
@@ -49,11 +49,11 @@ func TestDroppedReplyWasExecutedByTheServer(t *testing.T) {
 	})
 }
 
-func TestDroppedReplyIsTheMatchingOneOnly(t *testing.T) {
+func TestOnlyTheMatchingReplyIsDropped(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
 		p.DropReply(key + ":b")
-		// go-redis calls the whole pipeline failed, so look at the bytes.
+		// go-redis fails the whole pipeline, so the test reads the bytes.
 		conn, err := net.Dial("tcp", p.Addr())
 		if err != nil {
 			t.Fatal(err)
@@ -73,7 +73,7 @@ func TestDroppedReplyIsTheMatchingOneOnly(t *testing.T) {
 	})
 }
 
-func TestEachDropStrikesOnce(t *testing.T) {
+func TestEachDropAppliesToOneCommand(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
 		p.DropReply("get")
@@ -86,7 +86,7 @@ func TestEachDropStrikesOnce(t *testing.T) {
 	})
 }
 
-func TestDelayedReplyWasExecutedInTime(t *testing.T) {
+func TestTheServerExecutesACommandWhoseReplyIsDelayedAtOnce(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
 		answered := p.DelayReply("SET", 50*time.Millisecond)
@@ -116,7 +116,7 @@ func TestDelayHoldsBackEveryReply(t *testing.T) {
 	})
 }
 
-func TestCutEndsOpenConnectionsAndAdmitsNewOnes(t *testing.T) {
+func TestCutEndsOpenConnectionsAndAcceptsNewOnes(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
 		sub := through.Subscribe(ctx, key)
@@ -156,7 +156,7 @@ func TestDownRefusesUntilUp(t *testing.T) {
 	})
 }
 
-func TestBlackHoleSwallowsOldAndNewConnections(t *testing.T) {
+func TestABlackHoleBlocksOldAndNewConnections(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
 		through.Ping(ctx)
@@ -171,7 +171,7 @@ func TestBlackHoleSwallowsOldAndNewConnections(t *testing.T) {
 			}
 		}
 		if n := past.Exists(ctx, key).Val(); n != 0 {
-			t.Error("a command came through")
+			t.Error("a command reached the server")
 		}
 	})
 }
@@ -198,7 +198,7 @@ func TestHealDeliversWhatTheBlackHoleHeldBack(t *testing.T) {
 	}
 }
 
-func TestBlackHoleHindersNeitherCutNorCleanup(t *testing.T) {
+func TestCutAndCleanupWorkDuringABlackHole(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
 		through.Ping(ctx)
@@ -207,7 +207,7 @@ func TestBlackHoleHindersNeitherCutNorCleanup(t *testing.T) {
 		go func() { done <- through.Incr(ctx, key).Err() }()
 		select {
 		case err := <-done:
-			t.Fatalf("INCR came back: %v", err)
+			t.Fatalf("INCR returned: %v", err)
 		case <-time.After(5 * time.Millisecond):
 		}
 		p.Cut()
@@ -217,7 +217,7 @@ func TestBlackHoleHindersNeitherCutNorCleanup(t *testing.T) {
 	})
 }
 
-func TestDeadTargetEndsTheConnection(t *testing.T) {
+func TestAnUnreachableTargetEndsTheConnection(t *testing.T) {
 	startsReal(t)
 	later := StartLater(t)
 	p := StartProxy(t, later.Addr())
@@ -227,12 +227,12 @@ func TestDeadTargetEndsTheConnection(t *testing.T) {
 	}
 	defer conn.Close()
 	if _, err := conn.Read(make([]byte, 1)); err == nil {
-		t.Error("the proxy answers for a dead target")
+		t.Error("the proxy replies for an unreachable target")
 	}
-	Eventually(t, func() bool { return p.Open() == 0 }, "the connection is forgotten")
+	Eventually(t, func() bool { return p.Open() == 0 }, "the connection is removed")
 }
 
-func TestProxyPassesEveryKindOfReply(t *testing.T) {
+func TestTheProxyForwardsEveryKindOfReply(t *testing.T) {
 	startsReal(t)
 	s := Real(t)
 	p := StartProxy(t, s.Addr())
@@ -269,7 +269,7 @@ func TestProxyPassesEveryKindOfReply(t *testing.T) {
 	}
 }
 
-func TestProxyBearsFaultsUnderLoad(t *testing.T) {
+func TestTheProxyWorksAfterFaultsUnderLoad(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()
 		var wg sync.WaitGroup
@@ -295,7 +295,7 @@ func TestProxyBearsFaultsUnderLoad(t *testing.T) {
 			p.Down()
 			p.Up()
 		}
-		Eventually(t, func() bool { return through.Incr(ctx, key).Err() == nil }, "the proxy is well again")
+		Eventually(t, func() bool { return through.Incr(ctx, key).Err() == nil }, "the proxy works again")
 		close(over)
 		wg.Wait()
 		n, err := past.Get(ctx, key).Int()

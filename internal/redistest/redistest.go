@@ -1,7 +1,7 @@
-// Package redistest runs one test against two servers, miniredis and a real
-// redis-server, and breaks what a test wants broken: processes that are
-// killed, paused or restarted, connections that lose replies, failovers,
-// clusters, and clocks that pass five minutes in a millisecond.
+// Package redistest runs one test against two servers, miniredis and a real redis-server,
+// and breaks them as the test asks: processes that are killed, paused or restarted,
+// connections that lose replies, failovers, clusters, and clocks that pass five minutes in
+// a millisecond.
 //
 // A package that uses it has one TestMain:
 //
@@ -18,11 +18,10 @@
 //		})
 //	}
 //
-// Every server listens on loopback only, on a port of its own, and ends with
-// the test that started it; the shared redis-server ends with the test binary.
-// On Linux they also end when the test binary is killed. A test that needs
-// redis-server is skipped where none is installed, and fails there when
-// REDISTEST_REQUIRE=1 is set.
+// Every server listens on loopback only, on a port of its own, and ends with the test that
+// started it. The shared redis-server ends with the test binary. On Linux they also end
+// when the test binary is killed. Where redis-server is not installed, a test that needs
+// it is skipped, or fails if REDISTEST_REQUIRE=1 is set.
 package redistest
 
 import (
@@ -37,9 +36,9 @@ import (
 	"go.uber.org/goleak"
 )
 
-// Main is the body of TestMain. It runs the tests, ends every process that
-// they left behind, fails the run if a goroutine outlived a passing one, and
-// exits. In a process started by Spawn it runs that Child instead.
+// Main is the body of TestMain. It runs the tests, ends every process that they have left
+// running, and exits. If the tests pass and a goroutine still runs, it fails the run. In a
+// process started by Spawn it runs that Child instead.
 func Main(m *testing.M) {
 	if name, ok := os.LookupEnv(childEnv); ok {
 		code := runChild(name)
@@ -51,7 +50,7 @@ func Main(m *testing.M) {
 	endProcesses()
 	if code == 0 {
 		err := goleak.Find()
-		// go-redis looks after a dead server once a second, its closed clients' too.
+		// go-redis checks an unreachable server once a second, even for closed clients.
 		for deadline := time.Now().Add(3 * time.Second); err != nil && time.Now().Before(deadline); err = goleak.Find() {
 			time.Sleep(pollEvery)
 		}
@@ -63,11 +62,10 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
-// Run runs test twice, as the parallel subtests "miniredis" and "redis". The
-// first has a miniredis of its own; the second shares one redis-server with
-// every other test of the binary, so it must keep to keys under s.Prefix()
-// and must not change what others rely on (CONFIG SET, FLUSHALL, SCRIPT FLUSH):
-// use Start for that.
+// Run runs test twice, as the parallel subtests "miniredis" and "redis". The first has a
+// miniredis of its own. The second shares one redis-server with every other test of the
+// binary. So test must use only keys under s.Prefix(), and must not change what others
+// rely on (CONFIG SET, FLUSHALL, SCRIPT FLUSH): use Start for that.
 func Run(t *testing.T, test func(t *testing.T, s *Server)) {
 	t.Helper()
 	t.Run("miniredis", func(t *testing.T) {
@@ -86,9 +84,9 @@ func RunReal(t *testing.T, test func(t *testing.T, s *Server)) {
 	})
 }
 
-// Eventually polls cond every few milliseconds until it holds, and fails the
-// test if it has not after ten seconds; what says what was awaited. Inside
-// Bubble the ten seconds are the bubble's. Call it from the test's goroutine.
+// Eventually calls cond every 2 ms until it returns true. It fails the test if cond has not
+// returned true after ten seconds, with what as the text. Inside Bubble the ten seconds
+// are the bubble's. Call it from the test's goroutine.
 func Eventually(t testing.TB, cond func() bool, what ...any) {
 	t.Helper()
 	for deadline := time.Now().Add(patience); !cond(); time.Sleep(pollEvery) {
@@ -103,15 +101,15 @@ const (
 	pollEvery = 2 * time.Millisecond
 )
 
-// Require skips the test where a program that it runs by itself is missing, or fails
-// it, as for redis-server.
+// Require is for a test that runs a program by itself. If the program is missing, the test
+// is skipped or fails, as for redis-server.
 func Require(t testing.TB, program string) {
 	t.Helper()
 	requireProgram(t, program)
 }
 
-// requireProgram skips the test where program is missing, or fails it if the
-// run was told that everything must be there.
+// requireProgram skips the test if program is missing, or fails it if REDISTEST_REQUIRE=1
+// says that every program must be installed.
 func requireProgram(t testing.TB, program string) {
 	t.Helper()
 	if _, err := exec.LookPath(program); err == nil {

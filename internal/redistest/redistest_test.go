@@ -13,7 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestRunGivesBothServers(t *testing.T) {
+func TestRunUsesBothServers(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
 	var seen []string
@@ -51,7 +51,7 @@ func TestTheRealServerIsShared(t *testing.T) {
 	t.Logf("process %d in %s", p.current().cmd.Process.Pid, p.Dir())
 }
 
-func TestAdvancePassesTTLsAndTimeAlike(t *testing.T) {
+func TestAdvanceMovesTTLsAndTIMETogether(t *testing.T) {
 	t.Parallel()
 	Run(t, func(t *testing.T, s *Server) {
 		ctx, rdb := t.Context(), s.Client()
@@ -72,14 +72,14 @@ func TestAdvancePassesTTLsAndTimeAlike(t *testing.T) {
 	})
 }
 
-func TestTheClockRunsByItself(t *testing.T) {
+func TestTheServersClockRunsByItself(t *testing.T) {
 	t.Parallel()
 	Run(t, func(t *testing.T, s *Server) {
 		ctx, rdb := t.Context(), s.Client()
 		rdb.Set(ctx, s.Prefix(), "v", 20*time.Millisecond)
 		Eventually(t, func() bool { return rdb.Exists(ctx, s.Prefix()).Val() == 0 }, "the key expires")
 
-		// Commands of a script meet a server that their script has locked.
+		// During a script miniredis is locked; its commands must work all the same.
 		script := `redis.call('SET', KEYS[1], 'v', 'PX', 60000); return redis.call('PTTL', KEYS[1])`
 		if got, err := rdb.Eval(ctx, script, []string{s.Prefix()}).Int(); got < 59000 || got > 60000 {
 			t.Errorf("PTTL within a script: %v, %v", got, err)
@@ -122,7 +122,7 @@ func TestBubblePassesFiveMinutesAtOnce(t *testing.T) {
 			t.Errorf("after its TTL: %v", err)
 		}
 		if d := time.Since(start); d != 5*time.Minute {
-			t.Errorf("%v have passed", d)
+			t.Errorf("%v passed", d)
 		}
 		if now := rdb.Time(ctx).Val(); !now.Equal(time.Now().Truncate(time.Microsecond)) {
 			t.Errorf("TIME is %v in a bubble at %v", now, time.Now())
@@ -130,7 +130,7 @@ func TestBubblePassesFiveMinutesAtOnce(t *testing.T) {
 	})
 }
 
-func TestBubbleHoldsPipelinesSubscriptionsAndTimeouts(t *testing.T) {
+func TestPipelinesSubscriptionsAndTimeoutsWorkInABubble(t *testing.T) {
 	t.Parallel()
 	Bubble(t, func(t *testing.T, s *Server) {
 		ctx, rdb := t.Context(), s.Client()
@@ -173,7 +173,7 @@ func TestBubbleHoldsPipelinesSubscriptionsAndTimeouts(t *testing.T) {
 	})
 }
 
-func TestCapabilitiesAreTrue(t *testing.T) {
+func TestCanSaysWhatTheServerDoes(t *testing.T) {
 	t.Parallel()
 	Run(t, func(t *testing.T, s *Server) {
 		rdb := s.Client()

@@ -9,11 +9,10 @@ import (
 	"strings"
 )
 
-// framer cuts one direction of a connection into commands or replies, without
-// changing a byte.
+// A framer cuts one direction of a connection into commands or replies. It changes no byte.
 type framer struct {
 	r      *bufio.Reader
-	opaque bool // TLS: frames are whatever has arrived
+	opaque bool // TLS: a frame is what has arrived so far
 }
 
 // next returns the next whole frame.
@@ -74,10 +73,10 @@ func length(line []byte) (int, error) {
 	return n, nil
 }
 
-// isPush says whether a reply frame answers no command.
+// isPush reports whether a frame is a push message, which is no reply to a command.
 func isPush(frame []byte) bool { return frame[0] == '>' }
 
-// commandName is the first word of a command frame, in upper case.
+// commandName returns the first word of a command frame, in upper case.
 func commandName(frame []byte) string {
 	if frame[0] == '*' {
 		parts := bytes.SplitN(frame, []byte("\r\n"), 4)

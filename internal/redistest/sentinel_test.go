@@ -7,10 +7,10 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestSentinelsPromoteAReplicaOfADeadMaster(t *testing.T) {
+func TestSentinelsPromoteAReplicaOfAPrimaryThatWasKilled(t *testing.T) {
 	startsReal(t)
 	s := StartSentinel(t, func(o *SentinelOptions) { o.Password = "opensesame" })
-	ctx, master := t.Context(), s.Master()
+	ctx, primary := t.Context(), s.Master()
 	rdb := redis.NewFailoverClient(&redis.FailoverOptions{
 		MasterName: s.MasterName(), SentinelAddrs: s.Addrs(), Password: "opensesame",
 	})
@@ -18,27 +18,27 @@ func TestSentinelsPromoteAReplicaOfADeadMaster(t *testing.T) {
 	if err := rdb.Set(ctx, "k", "v", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := s.Client(master).Wait(ctx, 1, 5*time.Second).Result(); n != 1 {
+	if n, err := s.Client(primary).Wait(ctx, 1, 5*time.Second).Result(); n != 1 {
 		t.Fatalf("%d replicas have the write, %v", n, err)
 	}
 	replica := s.Replicas()[0]
 
 	start := time.Now()
-	master.Kill()
+	primary.Kill()
 	Eventually(t, func() bool { return s.Master() == replica }, "the replica is promoted")
-	Eventually(t, func() bool { return rdb.Set(ctx, "k2", "v", 0).Err() == nil }, "writes go on")
+	Eventually(t, func() bool { return rdb.Set(ctx, "k2", "v", 0).Err() == nil }, "writes succeed again")
 	t.Logf("failover took %v", time.Since(start).Round(time.Millisecond))
 	if v := rdb.Get(ctx, "k").Val(); v != "v" {
 		t.Errorf("the acknowledged write is %q", v)
 	}
 
-	master.Restart()
+	primary.Restart()
 	Eventually(t, func() bool {
-		return s.Client(master).Get(ctx, "k2").Val() == "v"
-	}, "the old master follows the new one")
+		return s.Client(primary).Get(ctx, "k2").Val() == "v"
+	}, "the old primary is a replica of the new one")
 }
 
-func TestSentinelsSeeEveryReplica(t *testing.T) {
+func TestSentinelsKnowEveryReplica(t *testing.T) {
 	startsReal(t)
 	start := time.Now()
 	s := StartSentinel(t, func(o *SentinelOptions) { o.Replicas = 2 })

@@ -14,7 +14,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Server is one test's view of a Redis server.
+// A Server is a Redis server as one test sees it.
 type Server struct {
 	t      testing.TB
 	name   string
@@ -23,12 +23,12 @@ type Server struct {
 	mini   *miniredis.Miniredis
 
 	connect func(*redis.Options)  // points a client at the server
-	advance func(d time.Duration) // makes d pass on the server's clock
+	advance func(d time.Duration) // lets d pass on the server's clock
 }
 
-// Mini starts a miniredis that ends with the test. Its clock runs with the
-// wall clock, TTLs included, so that a test may wait as it would on a real
-// server; Advance moves it ahead.
+// Mini starts a miniredis that ends with the test. Its clock, TTLs included, runs with the
+// wall clock, so that a test may wait as it would for a real server. Advance moves the
+// clock ahead.
 func Mini(t testing.TB) *Server {
 	t.Helper()
 	m := miniredis.NewMiniRedis()
@@ -46,8 +46,8 @@ func Mini(t testing.TB) *Server {
 	}
 }
 
-// Real returns the redis-server that all tests of this binary share, and
-// starts it for the first of them.
+// Real returns the redis-server that all tests of this binary share. The first call starts
+// it.
 func Real(t testing.TB) *Server {
 	t.Helper()
 	requireProgram(t, "redis-server")
@@ -60,40 +60,39 @@ func Real(t testing.TB) *Server {
 	return s
 }
 
-// sharedServer lives until Main ends it: its owner is the test binary.
+// sharedServer runs until Main ends it: its owner is the test binary.
 var sharedServer = sync.OnceValues(func() (*Process, error) {
 	return launch("--maxclients", "10000")
 })
 
-// Name is "miniredis" or "redis".
+// Name returns "miniredis" or "redis".
 func (s *Server) Name() string { return s.name }
 
-// Addr is the server's host:port; empty inside Bubble, where only Client and
-// its options can reach the server.
+// Addr returns the server's host:port. It is empty inside Bubble, where only Client and its
+// options reach the server.
 func (s *Server) Addr() string { return s.addr }
 
-// Real says whether this is a redis-server.
+// Real reports whether this is a redis-server.
 func (s *Server) Real() bool { return s.mini == nil }
 
-// Mini is the miniredis behind s, nil on a redis-server. Its SetError and
-// Restart replace the hook that runs its clock: from then on only Advance
-// moves it.
+// Mini returns the miniredis behind s, or nil for a redis-server. SetError and Restart of
+// miniredis replace the hook that runs its clock. From then on only Advance moves it.
 func (s *Server) Mini() *miniredis.Miniredis { return s.mini }
 
-// Prefix is a random token of letters and digits, this test's own: keys that
-// begin with it meet nobody else's on the shared server.
+// Prefix returns a random token of letters and digits, which only this test has. No other
+// test uses keys that begin with it on the shared server.
 func (s *Server) Prefix() string { return s.prefix }
 
-// Client returns a client that is closed with the test. Unless opts say
-// otherwise it never retries, so that a test sees each error and the server
-// each command once, and it honours the deadlines of its contexts.
+// Client returns a client that is closed with the test. Unless opts say otherwise, it never
+// retries, so that the test sees each error and the server receives each command once. It
+// honours the deadlines of its contexts.
 func (s *Server) Client(opts ...func(*redis.Options)) *redis.Client {
 	return newClient(s.t, s.connect, opts)
 }
 
-// User makes a user of its own with rules of ACL SETUSER, of which none has a
-// space in it, and returns its name and what makes a client's user of it. The
-// user ends with the test.
+// User creates a user with rules of ACL SETUSER, none of which contains a space. It returns
+// the user's name, and an option of Client that sets it as the client's user. The user is
+// deleted with the test.
 func (s *Server) User(rules string) (name string, as func(*redis.Options)) {
 	s.t.Helper()
 	name = "user-" + strings.ToLower(rand.Text())
@@ -108,9 +107,9 @@ func (s *Server) User(rules string) (name string, as func(*redis.Options)) {
 	return name, func(o *redis.Options) { o.Username, o.Password = name, "pw" }
 }
 
-// Advance lets d pass on the server's clock: a key whose TTL is d or less is
-// gone afterwards. On a redis-server it waits for real, so keep d short.
-// It does not move the clock of this process, save inside Bubble.
+// Advance lets d pass on the server's clock: a key whose TTL is d or less has expired
+// afterwards. For a redis-server it waits for as long, so keep d short. It does not move
+// the clock of this process, except inside Bubble.
 func (s *Server) Advance(d time.Duration) {
 	s.t.Helper()
 	s.advance(d)
@@ -133,7 +132,7 @@ func (s *Server) wait(d time.Duration) {
 	s.t.Fatalf("read the server's clock: %v", err)
 }
 
-// clock makes a miniredis tell the wall time plus what was advanced, so that
+// A clock sets the time of a miniredis to the wall clock plus what was advanced, so that
 // its TIME and its TTLs always agree.
 type clock struct {
 	mini  *miniredis.Miniredis
@@ -141,8 +140,8 @@ type clock struct {
 	ahead time.Duration
 }
 
-// tick runs before each command. The commands of a script find miniredis
-// locked by that script: time stands still for them.
+// tick runs before each command. During a script miniredis is locked, and time stands still
+// for the commands of the script.
 func (c *clock) tick(*server.Peer, string, ...string) bool {
 	if c.mini.TryLock() {
 		c.mini.Unlock()
@@ -158,7 +157,7 @@ func (c *clock) advance(d time.Duration) {
 	c.mini.SetTime(time.Now().Add(c.ahead))
 }
 
-// newClient applies opts over the defaults that Server.Client promises.
+// newClient returns a client with the defaults of Server.Client, changed by opts.
 func newClient(t testing.TB, connect func(*redis.Options), opts []func(*redis.Options)) *redis.Client {
 	o := &redis.Options{
 		MaxRetries:            -1,

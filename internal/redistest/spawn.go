@@ -10,29 +10,29 @@ import (
 	"time"
 )
 
-// child is a running process of ours.
+// A child is a process that this package has started.
 type child struct {
 	cmd  *exec.Cmd
 	done chan struct{} // closed once the process has been reaped
 	err  error         // how it ended; set before done
 }
 
-// processes is every child that has not been reaped, and the one OS thread
-// that starts them: Linux ends a child when the thread that forked it ends,
-// so that thread has to live as long as the test binary.
+// processes has every child that was not reaped yet, and the OS thread that starts them
+// all. Linux ends a child when the thread that forked it ends, so that thread must run as
+// long as the test binary.
 var processes = struct {
-	mu     sync.Mutex
-	live   map[*child]bool
-	starts chan func()
-	ended  bool
-}{live: map[*child]bool{}}
+	mu      sync.Mutex
+	running map[*child]bool
+	starts  chan func()
+	ended   bool
+}{running: map[*child]bool{}}
 
 var errEnded = errors.New("the test binary is about to exit")
 
 // spawn starts cmd. The process ends with the test binary at the latest.
 func spawn(cmd *exec.Cmd) (*child, error) {
-	cmd.SysProcAttr = dieWithParent()
-	cmd.WaitDelay = time.Second // a forked snapshot writer may still hold the output
+	cmd.SysProcAttr = killWithParent()
+	cmd.WaitDelay = time.Second // a forked process that writes a snapshot may still have the output open
 
 	processes.mu.Lock()
 	defer processes.mu.Unlock()
@@ -55,24 +55,24 @@ func spawn(cmd *exec.Cmd) (*child, error) {
 	}
 
 	c := &child{cmd: cmd, done: make(chan struct{})}
-	processes.live[c] = true
+	processes.running[c] = true
 	go func() {
 		c.err = cmd.Wait()
 		processes.mu.Lock()
-		delete(processes.live, c)
+		delete(processes.running, c)
 		processes.mu.Unlock()
 		close(c.done)
 	}()
 	return c, nil
 }
 
-// filesDir holds the directories of all servers. It is not under a test's
-// TempDir because the path of a Unix socket must stay below 104 bytes.
+// filesDir returns the directory that has the directories of all servers. It is not under a
+// test's TempDir, because the path of a Unix socket must be shorter than 104 bytes.
 var filesDir = sync.OnceValues(func() (string, error) {
 	return os.MkdirTemp("", "redistest")
 })
 
-// signal is a no-op on a process that has ended.
+// signal does nothing to a process that has ended.
 func (c *child) signal(sig os.Signal) { _ = c.cmd.Process.Signal(sig) }
 
 func (c *child) hasEnded() bool {
@@ -84,19 +84,19 @@ func (c *child) hasEnded() bool {
 	}
 }
 
-// kill ends the process, paused or not, and waits until it is reaped.
+// kill ends the process, even a paused one, and waits until it is reaped.
 func (c *child) kill() {
 	_ = c.cmd.Process.Kill()
 	<-c.done
 }
 
-// endProcesses kills what is left, releases the starting thread and removes
-// the processes' files.
+// endProcesses kills all processes that still run, ends the thread that starts them, and
+// removes their files.
 func endProcesses() {
 	processes.mu.Lock()
 	processes.ended = true
 	var left []*child
-	for c := range processes.live {
+	for c := range processes.running {
 		left = append(left, c)
 	}
 	if processes.starts != nil {
@@ -112,7 +112,7 @@ func endProcesses() {
 	}
 }
 
-// output keeps what a process prints.
+// An output keeps what a process prints.
 type output struct {
 	mu   sync.Mutex
 	text bytes.Buffer

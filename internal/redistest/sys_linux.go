@@ -7,6 +7,7 @@ const (
 	resumeSignal = syscall.SIGCONT
 )
 
-func dieWithParent() *syscall.SysProcAttr {
+// killWithParent makes a process end when the test binary is killed.
+func killWithParent() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -9,6 +9,6 @@ const (
 	resumeSignal = syscall.SIGCONT
 )
 
-// dieWithParent has no counterpart here: a killed test binary leaves its
-// servers running.
-func dieWithParent() *syscall.SysProcAttr { return nil }
+// killWithParent does nothing on this system: the servers of a killed test binary go on
+// running.
+func killWithParent() *syscall.SysProcAttr { return nil }

@@ -16,9 +16,9 @@ import (
 	"time"
 )
 
-// Certs is an authority of the test's own and what it has signed: one
-// certificate for a server at 127.0.0.1 or localhost, one for a client. The
-// fields are paths of PEM files.
+// Certs are a certificate authority of the test's own and two certificates that it has
+// signed: one for a server at 127.0.0.1 or localhost, and one for a client. The fields are
+// paths of PEM files.
 type Certs struct {
 	CA                    string
 	ServerCert, ServerKey string
@@ -28,7 +28,7 @@ type Certs struct {
 	client tls.Certificate
 }
 
-// TLS makes certificates that are valid for an hour.
+// TLS creates certificates that are valid for an hour.
 //
 //	certs := redistest.TLS(t)
 //	p := redistest.Start(t, certs.Args()...)
@@ -50,7 +50,7 @@ func TLS(t testing.TB) *Certs {
 	server := newIdentity(t, &x509.Certificate{
 		Subject:     pkix.Name{CommonName: "redistest server"},
 		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, DNSNames: []string{"localhost"},
-		// A Redis server is its peers' client too.
+		// A Redis server is also a client of other servers.
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 	}, ca)
 	client := newIdentity(t, &x509.Certificate{
@@ -65,9 +65,9 @@ func TLS(t testing.TB) *Certs {
 	return c
 }
 
-// Args are the settings for Start of a server that speaks TLS alone, on the
-// port in its Addr. It asks for no client certificate; add "--tls-auth-clients",
-// "yes" for one that does.
+// Args returns the settings with which Start starts a server that speaks only TLS, on the
+// port in its Addr. The server asks for no client certificate, unless "--tls-auth-clients",
+// "yes" is added.
 func (c *Certs) Args() []string {
 	return []string{
 		"--port", "0", "--tls-port", "{port}", "--tls-auth-clients", "no",
@@ -75,7 +75,8 @@ func (c *Certs) Args() []string {
 	}
 }
 
-// Config trusts the authority and shows the client's certificate.
+// Config returns a configuration that trusts the authority and sends the client's
+// certificate.
 func (c *Certs) Config() *tls.Config {
 	return &tls.Config{RootCAs: c.roots, Certificates: []tls.Certificate{c.client}}
 }
@@ -85,7 +86,8 @@ type identity struct {
 	key  *ecdsa.PrivateKey
 }
 
-// newIdentity signs template with a new key by the issuer, or by itself.
+// newIdentity makes a key and a certificate from template, signed by the issuer, or by
+// itself without one.
 func newIdentity(t testing.TB, template *x509.Certificate, issuer *identity) *identity {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

@@ -10,7 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestTLSServerIsTrustedByTheRightClientsOnly(t *testing.T) {
+func TestOnlyClientsWithTheAuthorityTrustATLSServer(t *testing.T) {
 	startsReal(t)
 	certs := TLS(t)
 	p := Start(t, certs.Args()...)
@@ -31,11 +31,11 @@ func TestTLSServerIsTrustedByTheRightClientsOnly(t *testing.T) {
 	}
 }
 
-func TestTLSServerCanDemandClientCertificates(t *testing.T) {
+func TestATLSServerMayRequireClientCertificates(t *testing.T) {
 	startsReal(t)
 	certs := TLS(t)
 	p := Start(t, append(certs.Args(), "--tls-auth-clients", "yes")...)
-	proxy := StartProxy(t, p.Addr()) // sees nothing, passes everything
+	proxy := StartProxy(t, p.Addr()) // cannot read TLS, and forwards everything
 	ping := func(config *tls.Config) error {
 		return p.Client(func(o *redis.Options) {
 			o.Addr, o.TLSConfig = proxy.Addr(), config

@@ -8,21 +8,21 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Counter counts a client's round trips, per node.
+// A Counter counts the round trips of a client to each node.
 type Counter struct {
 	mu    sync.Mutex
-	trips map[string]int // by node address
+	trips map[string]int // round trips by node address
 }
 
-// Trips counts the round trips of rdb from now on: one for a command, one for
-// a pipeline or transaction on each node that it touches. The handshake of a
-// new connection does not count, nor do the CLUSTER and COMMAND requests by
-// which a ClusterClient learns the topology, nor PubSub. A retry inside
-// go-redis counts with its command. Call it before the first command of a
-// ClusterClient: it sees only nodes that the client has not met.
+// Trips returns a Counter of the round trips of rdb from now on: one for a command, and one
+// for a pipeline or transaction on each node that it is sent to. These do not count: the
+// handshake of a new connection, the CLUSTER and COMMAND requests by which a ClusterClient
+// learns the topology, and PubSub. A retry inside go-redis counts with its command. Call
+// Trips before the first command of a ClusterClient: it counts only for nodes that the
+// client does not know yet.
 func Trips(rdb redis.UniversalClient) *Counter {
 	c := &Counter{trips: map[string]int{}}
-	watch := func(node *redis.Client) { node.AddHook(tripHook{c, node.Options().Addr}) }
+	watch := func(node *redis.Client) { node.AddHook(roundTripHook{c, node.Options().Addr}) }
 	switch rdb := rdb.(type) {
 	case *redis.Client:
 		watch(rdb)
@@ -43,7 +43,7 @@ func (c *Counter) Take() int {
 	return sum
 }
 
-// TakePerNode is Take for each node that was visited, by its address.
+// TakePerNode returns the count of Take by the address of each node.
 func (c *Counter) TakePerNode() map[string]int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -52,42 +52,42 @@ func (c *Counter) TakePerNode() map[string]int {
 	return trips
 }
 
-type tripHook struct {
+type roundTripHook struct {
 	counter *Counter
 	node    string
 }
 
-// travelling marks the context of a counted command. go-redis dials and greets
-// within that command, so whatever else runs under the mark is a handshake.
-type travelling struct{}
+// counted marks the context of a command that is counted. go-redis dials and sends the
+// handshake within that command, so any other command with the mark is a handshake.
+type counted struct{}
 
-func (h tripHook) depart(ctx context.Context) context.Context {
-	if ctx.Value(travelling{}) != nil {
+func (h roundTripHook) count(ctx context.Context) context.Context {
+	if ctx.Value(counted{}) != nil {
 		return ctx
 	}
 	h.counter.mu.Lock()
 	defer h.counter.mu.Unlock()
 	h.counter.trips[h.node]++
-	return context.WithValue(ctx, travelling{}, true)
+	return context.WithValue(ctx, counted{}, true)
 }
 
-func (h tripHook) DialHook(next redis.DialHook) redis.DialHook {
+func (h roundTripHook) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		return next(ctx, network, addr)
 	}
 }
 
-func (h tripHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h roundTripHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		if name := cmd.Name(); name == "cluster" || name == "command" {
-			return next(context.WithValue(ctx, travelling{}, true), cmd)
+			return next(context.WithValue(ctx, counted{}, true), cmd)
 		}
-		return next(h.depart(ctx), cmd)
+		return next(h.count(ctx), cmd)
 	}
 }
 
-func (h tripHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h roundTripHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []redis.Cmder) error {
-		return next(h.depart(ctx), cmds)
+		return next(h.count(ctx), cmds)
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-func TestTripsCountCommandsAndPipelinesWithoutHandshakes(t *testing.T) {
+func TestRoundTripsAreCountedWithoutHandshakes(t *testing.T) {
 	t.Parallel()
 	Run(t, func(t *testing.T, s *Server) {
 		ctx, key := t.Context(), s.Prefix()
@@ -14,7 +14,7 @@ func TestTripsCountCommandsAndPipelinesWithoutHandshakes(t *testing.T) {
 		trips := Trips(rdb)
 		rdb.Get(ctx, key)
 		if n := trips.Take(); n != 1 {
-			t.Errorf("%d trips for the first GET", n)
+			t.Errorf("%d round trips for the first GET", n)
 		}
 		rdb.Pipelined(ctx, func(p redis.Pipeliner) error {
 			p.Set(ctx, key, 1, 0)
@@ -27,15 +27,15 @@ func TestTripsCountCommandsAndPipelinesWithoutHandshakes(t *testing.T) {
 		})
 		rdb.MGet(ctx, key, key)
 		if n := trips.Take(); n != 3 {
-			t.Errorf("%d trips for a pipeline, a transaction and an MGET", n)
+			t.Errorf("%d round trips for a pipeline, a transaction and an MGET", n)
 		}
 		if n := trips.Take(); n != 0 {
-			t.Errorf("%d trips for nothing", n)
+			t.Errorf("%d round trips for nothing", n)
 		}
 	})
 }
 
-func TestTripsCountEachNodeOfACluster(t *testing.T) {
+func TestRoundTripsAreCountedForEachNodeOfACluster(t *testing.T) {
 	startsReal(t)
 	cluster := StartCluster(t, 3)
 	ctx, rdb := t.Context(), cluster.Client()
@@ -46,11 +46,11 @@ func TestTripsCountEachNodeOfACluster(t *testing.T) {
 		}
 	}
 	if perNode := trips.TakePerNode(); len(perNode) != 3 {
-		t.Errorf("trips %v", perNode)
+		t.Errorf("round trips %v", perNode)
 	} else {
 		for _, addr := range cluster.Addrs() {
 			if perNode[addr] != 1 {
-				t.Errorf("%d trips to %s", perNode[addr], addr)
+				t.Errorf("%d round trips to %s", perNode[addr], addr)
 			}
 		}
 	}
@@ -61,6 +61,6 @@ func TestTripsCountEachNodeOfACluster(t *testing.T) {
 		return nil
 	})
 	if n := trips.Take(); n != 3 {
-		t.Errorf("%d trips for a pipeline over three nodes", n)
+		t.Errorf("%d round trips for a pipeline over three nodes", n)
 	}
 }
