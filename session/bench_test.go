@@ -29,11 +29,11 @@ func scan(rdb *redis.Client, b testing.TB, prefix, id string) (v byHand, err err
 	return v, nil
 }
 
-func conversations(b testing.TB) (*redistest.Server, *redis.Client, *session.Store[session.Conversation]) {
+func conversations(b testing.TB) (*redistest.Server, *redis.Client, *session.Store[conversation]) {
 	s := redistest.Real(b)
 	rdb := s.Client()
-	store := newStoreOn[session.Conversation](b, s, rdb)
-	create(b, store, "1", session.Conversation{SpeakerID: "user_1", StartedAt: aTalk().Started, State: session.WaitingForLLM})
+	store := newStoreOn[conversation](b, s, rdb)
+	create(b, store, "1", conversation{SpeakerID: "user_1", StartedAt: aTalk().Started, State: waitingForLLM})
 	return s, rdb, store
 }
 

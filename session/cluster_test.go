@@ -33,11 +33,11 @@ func TestACluster(t *testing.T) {
 	for i, id := range ids {
 		create(t, store, id, aTalk())
 		_, err := store.Update(ctx, id, func(v *talk) error { v.N = i; return nil })
-		_, err2 := state.Transition(ctx, id, session.WaitingForLLM, session.Answered)
-		_, err3 := state.Transition(ctx, id, session.WaitingForLLM, session.Answered)
+		_, err2 := state.Transition(ctx, id, waitingForLLM, answered)
+		_, err3 := state.Transition(ctx, id, waitingForLLM, answered)
 		_, err4 := store.Touch(ctx, id)
 		v, err5 := store.Get(ctx, id)
-		if err := errors.Join(err, err2, err4, err5); err != nil || !errors.Is(err3, session.ErrConflict) || v.N != i || v.State != session.Answered {
+		if err := errors.Join(err, err2, err4, err5); err != nil || !errors.Is(err3, session.ErrConflict) || v.N != i || v.State != answered {
 			t.Fatalf("%+v, %v; a second transition: %v", v, err, err3)
 		}
 	}

@@ -1,4 +1,4 @@
--- Removes a session, or nothing. A key of another type is an error and stays.
+-- Removes a session, if there is one. A key of another type is an error and stays.
 --
 -- status 'done', 'refused'
 return {once(function()

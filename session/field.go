@@ -65,7 +65,7 @@ func (f *Field[F, S]) Transition(ctx context.Context, id string, from, to F) (S,
 	if err != nil {
 		return *new(S), err
 	}
-	r, err := s.run(ctx, operation{
+	r, err := s.changes.run(ctx, operation{
 		name: op, id: id, script: transitionScript,
 		args: []any{f.field.Name, old, reflect.ValueOf(&from).Elem().IsZero(), next},
 	})

@@ -229,7 +229,7 @@ func TestRecordsOfOperationsEndAfterHalfAMinute(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = store.Create(ctx, "1", aTalk())
-			_, _ = stateOf(t, store).Transition(ctx, "1", session.Answered, session.Listening)
+			_, _ = stateOf(t, store).Transition(ctx, "1", answered, listening)
 		}
 		if one != 1 || records() != 1 {
 			t.Errorf("%d records after one change, %d after refused ones", one, records())

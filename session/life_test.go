@@ -60,7 +60,7 @@ func TestChangesSlideTheTTLAndReadsDoNot(t *testing.T) {
 			"Touch":  func() error { _, err := store.Touch(ctx, "1"); return err },
 			"Update": func() error { _, err := store.Update(ctx, "1", func(*talk) error { return nil }); return err },
 			"Transition": func() error {
-				_, err := state.Transition(ctx, "1", session.WaitingForLLM, session.WaitingForLLM)
+				_, err := state.Transition(ctx, "1", waitingForLLM, waitingForLLM)
 				return err
 			},
 		} {
@@ -177,7 +177,7 @@ func TestMaxLifetimeEndsTheBusiestSession(t *testing.T) {
 			case 2:
 				_, err = store.Update(ctx, "1", func(v *talk) error { v.N++; return nil })
 			case 3:
-				_, err = state.Transition(ctx, "1", session.WaitingForLLM, session.WaitingForLLM)
+				_, err = state.Transition(ctx, "1", waitingForLLM, waitingForLLM)
 			}
 			want := min(5*time.Minute, time.Until(start.Add(time.Hour)))
 			if err != nil || left(t, s, "1") != want {

@@ -177,7 +177,7 @@ func TestRacingTransitionsHaveOneWinnerThoughRepliesAreLost(t *testing.T) {
 			w.meet(fate(i % 3))
 			state := stateOf(t, newStoreOn[talk](t, s, rdb))
 			wg.Go(func() {
-				switch _, err := state.Transition(t.Context(), "1", session.WaitingForLLM, session.Answered); {
+				switch _, err := state.Transition(t.Context(), "1", waitingForLLM, answered); {
 				case err == nil:
 					won.Add(1)
 				case errors.Is(err, session.ErrConflict):

@@ -16,16 +16,16 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 // A talk is what most tests store: a conversation with a counter, and with a
 // field that may be absent.
 type talk struct {
-	Speaker string        `redis:"speaker_id,required"`
-	Started time.Time     `redis:"started_at"`
-	Last    time.Time     `redis:"last_activity,touch"`
-	State   session.State `redis:"state,required"`
-	N       int           `redis:"n"`
-	Note    *string       `redis:"note"`
+	Speaker string    `redis:"speaker_id,required"`
+	Started time.Time `redis:"started_at"`
+	Last    time.Time `redis:"last_activity,touch"`
+	State   phase     `redis:"state,required"`
+	N       int       `redis:"n"`
+	Note    *string   `redis:"note"`
 }
 
 func aTalk() talk {
-	return talk{Speaker: "user_1", Started: time.UnixMilli(1764000000000).UTC(), State: session.WaitingForLLM}
+	return talk{Speaker: "user_1", Started: time.UnixMilli(1764000000000).UTC(), State: waitingForLLM}
 }
 
 // newStore makes a store over a client of its own, as another process would,
@@ -58,9 +58,9 @@ func lifetime(d time.Duration) func(*session.Config) {
 func keyOf(s *redistest.Server, id string) string { return s.Prefix() + ":session:" + id }
 
 // stateOf is how talks go from one state to another.
-func stateOf(t testing.TB, store *session.Store[talk]) *session.Field[session.State, talk] {
+func stateOf(t testing.TB, store *session.Store[talk]) *session.Field[phase, talk] {
 	t.Helper()
-	f, err := session.FieldOf[session.State](store, "state")
+	f, err := session.FieldOf[phase](store, "state")
 	if err != nil {
 		t.Fatal(err)
 	}

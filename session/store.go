@@ -10,24 +10,31 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/hashcodec"
-	"github.com/convkit/rediskit/internal/pipeline"
+	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/report"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
-// A Store keeps sessions of one type, each a hash under the id of one object.
-// It is safe for concurrent use. It owns no goroutine and no connection, so
-// there is nothing to close. Make it with New, once per type of session.
+// A Store keeps sessions of one type, each a hash under the id of one object. It is safe
+// for concurrent use. It owns no goroutine and no connection, so there is nothing to
+// close. Make it with New, once per type of session.
 type Store[S any] struct {
-	engine
-	codec *hashcodec.Codec[S]
+	rdb     redis.UniversalClient
+	sender  *sender.Sender
+	cfg     Config
+	pattern keys.Pattern
+	report  *report.Reporter
+	stats   *counters
+	clock   *clock
+	codec   *hashcodec.Codec[S] // sessions as hashes
+	changes *operations         // changes of sessions, each made once
 }
 
-// New returns a store over rdb: a client of a single server, of Sentinel or of
-// a Cluster. It sends nothing. A setting that is missing or impossible is an
-// error that names it, as is a field of S that a hash cannot hold; the
-// package's documentation says which can. A client that rediskit.Connect did
-// not make should have ContextTimeoutEnabled set, or calls outlast their
-// contexts. A *redis.Ring is refused.
+// New returns a store over rdb: a client of a single server, of Sentinel or of a Cluster.
+// It sends nothing. A setting that is missing or impossible is an error that names it, as
+// is a field of S that a hash cannot hold; the package's documentation says which can. A
+// client that rediskit.Connect did not make should have ContextTimeoutEnabled set, or
+// calls outlast their contexts. A *redis.Ring is refused.
 func New[S any](rdb redis.UniversalClient, cfg Config) (*Store[S], error) {
 	if err := report.Client("session", rdb); err != nil {
 		return nil, err
@@ -40,14 +47,18 @@ func New[S any](rdb redis.UniversalClient, cfg Config) (*Store[S], error) {
 	if err != nil {
 		return nil, fmt.Errorf("session: New: %w", err)
 	}
-	s := &Store[S]{codec: codec}
-	s.rdb, s.cfg, s.pattern = rdb, cfg, pattern
-	s.reads = pipeline.For(rdb, cfg.NoPipelining)
-	s.report = report.New("session", cfg.Name, cfg.OnError)
-	s.clock.init()
+	s := &Store[S]{
+		rdb: rdb, sender: sender.New(rdb, cfg.NoPipelining), cfg: cfg, pattern: pattern,
+		report: report.New("session", cfg.Name, cfg.OnError),
+		stats:  &counters{}, clock: newClock(), codec: codec,
+	}
+	s.changes = &operations{
+		sender: s.sender, pattern: pattern, cfg: cfg,
+		report: s.report, stats: s.stats, clock: s.clock,
+	}
 	for _, f := range codec.Fields() {
 		if f.Touch {
-			s.touch = f.Name
+			s.changes.touch = f.Name
 		}
 	}
 	return s, nil
@@ -101,7 +112,7 @@ func (s *Store[S]) Get(ctx context.Context, id string) (S, error) {
 //
 // One round trip: a script of PEXPIRE, HSET and HGETALL.
 func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
-	r, err := s.run(ctx, operation{name: "touch", id: id, script: touchScript, twice: true})
+	r, err := s.changes.run(ctx, operation{name: "touch", id: id, script: touchScript, twice: true})
 	if err != nil {
 		return *new(S), err
 	}
@@ -146,9 +157,9 @@ func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S,
 		if err != nil {
 			return none, err
 		}
-		r, err := s.run(ctx, operation{
+		r, err := s.changes.run(ctx, operation{
 			name: "update", id: id, script: updateScript,
-			args: s.changes(hash, before, after),
+			args: s.difference(hash, before, after),
 		})
 		switch {
 		case err != nil:
@@ -174,7 +185,7 @@ const (
 //
 // One round trip: a script of DEL.
 func (s *Store[S]) Delete(ctx context.Context, id string) error {
-	_, err := s.run(ctx, operation{name: "delete", id: id, script: deleteScript})
+	_, err := s.changes.run(ctx, operation{name: "delete", id: id, script: deleteScript})
 	if err == nil {
 		s.stats.deletes.Add(1)
 	}
@@ -198,7 +209,7 @@ func (s *Store[S]) store(ctx context.Context, o operation, v *S) (reply, error) 
 			o.args = append(o.args, f.Name, texts[i].Value)
 		}
 	}
-	return s.run(ctx, o)
+	return s.changes.run(ctx, o)
 }
 
 func (s *Store[S]) encode(op string, v *S) ([]hashcodec.Text, error) {
@@ -237,9 +248,9 @@ func (s *Store[S]) open(op string, hash map[string]string) (S, error) {
 	return v, nil
 }
 
-// changes are the arguments of the script of Update: what was read, and what
-// is to be written.
-func (s *Store[S]) changes(hash map[string]string, before, after []hashcodec.Text) []any {
+// difference returns the arguments of update.lua: what was read, and what is to be
+// written.
+func (s *Store[S]) difference(hash map[string]string, before, after []hashcodec.Text) []any {
 	var read, set, remove []any
 	left := 0 // fields of S that the hash will have
 	fields := s.codec.Fields()

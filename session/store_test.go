@@ -17,9 +17,9 @@ import (
 func TestASessionIsTheHashThatServicesInTypeScriptWrite(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		store, ctx := newStore[session.Conversation](t, s, ttl(5*time.Minute)), t.Context()
+		store, ctx := newStore[conversation](t, s, ttl(5*time.Minute)), t.Context()
 		before := s.Client().Time(ctx).Val().UnixMilli()
-		create(t, store, "c1", session.Conversation{SpeakerID: "user_1", StartedAt: time.UnixMilli(1764000000000), State: session.WaitingForLLM})
+		create(t, store, "c1", conversation{SpeakerID: "user_1", StartedAt: time.UnixMilli(1764000000000), State: waitingForLLM})
 		got := hash(t, s, "c1")
 		last := got["last_activity"]
 		delete(got, "last_activity")
@@ -34,9 +34,9 @@ func TestASessionIsTheHashThatServicesInTypeScriptWrite(t *testing.T) {
 
 		foreign(t, s, "c2", "speaker_id", "user_2", "started_at", "1764000000001", "last_activity", "1764000000002", "state", "answered", "extra", "x")
 		v, err = store.Get(ctx, "c2")
-		if err != nil || v != (session.Conversation{
+		if err != nil || v != (conversation{
 			SpeakerID: "user_2", StartedAt: time.UnixMilli(1764000000001).UTC(),
-			LastActivity: time.UnixMilli(1764000000002).UTC(), State: session.Answered,
+			LastActivity: time.UnixMilli(1764000000002).UTC(), State: answered,
 		}) {
 			t.Errorf("Get of a foreign session: %+v, %v", v, err)
 		}
@@ -187,7 +187,7 @@ func calls(t testing.TB, store *session.Store[talk]) map[string]func(context.Con
 			return err
 		},
 		"Transition": func(ctx context.Context, id string) error {
-			_, err := state.Transition(ctx, id, session.WaitingForLLM, session.Answered)
+			_, err := state.Transition(ctx, id, waitingForLLM, answered)
 			return err
 		},
 		"Delete": func(ctx context.Context, id string) error { return store.Delete(ctx, id) },

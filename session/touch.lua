@@ -1,4 +1,5 @@
--- Notes the activity of a session and gives it its TTL anew. It needs no record: touching twice is touching once.
+-- Stamps the activity of a session and gives it its TTL anew. It needs no record: touching twice is touching once, a
+-- little later.
 --
 -- status 'done', 'absent', 'refused', with HGETALL
 return {once(function()

@@ -1,15 +1,15 @@
--- Changes one field, if it has the text that the change begins with.
+-- Changes one field, if it has the text that the transition begins with.
 --
--- ARGV 8 field
---      9 text that it must have
---      10 '1' if it may also be missing
---      11 text that it gets
 -- status 'done', 'absent', 'conflict', 'refused', with HGETALL
+local field      = ARGV[own]
+local from       = ARGV[own + 1] -- the text that the field must have
+local mayBeUnset = ARGV[own + 2] -- '1' if the field may also be missing
+local to         = ARGV[own + 3] -- the text that it gets
 return {once(function()
   if not alive() then return 'absent' end
-  local held = redis.call('HGET', key, ARGV[8])
-  if held ~= ARGV[9] and (held or ARGV[10] ~= '1') then return 'conflict' end
-  redis.call('HSET', key, ARGV[8], ARGV[11])
+  local held = redis.call('HGET', key, field)
+  if held ~= from and (held or mayBeUnset ~= '1') then return 'conflict' end
+  redis.call('HSET', key, field, to)
   slide()
   return 'done'
 end), now, redis.call('HGETALL', key)}

@@ -25,12 +25,12 @@ func TestATransitionOfManyHasOneWinner(t *testing.T) {
 			rdb := s.Client(func(o *redis.Options) { o.MaxRetries = 3 })
 			state := stateOf(t, newStoreOn[talk](t, s, rdb))
 			wg.Go(func() {
-				v, err := state.Transition(t.Context(), "1", session.WaitingForLLM, session.Answered)
-				var conflict *session.ConflictError[session.State]
+				v, err := state.Transition(t.Context(), "1", waitingForLLM, answered)
+				var conflict *session.ConflictError[phase]
 				switch {
-				case err == nil && v.State == session.Answered && v.Speaker == "user_1":
+				case err == nil && v.State == answered && v.Speaker == "user_1":
 					won.Add(1)
-				case errors.As(err, &conflict) && conflict.Now == session.Answered && errors.Is(err, session.ErrConflict):
+				case errors.As(err, &conflict) && conflict.Now == answered && errors.Is(err, session.ErrConflict):
 					lost.Add(1)
 				default:
 					t.Errorf("%+v, %v", v, err)
@@ -51,8 +51,8 @@ func TestAConflictSaysWhatIsThereOutsideItsTextAndChangesNothing(t *testing.T) {
 		state := stateOf(t, store)
 		foreign(t, s, "1", "speaker_id", "user_1", "state", "canary", "last_activity", "1")
 		s.Client().Expire(t.Context(), keyOf(s, "1"), 30*time.Second)
-		_, err := state.Transition(t.Context(), "1", session.WaitingForLLM, session.Answered)
-		var conflict *session.ConflictError[session.State]
+		_, err := state.Transition(t.Context(), "1", waitingForLLM, answered)
+		var conflict *session.ConflictError[phase]
 		if !errors.As(err, &conflict) || conflict.Now != "canary" || strings.Contains(err.Error(), "canary") {
 			t.Errorf("%v", err)
 		}
@@ -104,12 +104,12 @@ func TestFieldOfNamesWhatIsNoStateOfS(t *testing.T) {
 	s := redistest.Mini(t)
 	store, talks := newStore[odd](t, s), newStore[talk](t, s)
 	for want, err := range map[string]error{
-		"session_test.talk has no field": fieldErr[string](talks, "canary"),
-		"field State is a session.State": fieldErr[string](talks, "state"),
-		"field At may have no text":      fieldErr[time.Time](store, "at"),
-		"field Note may have no text":    fieldErr[*string](store, "note"),
-		"field N may have no text":       fieldErr[int](store, "n"),
-		"field Last may have no text":    fieldErr[time.Time](talks, "last_activity"),
+		"session_test.talk has no field":      fieldErr[string](talks, "canary"),
+		"field State is a session_test.phase": fieldErr[string](talks, "state"),
+		"field At may have no text":           fieldErr[time.Time](store, "at"),
+		"field Note may have no text":         fieldErr[*string](store, "note"),
+		"field N may have no text":            fieldErr[int](store, "n"),
+		"field Last may have no text":         fieldErr[time.Time](talks, "last_activity"),
 	} {
 		if err == nil || !strings.HasPrefix(err.Error(), "session: FieldOf: "+want) {
 			t.Errorf("%v, want %q", err, want)

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"github.com/convkit/rediskit/internal/redistest"
-	"github.com/convkit/rediskit/session"
 )
 
 func TestRoundTrips(t *testing.T) {
@@ -33,7 +32,7 @@ func TestRoundTrips(t *testing.T) {
 			if runs++; runs < 4 {
 				s.Client().HIncrBy(t.Context(), keyOf(s, "1"), "n", 1)
 			}
-			v.State = session.Answered
+			v.State = answered
 			return nil
 		})
 		if n := trips.Take(); n != 5 || err != nil {

@@ -26,12 +26,12 @@ func TestUpdateWritesOnlyWhatFnChanged(t *testing.T) {
 			if v.N != 7 || *v.Note != "old" {
 				t.Errorf("fn got %+v", v)
 			}
-			v.State, v.Note = session.Answered, nil
+			v.State, v.Note = answered, nil
 			return nil
 		})
 		got := hash(t, s, "1")
 		delete(got, "last_activity")
-		if err != nil || !maps.Equal(got, want) || v.State != session.Answered || v.N != 7 {
+		if err != nil || !maps.Equal(got, want) || v.State != answered || v.N != 7 {
 			t.Errorf("%v, %v\ngot  %v\nwant %v", v, err, got, want)
 		}
 	})
@@ -198,7 +198,7 @@ func TestAnUpdateThatAlwaysMeetsAnotherWriterEndsWithItsContext(t *testing.T) {
 		runs := 0
 		_, err := store.Update(ctx, "1", func(v *talk) error {
 			s.Client().HIncrBy(t.Context(), keyOf(s, "1"), "n", 1)
-			v.State = session.Answered
+			v.State = answered
 			if runs++; runs == 3 {
 				time.AfterFunc(time.Millisecond, cancel)
 			}

@@ -1,0 +1,194 @@
+package session
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/report"
+	"github.com/convkit/rediskit/internal/sender"
+)
+
+// The statuses that scripts return.
+const (
+	done     = "done"
+	absent   = "absent"
+	exists   = "exists"
+	conflict = "conflict"
+	refused  = "refused"
+)
+
+const (
+	// kindOp begins the kind of the siblings that record operations; the operation's
+	// token follows.
+	kindOp = "op-"
+
+	// An operation may run from slack before it was sent until window after, by the
+	// server's clock. A copy that arrives later is refused, so that a record need not
+	// be kept for ever.
+	window = 10 * time.Second
+	slack  = time.Second
+	// recordTTL is how long the record of an operation is kept. It must be longer than
+	// window, even if the server's clock steps back.
+	recordTTL = 30 * time.Second
+
+	// attempts bounds how often an operation is sent anew because the server's clock
+	// was not what the store thought.
+	attempts = 3
+)
+
+// An operation is one change of one session.
+type operation struct {
+	name   string // for errors
+	id     string
+	script *sender.Script
+	twice  bool  // it may run twice
+	args   []any // the script's own
+}
+
+// common are the arguments that every script of this package begins with.
+// session.lua names them in the same order.
+type common struct {
+	ttl       int64  // milliseconds
+	lifetime  int64  // milliseconds; 0 for no limit
+	touch     string // the field that holds the last activity, or ""
+	notBefore int64  // by the server's clock, in Unix milliseconds
+	notAfter  int64
+	recordTTL int64 // milliseconds
+	resent    int   // 1 in the copy that is sent after the reply to the first was lost
+}
+
+func (c common) args(own []any) []any {
+	return append([]any{c.ttl, c.lifetime, c.touch, c.notBefore, c.notAfter, c.recordTTL, c.resent}, own...)
+}
+
+// operations runs operations, each once. It knows sessions only as hashes.
+type operations struct {
+	sender  *sender.Sender
+	pattern keys.Pattern
+	cfg     Config
+	touch   string // the field that holds the last activity, or ""
+	report  *report.Reporter
+	clock   *clock
+	stats   *counters
+}
+
+// A reply is what a script returned.
+type reply struct {
+	status string
+	now    int64
+	hash   map[string]string
+}
+
+// run sends an operation so that it runs once. If the reply is lost, it sends a second
+// copy, which finds the record of the first, or takes its place. Whichever copy arrives
+// last, however late, finds the record of the other or is out of its time.
+func (o *operations) run(ctx context.Context, op operation) (reply, error) {
+	if err := ready(ctx, o.report, op.name, op.id); err != nil {
+		return reply{}, err
+	}
+	for range attempts {
+		sent := time.Now()
+		args, keys := o.begin(op)
+		r, err := o.send(ctx, op, keys, args)
+		lost := sender.OutcomeOf(err) == sender.MayHaveRun // no script of this package fails once it has written
+		if lost {
+			if report.End(ctx) != nil {
+				return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
+			}
+			o.stats.resent.Add(1)
+			first := o.report.Redis(ctx, op.name, err)
+			args.resent = 1
+			if r, err = o.send(ctx, op, keys, args); err != nil {
+				return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
+			}
+			o.report.Tell(ctx, first)
+		}
+		if err != nil {
+			return r, failed(ctx, o.report, op.name, err)
+		}
+		if r.status != refused {
+			return r, nil
+		}
+		// This copy changed nothing, and the clock is right now. If there was a first
+		// copy, that one may run yet, or may have run so long ago that its record is
+		// gone.
+		if lost && (r.now < args.notBefore || time.Since(sent) > recordTTL-window) {
+			return r, o.uncertain(op.name, errLate)
+		}
+	}
+	return reply{}, o.report.Fail(op.name, errLate)
+}
+
+var errLate = errors.New("the operation reached Redis too late and was refused; look for a stalled server or network, or a clock that jumps")
+
+// begin returns the arguments and the keys of an operation that is sent now.
+func (o *operations) begin(op operation) (common, []string) {
+	key, now := o.pattern.Key(op.id), o.clock.now()
+	keyList := []string{key}
+	if !op.twice {
+		keyList = append(keyList, keys.Sibling(kindOp+rand.Text(), key))
+	}
+	return common{
+		ttl: o.cfg.TTL.Milliseconds(), lifetime: o.cfg.MaxLifetime.Milliseconds(), touch: o.touch,
+		notBefore: now - slack.Milliseconds(), notAfter: now + window.Milliseconds(),
+		recordTTL: recordTTL.Milliseconds(),
+	}, keyList
+}
+
+func (o *operations) send(ctx context.Context, op operation, keys []string, args common) (reply, error) {
+	call := sender.Call{Script: op.script, Keys: keys, Args: args.args(op.args)}
+	parts, err := o.sender.Run(ctx, sender.Change, call).Slice()
+	if err != nil {
+		return reply{}, err
+	}
+	r, ok := parseReply(parts)
+	if !ok {
+		return reply{}, sender.ErrReply
+	}
+	o.clock.learn(r.now)
+	return r, nil
+}
+
+func parseReply(parts []any) (r reply, ok bool) {
+	if len(parts) != 2 && len(parts) != 3 {
+		return r, false
+	}
+	r.status, _ = parts[0].(string)
+	r.now, _ = parts[1].(int64)
+	switch r.status {
+	case done, absent, exists, conflict, refused:
+		ok = r.now > 0
+	}
+	if !ok || len(parts) == 2 {
+		return r, ok
+	}
+	fields, ok := parts[2].([]any)
+	if !ok || len(fields)%2 != 0 {
+		return r, false
+	}
+	r.hash = make(map[string]string, len(fields)/2)
+	for pair := range slices.Chunk(fields, 2) {
+		name, isName := pair[0].(string)
+		text, isText := pair[1].(string)
+		if !isName || !isText {
+			return r, false
+		}
+		r.hash[name] = text
+	}
+	return r, true
+}
+
+// cause returns what of err may be reported.
+func (o *operations) cause(ctx context.Context, op string, err error) error {
+	return errors.Unwrap(o.report.Redis(ctx, op, err))
+}
+
+func (o *operations) uncertain(op string, cause error) error {
+	o.stats.uncertain.Add(1)
+	return o.report.Fail(op, fmt.Errorf("%w: %w", ErrUncertain, cause))
+}
