@@ -65,7 +65,7 @@ func TestAllGoesOnAfterAHashThatIsNoSession(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[talk](t, s), t.Context()
-		foreign(t, s, "broken", "speaker_id", "user_1", "state", "answered", "n", "canary")
+		otherProgram(t, s, "broken", "speaker_id", "user_1", "state", "answered", "n", "canary")
 		s.Client().Set(ctx, keyOf(s, "text"), "x", time.Minute)
 		create(t, store, "1", aTalk())
 		create(t, store, "2", aTalk())

@@ -15,20 +15,20 @@ func TestACluster(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
 	ctx, rdb := t.Context(), cluster.Client()
-	trips := redistest.Trips(rdb)
+	roundTrips := redistest.Trips(rdb)
 	store, err := session.New[talk](rdb, session.Config{Key: "session:*", TTL: time.Minute, MaxLifetime: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}
 	state := stateOf(t, store)
 	ids := make([]string, 300)
-	masters := map[int]bool{}
+	primaries := map[int]bool{}
 	for i := range ids {
 		ids[i] = fmt.Sprintf("%d{%d}", i, i*7)
-		masters[keys.Slot("session:"+ids[i])*3/keys.Slots] = true
+		primaries[keys.Slot("session:"+ids[i])*3/keys.Slots] = true
 	}
-	if len(masters) != 3 {
-		t.Fatal("the ids are not on all masters")
+	if len(primaries) != 3 {
+		t.Fatal("the ids are not on all primaries")
 	}
 	for i, id := range ids {
 		create(t, store, id, aTalk())
@@ -41,15 +41,15 @@ func TestACluster(t *testing.T) {
 			t.Fatalf("%+v, %v; a second transition: %v", v, err, err3)
 		}
 	}
-	trips.Take()
+	roundTrips.Take()
 	found := collect(t, store)
-	perMaster := trips.Take()
+	atPrimaries := roundTrips.Take()
 	n, err := store.Count(ctx)
 	if len(found) != len(ids) || n != len(ids) || err != nil {
 		t.Errorf("All yields %d and Count says %d, %v; want %d", len(found), n, err, len(ids))
 	}
-	if perMaster > 3*4 {
-		t.Errorf("All took %d round trips", perMaster)
+	if atPrimaries > 3*4 {
+		t.Errorf("All took %d round trips", atPrimaries)
 	}
 	for i, id := range ids {
 		if found[id] != i {

@@ -15,31 +15,29 @@ type Config struct {
 	// id replaces, such as "session:*". Required.
 	Key string
 
-	// TTL is how long a session lives after the last Create, Put, Touch,
-	// Update or transition, at least 1 ms. Required: a session without an
-	// end is a leak.
+	// TTL is how long a session exists after the last Create, Put, Touch, Update
+	// or transition, at least 1 ms. Required: sessions without an end would fill
+	// the server.
 	TTL time.Duration
 
-	// MaxLifetime is how long a session lives at most, however active it is.
-	// Its end is kept in the hash, in the field _until, in Unix
-	// milliseconds. A session that a service without this setting made gets
-	// its _until at the first change. It must not be shorter than TTL.
-	// Defaults to 0, no limit.
+	// MaxLifetime is how long a session exists at most, however active it is; not
+	// shorter than TTL. Its end is kept in the hash, in the field _until, in Unix
+	// milliseconds. A session that a service without this setting made gets its
+	// _until at the first change. Defaults to 0, no limit.
 	MaxLifetime time.Duration
 
-	// NoPipelining sends each Get by itself. Else the reads of this store
-	// share round trips while five or more of them are under way: hooks of
-	// the client then see pipelines, in a context of their own. Defaults to
-	// false.
+	// NoPipelining sends each Get by itself. Otherwise the reads of this store
+	// share round trips while five or more of them are under way: hooks of the
+	// client then see pipelines, with a context of their own. Defaults to false.
 	NoPipelining bool
 
 	// Name stands for this store in errors and metrics. Defaults to Key.
 	Name string
 
-	// OnError is told the errors that no caller gets: of replies that were
-	// lost and made good. It is called on the failure path only, possibly
-	// from several goroutines at once, and must not block. Defaults to nil,
-	// not told.
+	// OnError receives the errors that no caller gets: replies that were lost,
+	// after which a second copy was answered. It is called on the failure path
+	// only, possibly from several goroutines at once, and must not block. Defaults
+	// to nil: they are dropped.
 	OnError func(context.Context, error)
 }
 

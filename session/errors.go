@@ -3,8 +3,7 @@ package session
 import "errors"
 
 var (
-	// ErrNotFound is returned for an id that has no session, or none any
-	// more.
+	// ErrNotFound is returned for an id that has no session, or has none any more.
 	ErrNotFound = errors.New("session: not found")
 
 	// ErrExists is returned by Create for an id that has a session.
@@ -17,8 +16,8 @@ var (
 
 	// ErrCorrupt is returned for a hash that is no S: a required field is
 	// missing, or a text does not fit its field, which the error names.
-	// What a service in another language wrote is still there, for it to
-	// mend, or for Put or Delete.
+	// The hash is still there: the program that wrote it may mend it, or Put or
+	// Delete may replace or remove it.
 	ErrCorrupt = errors.New("session: corrupt")
 
 	// ErrInvalid is returned for an S that cannot be stored, before anything
@@ -28,11 +27,11 @@ var (
 
 	// ErrWrongType is returned when the key of an id holds something other
 	// than a hash. Nothing was changed: another program uses this key.
-	ErrWrongType = errors.New("session: the key holds something other than a hash; choose another Config.Key, or look for who writes there")
+	ErrWrongType = errors.New("session: the key holds something other than a hash; choose another Config.Key, or look for the program that writes there")
 
-	// ErrUncertain is returned when it is open whether a change was made:
-	// its reply was lost, and so was the reply to the question. It may still
-	// be made, for about ten seconds, and is made once at most.
+	// ErrUncertain is returned when it is open whether a change was made: its reply
+	// was lost, and so was the reply to the second copy. It may still be made, for
+	// about ten seconds, and is made once at most.
 	ErrUncertain = errors.New("session: it is open whether the change was made")
 
 	// ErrEmptyID is returned for an empty id, before anything is sent.

@@ -9,8 +9,8 @@ import (
 	"github.com/convkit/rediskit/internal/hashcodec"
 )
 
-// A Field is one field of the sessions of a store, by which they go from one
-// state to another. Make it with FieldOf, once.
+// A Field is one field of the sessions of a store, such as their state, that transitions
+// change. Make it with FieldOf, once.
 type Field[F, S any] struct {
 	store *Store[S]
 	field hashcodec.Field
@@ -41,9 +41,9 @@ func FieldOf[F, S any](s *Store[S], name string) (*Field[F, S], error) {
 
 // Transition changes the field of the session of id from one value to another
 // and returns the session as it is then. Of all that try at once, exactly one
-// succeeds; for the others the error is a *ConflictError[F] that has the value
-// in it. No session is ErrNotFound. A field that is missing has its zero
-// value. Otherwise from is compared as text: a foreign writer's "07" is no 7.
+// succeeds; the others get a *ConflictError[F] with the value that the field has. No
+// session is ErrNotFound. A field that is missing has its zero value. Otherwise from is
+// compared as text: "07", as another program may write it, is not 7.
 //
 // Like Touch, it gives the session its TTL anew and stamps its field tagged
 // touch. On ErrCorrupt the transition was made, but another field is not what

@@ -12,9 +12,9 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// A client that gives up waiting leaves its command in a socket, which may
-// deliver it minutes later. The change was then made by the second copy, and
-// perhaps undone by somebody who knew what he did.
+// A client that stops waiting leaves its command in a socket, which may deliver it
+// minutes later. By then the second copy has made the change, and another caller may have
+// undone it on purpose.
 func TestALateCopyChangesNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
@@ -127,9 +127,9 @@ func TestAServerWhoseClockIsAnotherCostsOneRoundTrip(t *testing.T) {
 		s.Advance(off)
 		rdb := s.Client()
 		store := newStoreOn[talk](t, s, rdb)
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		create(t, store, "1", aTalk())
-		if n := trips.Take(); n != 2 {
+		if n := roundTrips.Take(); n != 2 {
 			t.Errorf("%v: the first change cost %d round trips, want 2", off, n)
 		}
 		for range 3 {
@@ -137,7 +137,7 @@ func TestAServerWhoseClockIsAnotherCostsOneRoundTrip(t *testing.T) {
 				t.Error(err)
 			}
 		}
-		if n := trips.Take(); n != 3 {
+		if n := roundTrips.Take(); n != 3 {
 			t.Errorf("%v: three more cost %d", off, n)
 		}
 	}

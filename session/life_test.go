@@ -112,7 +112,7 @@ func TestLastActivityNeverGoesBackwards(t *testing.T) {
 			}
 			// A service whose clock is an hour ahead was here.
 			ahead := strconv.FormatInt(time.Now().Add(time.Hour).UnixMilli(), 10)
-			foreign(t, s, name, "speaker_id", "user_1", "state", "waiting_for_llm", "last_activity", ahead)
+			otherProgram(t, s, name, "speaker_id", "user_1", "state", "waiting_for_llm", "last_activity", ahead)
 			if err := call(ctx, name); err != nil {
 				t.Errorf("%s: %v", name, err)
 			}
@@ -124,7 +124,7 @@ func TestLastActivityNeverGoesBackwards(t *testing.T) {
 			}
 			// These are no times, or none that a Date can hold.
 			for _, text := range []string{"canary", "", "-1", "1e15", "1764000000000000", "0x7fffffffffffffff"} {
-				foreign(t, s, name, "speaker_id", "user_1", "state", "waiting_for_llm", "last_activity", text)
+				otherProgram(t, s, name, "speaker_id", "user_1", "state", "waiting_for_llm", "last_activity", text)
 				if name == "Update" { // what it cannot read it does not change
 					store.Touch(ctx, name)
 				}
@@ -236,7 +236,7 @@ func TestASessionThatIsKeptBeyondItsMaxLifetimeIsNotFound(t *testing.T) {
 	})
 }
 
-func TestForeignWritersKeepLoseAndMendMaxLifetime(t *testing.T) {
+func TestOtherProgramsMayKeepLoseOrRestoreMaxLifetime(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		store := newStore[talk](t, s, lifetime(time.Hour))
@@ -253,16 +253,16 @@ func TestForeignWritersKeepLoseAndMendMaxLifetime(t *testing.T) {
 		create(t, store, "1", aTalk())
 		first := inAnHour()
 		time.Sleep(time.Second)
-		foreign(t, s, "1", "state", "answered") // HSET leaves it
+		otherProgram(t, s, "1", "state", "answered") // HSET leaves it
 		touch()
 		if got := until(); got != first {
-			t.Errorf("after a foreign HSET: %s, want %s", got, first)
+			t.Errorf("after an HSET by another program: %s, want %s", got, first)
 		}
 
 		rdb.Del(ctx, keyOf(s, "1")) // DEL takes it along
-		foreign(t, s, "1", "speaker_id", "user_1", "state", "answered")
+		otherProgram(t, s, "1", "speaker_id", "user_1", "state", "answered")
 		if _, err := store.Get(ctx, "1"); err != nil || until() != "" {
-			t.Errorf("a foreign session: %v, _until %q", err, until())
+			t.Errorf("a session of another program: %v, _until %q", err, until())
 		}
 		time.Sleep(time.Second)
 		touch() // the first change gives it one

@@ -16,8 +16,8 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// An attempt is a change with what must be there before, what it must be told,
-// and what must be there afterwards.
+// An attempt is a change with what must be there before, what it must return, and what
+// must be there afterwards.
 type attempt struct {
 	call   string
 	before map[string]string // nil: no session
@@ -49,7 +49,7 @@ func (a attempt) arrange(t testing.TB, s *redistest.Server, id string) {
 	t.Helper()
 	s.Client().Del(context.Background(), keyOf(s, id))
 	for name, text := range a.before {
-		foreign(t, s, id, name, text)
+		otherProgram(t, s, id, name, text)
 	}
 }
 
@@ -69,9 +69,9 @@ func TestALostReplyChangesNoAnswer(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		for _, retries := range []int{-1, 3} { // the client must not send it again by itself
 			proxy := redistest.StartProxy(t, s.Addr())
-			var told redistest.Recorder
+			var reported redistest.Recorder
 			rdb := s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), retries })
-			store := newStoreOn[talk](t, s, rdb, func(c *session.Config) { c.OnError = told.OnError })
+			store := newStoreOn[talk](t, s, rdb, func(c *session.Config) { c.OnError = reported.OnError })
 			warm(t, store)
 			for name, a := range attempts() {
 				id := fmt.Sprint(name, retries)
@@ -86,8 +86,8 @@ func TestALostReplyChangesNoAnswer(t *testing.T) {
 				}
 			}
 			n := len(attempts())
-			if got := store.Stats(); got.Resent != uint64(n) || got.Uncertain != 0 || len(told.All()) != n {
-				t.Errorf("%+v, told %v", got, told.All())
+			if got := store.Stats(); got.Resent != uint64(n) || got.Uncertain != 0 || len(reported.All()) != n {
+				t.Errorf("%+v, OnError received %v", got, reported.All())
 			}
 		}
 	})

@@ -98,8 +98,8 @@ func left(t testing.TB, s *redistest.Server, id string) time.Duration {
 	return s.Client().PTTL(context.Background(), keyOf(s, id)).Val()
 }
 
-// foreign writes a session as a service in another language does.
-func foreign(t testing.TB, s *redistest.Server, id string, fields ...any) {
+// otherProgram writes a session as a service in another language does.
+func otherProgram(t testing.TB, s *redistest.Server, id string, fields ...any) {
 	t.Helper()
 	rdb, ctx := s.Client(), context.Background()
 	rdb.HSet(ctx, keyOf(s, id), fields...)

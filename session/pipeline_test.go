@@ -10,7 +10,7 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-func TestReadsOfManyCallersShareRoundTripsUnlessToldNotTo(t *testing.T) {
+func TestReadsOfManyCallersShareRoundTripsUnlessNoPipeliningIsSet(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		// Four by themselves and one pipeline or two; or everybody.

@@ -175,7 +175,7 @@ func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S,
 	}
 }
 
-// Pauses before fn is called anew are random, up to these.
+// Pauses before fn is called anew are random, from zero up to these.
 const (
 	firstPause = time.Millisecond
 	lastPause  = 50 * time.Millisecond
@@ -225,7 +225,7 @@ func (s *Store[S]) encode(op string, v *S) ([]hashcodec.Text, error) {
 	return nil, s.report.Fail(op, fmt.Errorf("%w: no field has a value, and Redis keeps no empty hash", ErrInvalid))
 }
 
-// answer is open for a call that answers with the session, and counts it.
+// answer is open for a call that returns the session, and counts it.
 func (s *Store[S]) answer(op string, hash map[string]string, count *atomic.Uint64) (S, error) {
 	v, err := s.open(op, hash)
 	if err == nil {
@@ -234,7 +234,7 @@ func (s *Store[S]) answer(op string, hash map[string]string, count *atomic.Uint6
 	return v, err
 }
 
-// open is the session in a hash that was read.
+// open returns the session in a hash that was read.
 func (s *Store[S]) open(op string, hash map[string]string) (S, error) {
 	var v S
 	if len(hash) == 0 || s.ended(hash) {
@@ -284,7 +284,7 @@ func (s *Store[S]) difference(hash map[string]string, before, after []hashcodec.
 	return append(args, remove...)
 }
 
-// sleep is false if ctx ended first.
+// sleep waits for d. It returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-ctx.Done():

@@ -32,13 +32,13 @@ func TestASessionIsTheHashThatServicesInTypeScriptWrite(t *testing.T) {
 			t.Errorf("last_activity %s, %v, %v", last, v, err)
 		}
 
-		foreign(t, s, "c2", "speaker_id", "user_2", "started_at", "1764000000001", "last_activity", "1764000000002", "state", "answered", "extra", "x")
+		otherProgram(t, s, "c2", "speaker_id", "user_2", "started_at", "1764000000001", "last_activity", "1764000000002", "state", "answered", "extra", "x")
 		v, err = store.Get(ctx, "c2")
 		if err != nil || v != (conversation{
 			SpeakerID: "user_2", StartedAt: time.UnixMilli(1764000000001).UTC(),
 			LastActivity: time.UnixMilli(1764000000002).UTC(), State: answered,
 		}) {
-			t.Errorf("Get of a foreign session: %+v, %v", v, err)
+			t.Errorf("Get of a session of another program: %+v, %v", v, err)
 		}
 	})
 }
@@ -114,7 +114,7 @@ func TestWhatIsNoSessionIsCorruptAndNamesTheField(t *testing.T) {
 			"a time is no number":         {[]any{"speaker_id", "user_1", "state", "answered", "started_at", "canary"}, "Started"},
 			"a counter overflows":         {[]any{"speaker_id", "user_1", "state", "answered", "n", "9223372036854775808"}, "N"},
 		} {
-			foreign(t, s, name, c.fields...)
+			otherProgram(t, s, name, c.fields...)
 			before := hash(t, s, name)
 			updates := func() error {
 				_, err := store.Update(ctx, name, func(*talk) error { t.Error("fn was called"); return nil })
@@ -199,7 +199,7 @@ func TestAnEmptyIDAndAnEndedContextAreErrorsBeforeAnythingIsSent(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
 		store := newStoreOn[talk](t, s, rdb)
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		for name, call := range calls(t, store) {
@@ -210,7 +210,7 @@ func TestAnEmptyIDAndAnEndedContextAreErrorsBeforeAnythingIsSent(t *testing.T) {
 				t.Errorf("%s after the end of its context: %v", name, err)
 			}
 		}
-		if n := trips.Take(); n != 0 {
+		if n := roundTrips.Take(); n != 0 {
 			t.Errorf("%d round trips", n)
 		}
 	})
@@ -221,7 +221,7 @@ func TestErrorsTellNoKeyIDOrValue(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[talk](t, s, func(c *session.Config) { c.Name = "talks" }), t.Context()
 		s.Client().Set(ctx, keyOf(s, "canary"), "canary", time.Minute)
-		foreign(t, s, "canary2", "speaker_id", "canary", "state", "canary", "n", "0")
+		otherProgram(t, s, "canary2", "speaker_id", "canary", "state", "canary", "n", "0")
 		var errs []error
 		for name, call := range calls(t, store) {
 			errs = append(errs, call(ctx, "canary"))
@@ -254,7 +254,7 @@ func TestWhatCannotBeStoredIsInvalidBeforeAnythingIsSent(t *testing.T) {
 		create(t, dues, "1", due{At: time.UnixMilli(1)})
 		text := "n"
 		create(t, note, "2", notes{Note: &text})
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		for name, err := range map[string]error{
 			"a required time is zero":  dues.Create(ctx, "3", due{}),
 			"a time is in year 300000": dues.Put(ctx, "3", due{At: time.Date(300000, 1, 1, 0, 0, 0, 0, time.UTC)}),
@@ -264,7 +264,7 @@ func TestWhatCannotBeStoredIsInvalidBeforeAnythingIsSent(t *testing.T) {
 				t.Errorf("%s: %v", name, err)
 			}
 		}
-		if n := trips.Take(); n != 0 {
+		if n := roundTrips.Take(); n != 0 {
 			t.Errorf("%d round trips", n)
 		}
 		_, err := dues.Update(ctx, "1", func(v *due) error { v.At = time.Time{}; return nil })
@@ -274,13 +274,13 @@ func TestWhatCannotBeStoredIsInvalidBeforeAnythingIsSent(t *testing.T) {
 				t.Errorf("Update to what cannot be stored: %v", err)
 			}
 		}
-		if n := trips.Take(); n != 2 {
+		if n := roundTrips.Take(); n != 2 {
 			t.Errorf("%d round trips, want the two reads", n)
 		}
 	})
 }
 
-func TestAForeignHashWithoutATTLGetsOneFromTheFirstChange(t *testing.T) {
+func TestAHashOfAnotherProgramWithoutATTLGetsOneFromTheFirstChange(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[talk](t, s), t.Context()

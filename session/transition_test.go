@@ -49,7 +49,7 @@ func TestAConflictSaysWhatIsThereOutsideItsTextAndChangesNothing(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store := newStore[talk](t, s)
 		state := stateOf(t, store)
-		foreign(t, s, "1", "speaker_id", "user_1", "state", "canary", "last_activity", "1")
+		otherProgram(t, s, "1", "speaker_id", "user_1", "state", "canary", "last_activity", "1")
 		s.Client().Expire(t.Context(), keyOf(s, "1"), 30*time.Second)
 		_, err := state.Transition(t.Context(), "1", waitingForLLM, answered)
 		var conflict *session.ConflictError[phase]
@@ -73,7 +73,7 @@ func TestAMissingFieldHasItsZeroValue(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		foreign(t, s, "1", "speaker_id", "user_1", "state", "answered")
+		otherProgram(t, s, "1", "speaker_id", "user_1", "state", "answered")
 		var conflict *session.ConflictError[int]
 		if _, err := n.Transition(ctx, "1", 1, 2); !errors.As(err, &conflict) || conflict.Now != 0 {
 			t.Errorf("from 1 although it is missing: %v", err)

@@ -12,9 +12,9 @@ func TestRoundTrips(t *testing.T) {
 		rdb := s.Client()
 		store := newStoreOn[talk](t, s, rdb)
 		warm(t, store) // the server knows every script from here on
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		create(t, store, "1", aTalk())
-		trips.Take()
+		roundTrips.Take()
 		every := calls(t, store)
 		for _, call := range []struct {
 			name string
@@ -23,7 +23,7 @@ func TestRoundTrips(t *testing.T) {
 			if err := every[call.name](t.Context(), "1"); err != nil {
 				t.Errorf("%s: %v", call.name, err)
 			}
-			if n := trips.Take(); n != call.want {
+			if n := roundTrips.Take(); n != call.want {
 				t.Errorf("%s: %d round trips, want %d", call.name, n, call.want)
 			}
 		}
@@ -35,7 +35,7 @@ func TestRoundTrips(t *testing.T) {
 			v.State = answered
 			return nil
 		})
-		if n := trips.Take(); n != 5 || err != nil {
+		if n := roundTrips.Take(); n != 5 || err != nil {
 			t.Errorf("Update that meets three writers: %d round trips, %v; want 5", n, err)
 		}
 	})

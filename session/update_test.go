@@ -18,7 +18,7 @@ func TestUpdateWritesOnlyWhatFnChanged(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[talk](t, s), t.Context()
 		// Fields that S lacks, numbers in another notation and absent fields are left alone.
-		foreign(t, s, "1", "speaker_id", "user_1", "state", "waiting_for_llm", "n", "007", "started_at", "+5", "theirs", "x", "note", "old")
+		otherProgram(t, s, "1", "speaker_id", "user_1", "state", "waiting_for_llm", "n", "007", "started_at", "+5", "theirs", "x", "note", "old")
 		want := hash(t, s, "1")
 		delete(want, "note")
 		want["state"] = "answered"
@@ -61,7 +61,7 @@ func TestAnUpdateThatRemovesTheLastFieldKeepsTheSession(t *testing.T) {
 	}
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[note](t, s), t.Context()
-		foreign(t, s, "1", "text", "x") // n is missing and reads as 0
+		otherProgram(t, s, "1", "text", "x") // n is missing and reads as 0
 		v, err := store.Update(ctx, "1", func(v *note) error { v.Text = nil; return nil })
 		if err != nil || v != (note{}) || left(t, s, "1") <= 0 {
 			t.Errorf("%+v, %v, hash %v, TTL %v", v, err, hash(t, s, "1"), left(t, s, "1"))
@@ -77,7 +77,7 @@ func TestAnUpdateOfFieldsThatAreAllAbsentBringsNothingBack(t *testing.T) {
 	}
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[note](t, s), t.Context()
-		foreign(t, s, "1", "theirs", "x")
+		otherProgram(t, s, "1", "theirs", "x")
 		_, err := store.Update(ctx, "1", func(v *note) error {
 			v.N++
 			s.Client().Del(ctx, keyOf(s, "1"))
@@ -96,12 +96,12 @@ func TestAnErrorOfFnPassesWholeAndSendsNothing(t *testing.T) {
 		rdb, ctx := s.Client(), t.Context()
 		store := newStoreOn[talk](t, s, rdb)
 		create(t, store, "1", aTalk())
-		before, trips := hash(t, s, "1"), redistest.Trips(rdb)
+		before, roundTrips := hash(t, s, "1"), redistest.Trips(rdb)
 		mine := errors.New("mine")
 		if v, err := store.Update(ctx, "1", func(v *talk) error { v.N++; return mine }); err != mine || v != (talk{}) {
 			t.Errorf("Update: %v, %v; want fn's own error", v, err)
 		}
-		if n := trips.Take(); n != 1 || !maps.Equal(before, hash(t, s, "1")) {
+		if n := roundTrips.Take(); n != 1 || !maps.Equal(before, hash(t, s, "1")) {
 			t.Errorf("%d round trips, %v became %v", n, before, hash(t, s, "1"))
 		}
 	})
@@ -133,7 +133,7 @@ func TestUpdatesOfManyLoseNothing(t *testing.T) {
 	})
 }
 
-func TestUpdateSeesAnyForeignWriteToAFieldOfS(t *testing.T) {
+func TestUpdateSeesEveryWriteOfAnotherProgramToAFieldOfS(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb, ctx := s.Client(), t.Context()
@@ -144,7 +144,7 @@ func TestUpdateSeesAnyForeignWriteToAFieldOfS(t *testing.T) {
 			"a field is removed":     func(key string) { rdb.HDel(ctx, key, "started_at") },
 			"the session is another": func(key string) {
 				rdb.Del(ctx, key)
-				foreign(t, s, "the session is another", "speaker_id", "user_3", "state", "answered")
+				otherProgram(t, s, "the session is another", "speaker_id", "user_3", "state", "answered")
 			},
 		} {
 			create(t, store, name, aTalk())
@@ -166,7 +166,7 @@ func TestUpdateSeesAnyForeignWriteToAFieldOfS(t *testing.T) {
 	})
 }
 
-func TestTouchesAndForeignFieldsDoNotHoldUpAnUpdate(t *testing.T) {
+func TestTouchesAndFieldsOfOtherProgramsDoNotDelayAnUpdate(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[talk](t, s), t.Context()
