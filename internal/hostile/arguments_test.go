@@ -44,7 +44,7 @@ func TestNilAndEmptyArgumentsAreErrorsAndNeverPanic(t *testing.T) {
 		"session of an interface": func() error {
 			return errorOf(session.New[any](rdb, session.Config{Key: "s:*", TTL: time.Minute}))
 		},
-		"field of a nil store":       func() error { return errorOf(session.FieldOf[session.State, talk](nil, "state")) },
+		"field of a nil store":       func() error { return errorOf(session.FieldOf[phase, talk](nil, "state")) },
 		"update with a nil function": func() error { return errorOf(k.sessions.Update(ctx, "1", nil)) },
 		"do with a nil function":     func() error { return k.locks.Do(ctx, "1", nil) },
 		"try do with a nil function": func() error { return k.locks.TryDo(ctx, "1", nil) },

@@ -13,7 +13,6 @@ import (
 
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/redistest"
-	"github.com/convkit/rediskit/session"
 )
 
 const password = canary + "-p4ss"
@@ -136,7 +135,7 @@ func TestNoFaultLeaksAnIDAValueOrAPassword(t *testing.T) {
 			for _, id := range ids {
 				k.checkResponses(t, id)
 				failures := 0
-				calls := k.calls(id, talk{Speaker: canary, State: session.State(canary)})
+				calls := k.calls(id, talk{Speaker: canary, State: phase(canary)})
 				for name, call := range calls {
 					ctx, cancel := context.WithTimeout(t.Context(), 2*shortWait)
 					err := call(ctx)

@@ -27,18 +27,21 @@ type kit struct {
 	prefix   string
 	caches   map[string]*cache.Cache[talk]
 	sessions *session.Store[talk]
-	state    *session.Field[session.State, talk]
+	state    *session.Field[phase, talk]
 	locks    *lock.Locker
 	limiters map[string]*ratelimit.Limiter
 	topic    *pubsub.Topic[talk]
 }
 
+// A phase is a field that transitions change.
+type phase string
+
 // A talk is what the caches, sessions and topics of a kit hold.
 type talk struct {
-	Speaker string        `json:"speaker" redis:"speaker,required"`
-	State   session.State `json:"state" redis:"state"`
-	N       int           `json:"n" redis:"n"`
-	Last    time.Time     `json:"last" redis:"last,touch"`
+	Speaker string    `json:"speaker" redis:"speaker,required"`
+	State   phase     `json:"state" redis:"state"`
+	N       int       `json:"n" redis:"n"`
+	Last    time.Time `json:"last" redis:"last,touch"`
 }
 
 // shortWait is how long a call may wait for a reply that does not arrive.
@@ -60,7 +63,7 @@ func newKit(t testing.TB, rdb redis.UniversalClient, prefix string) *kit {
 	var err error
 	k.sessions, err = session.New[talk](rdb, session.Config{Key: prefix + ":session:*", TTL: time.Minute, MaxLifetime: time.Hour, OnError: k.onError.OnError})
 	must(t, err)
-	k.state, err = session.FieldOf[session.State](k.sessions, "state")
+	k.state, err = session.FieldOf[phase](k.sessions, "state")
 	must(t, err)
 	k.locks, err = lock.New(rdb, lock.Config{Key: prefix + ":lock:*", TTL: 100 * time.Millisecond, Poll: 10 * time.Millisecond, OnError: k.onError.OnError})
 	must(t, err)
@@ -99,7 +102,7 @@ func (k *kit) calls(id string, v talk) map[string]func(context.Context) error {
 			return errorOf(k.sessions.Update(ctx, id, func(t *talk) error { t.N++; return nil }))
 		},
 		"session transition": func(ctx context.Context) error {
-			return errorOf(k.state.Transition(ctx, id, session.Listening, v.State))
+			return errorOf(k.state.Transition(ctx, id, phase("listening"), v.State))
 		},
 		"session delete": func(ctx context.Context) error { return k.sessions.Delete(ctx, id) },
 		"session count":  func(ctx context.Context) error { return errorOf(k.sessions.Count(ctx)) },

@@ -38,7 +38,7 @@ func leak(err error) string {
 	}
 	verbs := []string{"%v", "%+v", "%s", "%q", "%#v"}
 	switch err.(type) {
-	case *session.ConflictError[session.State], *cache.PanicError, *pubsub.DecodeError:
+	case *session.ConflictError[phase], *cache.PanicError, *pubsub.DecodeError:
 		verbs = verbs[:4] // these hold data in a field, as their documentation says
 	}
 	for _, verb := range verbs {
@@ -89,7 +89,7 @@ func TestALeakIsFoundInEveryPartOfAnError(t *testing.T) {
 			t.Errorf("%s: no leak was found in a wrapped error", name)
 		}
 	}
-	for _, err := range []error{nil, errors.New("fixed"), opaqueError{errors.New("fixed")}, &session.ConflictError[session.State]{Now: canary}} {
+	for _, err := range []error{nil, errors.New("fixed"), opaqueError{errors.New("fixed")}, &session.ConflictError[phase]{Now: canary}} {
 		if text := leak(err); text != "" {
 			t.Errorf("%v: %s", err, text)
 		}
