@@ -80,32 +80,30 @@ func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
 	return k.try(ctx, context.WithoutCancel(ctx), "try", id)
 }
 
-// Acquire takes the lock of id and waits until it can, or until ctx ends. The
-// error is then both ctx's and ErrHeld, or what Redis answered last. The lock
-// outlives ctx, as that of Try does.
+// Acquire takes the lock of id, and waits for it until ctx ends. The error is then ctx's,
+// and also ErrHeld or the last reply of Redis. The lock outlives ctx, as that of Try does.
 //
-// It waits out a Redis that does not answer, which Config.OnError is told; an
-// answer that waiting does not mend, such as a missing permission, ends it.
-// Waiters are woken by a Release anywhere in the fleet, in no promised order.
-// What ends without one, by its TTL or by a DEL, is seen within Config.Poll.
+// It waits while Redis does not answer; Config.OnError receives each failure. A reply that
+// waiting does not change, such as a missing permission, ends it. A Release anywhere in the
+// fleet wakes waiters, in no promised order. A lock that ends without a Release, by its TTL
+// or by a DEL, is seen within Config.Poll.
 //
-// One round trip if the lock is free. While it is not, each process has one
-// subscription for all its waiters, and for each id one of them looks, at
-// most every Config.Poll, in one round trip: the script and PTTL.
+// One round trip if the lock is free. While it is held, each process has one subscription
+// for all its waiters, and one waiter for each id looks, at least every Config.Poll and at
+// each announcement, in one round trip: the script and PTTL.
 func (k *Locker) Acquire(ctx context.Context, id string) (*Lock, error) {
 	return k.acquire(ctx, context.WithoutCancel(ctx), "acquire", id)
 }
 
-// Do runs fn while it holds the lock of id, for which it waits as Acquire
-// does. fn runs in the caller's goroutine. Its context ends with ctx, and
-// with the cause ErrLost the moment the lock can no longer be trusted: fn
-// must stop then. Do returns when fn does and the lock is given back, also
-// after a panic, which goes on.
+// Do runs fn while it holds the lock of id, for which it waits as Acquire does. fn runs in
+// the caller's goroutine. Its context ends with ctx, and with the cause ErrLost the moment
+// the lock can no longer be trusted: fn must stop then. Do returns when fn has returned and
+// the lock is given back. A panic of fn goes on after that.
 //
-// If the lock was lost, the error is ErrLost and fn's, even if fn returned
-// nil: what it did last may not have been alone. Otherwise it is fn's, as it
-// is. A release that failed is told to Config.OnError; others may then have
-// to wait for the TTL.
+// If the lock was lost, the error is ErrLost joined with fn's, even if fn returned nil:
+// another holder may have been there when the last work was done. Otherwise it is fn's own.
+// Config.OnError receives the error of a failed release; other callers may then have to
+// wait for the TTL.
 func (k *Locker) Do(ctx context.Context, id string, fn func(context.Context, *Lock) error) error {
 	if fn == nil {
 		return k.report.Fail("do", errNoFunction)
@@ -140,14 +138,13 @@ func (k *Locker) Stats() Stats {
 // Name is Config.Name.
 func (k *Locker) Name() string { return k.cfg.Name }
 
-// Close ends the Locker. Waiters get ErrClosed, as does every later call. The
-// contexts of locks that are still held are cancelled with the cause
-// ErrClosed and their renewals end, but their keys stay: only their holders
-// know when they have stopped. Close waits for those that run under Do or
-// TryDo to return and give their locks back, for as long as the locks live
-// without renewal; if fn goes on, Close returns an error that says so. A
-// Release may still come later, while the client is open; else the TTL ends
-// the lock. Close may be called more than once.
+// Close ends the Locker. Waiters get ErrClosed, as does every later call. The contexts of
+// locks that are still held are cancelled with the cause ErrClosed and their renewals end,
+// but their keys stay: only their holders know when they have stopped. Close waits for
+// functions under Do and TryDo to return and give their locks back, for as long as the locks
+// last without renewal; if one goes on, Close returns an error that says so. A Release may
+// still be called later, while the client is open; otherwise the TTL ends the lock. Close
+// may be called more than once.
 func (k *Locker) Close() error {
 	k.mu.Lock()
 	k.life.End(ErrClosed)
