@@ -3,90 +3,60 @@ package lock
 import (
 	"context"
 	_ "embed"
-	"errors"
-	"slices"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
-	"github.com/convkit/rediskit/internal/keys"
-	"github.com/convkit/rediskit/internal/script"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
 //go:embed release.lua
 var releaseLua string
 
-var releaseScript = script.New(releaseLua)
+var releaseScript = sender.NewScript(releaseLua)
 
-// maxSweepers bounds how many abandoned requests are looked after at a time.
-// In an outage there may be any number; the TTL ends what the others took.
-const maxSweepers = 64
+// maxCleanups bounds how many abandoned requests are cleaned up at a time. In an outage
+// there may be any number; the TTL ends the locks that the others took.
+const maxCleanups = 64
 
-// abandon gives back, in the background, what a request that was sent after
-// start took or may yet take, without our holding it. The request was sent
-// once, so it is settled as soon as its lock has been deleted. Until then it
-// may still be on its way, in a socket of a server that stands still or on a
-// network that is just healing: it is looked for again until a TTL has passed.
+// abandon gives back, in the background, a lock that a request, sent after start, took or
+// may yet take, and that we do not hold. The request was sent once, so all is done once its
+// lock has been deleted. Until then it may still be on its way, in a socket of a server that
+// is paused or on a network that comes back. So it is looked for again until a TTL has
+// passed.
 func (k *Locker) abandon(ctx context.Context, key, token string, start instant) {
 	k.stats.abandoned.Add(1)
 	ctx = context.WithoutCancel(ctx)
 	select {
-	case k.sweepers <- struct{}{}:
+	case k.cleanups <- struct{}{}:
 	default:
 		return
 	}
-	if !k.begin() {
-		defer func() { <-k.sweepers }()
-		k.sweep(ctx, key, token) // nobody would wait for a goroutine
-		return
-	}
-	go func() {
-		defer k.running.Done()
-		defer func() { <-k.sweepers }()
-		for !k.sweep(ctx, key, token) && k.clock().since(start) < k.cfg.validFor() && k.life.Err() == nil {
-			pause(k.life, k.cfg.renewEvery())
+	started := k.life.Go(ctx, func(life context.Context) {
+		defer func() { <-k.cleanups }()
+		for !k.cleanUp(ctx, key, token) && k.clock().since(start) < k.cfg.validFor() && life.Err() == nil {
+			pause(life, k.cfg.renewEvery())
 		}
-	}()
+	})
+	if !started { // Close would not wait for a goroutine
+		defer func() { <-k.cleanups }()
+		k.cleanUp(ctx, key, token)
+	}
 }
 
-// sweep deletes the lock that a request took. False means that there was none
-// yet, or that Redis did not say.
-func (k *Locker) sweep(ctx context.Context, key, token string) bool {
+// cleanUp deletes the lock that a request took. It returns false if there was none yet, or
+// if Redis did not answer.
+func (k *Locker) cleanUp(ctx context.Context, key, token string) bool {
 	ctx, cancel := context.WithTimeout(ctx, detachedTimeout)
 	defer cancel()
-	deleted, err := script.Run(ctx, k.rdb, script.Once, script.Call{
+	deleted, err := k.sender.Run(ctx, sender.Change, sender.Call{
 		Script: releaseScript,
 		Keys:   []string{key},
 		Args:   []any{token},
-	})[0].Int()
+	}).Int()
 	if err != nil || deleted == 0 {
 		return false
 	}
-	_ = k.rdb.Publish(ctx, keys.Sibling(kindReleased, key), "").Err() // else waiters poll
+	_ = k.sender.Do(ctx, sender.Pinned, key, announcement(ctx, key)) // if it fails, waiters poll
 	return true
-}
-
-// passing says whether waiting may mend err.
-func passing(err error) bool {
-	var reply redis.Error
-	switch {
-	case errors.Is(err, ErrHeld), errors.Is(err, ErrLate):
-		return true
-	case errors.Is(err, ErrClosed), errors.Is(err, ErrReplicas), errors.Is(err, redis.ErrClosed):
-		return false
-	case errors.As(err, &reply):
-		return slices.ContainsFunc(passingReplies, func(prefix string) bool {
-			return redis.HasErrorPrefix(reply, prefix)
-		})
-	}
-	return true
-}
-
-// passingReplies are those of a server that starts, was demoted or is busy, and
-// of a Cluster that is changing.
-var passingReplies = []string{
-	"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "max number of clients",
-	"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
 }
 
 // pause waits for d, or until ctx ends.

@@ -6,12 +6,12 @@ import (
 	"github.com/convkit/rediskit/internal/wall"
 )
 
-// An instant is a moment on the machine's two clocks. Neither is enough alone:
-// the wall clock may be set back, and the monotonic one stands still while a
-// virtual machine sleeps.
+// An instant is a moment on the machine's two clocks. Neither is enough alone: the wall
+// clock may be set back, and the monotonic one stands still while a virtual machine is
+// suspended.
 type instant struct{ wall, mono time.Duration }
 
-// since is the time from start to i, by the clock that saw more of it.
+// since returns the time from start to i, by the clock on which it is longer.
 func (i instant) since(start instant) time.Duration {
 	return max(i.wall-start.wall, i.mono-start.mono)
 }

@@ -17,48 +17,47 @@ type Config struct {
 	// replaces, such as "lock:*". Required.
 	Key string
 
-	// TTL is how long a lock outlives its holder's last sign of life, at least
-	// 100 ms. A holder renews its lock every third of it, and must stop when
+	// TTL is how long a lock lasts after its holder took or renewed it, at least
+	// 100 ms. A holder renews its lock every third of the TTL, and must stop if
 	// it could not for nine tenths of it. Defaults to 10 s.
 	TTL time.Duration
 
-	// MaxHold is how long one lock may be held, at least TTL, so that a
-	// forgotten Release does not block others for good. After it the lock's
-	// context ends and the lock is given back, whether its holder has stopped
-	// or not. Defaults to 10 min.
+	// MaxHold is how long one lock may be held, at least TTL, so that a forgotten
+	// Release does not block others for ever. After that the lock's context ends
+	// and the lock is given back, whether its holder has stopped or not. Defaults
+	// to 10 min, or TTL if that is longer.
 	MaxHold time.Duration
 
-	// Poll is how often a waiter looks at a lock though nobody has announced
-	// its release, as when its holder died or is a service in another
-	// language: at least 10 ms. A lock that is about to expire is looked at
-	// when it does. Defaults to 500 ms.
+	// Poll is how often a waiter looks at a lock although no release was
+	// announced, at least 10 ms: the holder may have ended without one, or may be
+	// a service in another language. A lock that expires sooner is looked at when
+	// it does. Defaults to 500 ms.
 	Poll time.Duration
 
-	// Replicas makes a lock, and each renewal, count only once that many
-	// replicas have it. Defaults to none.
+	// Replicas makes a lock, and each renewal, count only once that many replicas
+	// have it. Defaults to none.
 	Replicas Replicas
 
 	// Name stands for this Locker in errors and metrics. Defaults to Key.
 	Name string
 
-	// OnError is told the errors that no caller gets: failed renewals, failed
-	// releases after Do, refused announcements of a release, what a waiter
-	// lives through. It is called on the failure path only, possibly from
-	// several goroutines at once, and must not block. Defaults to nil, not
-	// told.
+	// OnError receives the errors that no caller gets: failed renewals, failed
+	// releases after Do, refused announcements of a release, failures that a
+	// waiter waits out, panics in the background (print those with %+v for the
+	// stack). It is called on the failure path only, possibly from several
+	// goroutines at once, and must not block. Defaults to nil: they are dropped.
 	OnError func(context.Context, error)
 }
 
-// Replicas says how many replicas must acknowledge a lock. It narrows the
-// window in which a failover gives a lock to two holders; it does not close
-// it, see the package's documentation.
+// Replicas says how many replicas must acknowledge a lock. It makes it less likely that a
+// failover gives a lock to two holders, but not impossible; see the package's documentation.
 type Replicas struct {
 	// N is the number of replicas. Defaults to 0, none.
 	N int
 
-	// Timeout is how long they may take, at least 1 ms, and less than the
-	// client's ReadTimeout and a third of TTL. Defaults to 100 ms, or a
-	// quarter of TTL if that is shorter.
+	// Timeout is how long they may take: at least 1 ms, and less than the client's
+	// ReadTimeout and a third of TTL. Defaults to 100 ms, or a quarter of TTL if
+	// that is shorter.
 	Timeout time.Duration
 }
 
@@ -68,8 +67,8 @@ const (
 	defaultPoll            = 500 * time.Millisecond
 	defaultReplicasTimeout = 100 * time.Millisecond
 
-	// minTTL leaves a renewal time for its round trip. Far below it, where a
-	// TTL rounds to 0 ms, a renewal would delete the key.
+	// minTTL leaves a renewal time for its round trip. A TTL that rounds to 0 ms
+	// would make a renewal delete the key.
 	minTTL  = 100 * time.Millisecond
 	minPoll = 10 * time.Millisecond
 	// detachedTimeout bounds what does not end with its caller: a release.
@@ -123,7 +122,7 @@ func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error
 	return c, pattern, nil
 }
 
-// readTimeout is rdb's, or 0 where it has none or does not say.
+// readTimeout returns that of rdb, 0 if it has none or does not say.
 func readTimeout(rdb redis.UniversalClient) time.Duration {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
@@ -134,13 +133,13 @@ func readTimeout(rdb redis.UniversalClient) time.Duration {
 	return 0
 }
 
-// validFor is how long a lock may be trusted after the request that took or
-// renewed it was sent. Redis counts its TTL from later; the tenth that is
-// missing is for clocks that run unequally and for holders to stop.
+// validFor returns how long a lock may be trusted after the request that took or renewed it
+// was sent: nine tenths of the TTL. Redis counts the TTL from a later moment. The last tenth
+// is for clocks that run at different speeds, and for holders to stop.
 func (c Config) validFor() time.Duration { return c.TTL - c.TTL/10 }
 
-// renewEvery is the pause between two renewals.
+// renewEvery returns the pause between two renewals.
 func (c Config) renewEvery() time.Duration { return c.TTL / 3 }
 
-// renewAgain is the pause after a renewal that failed.
+// renewAgain returns the pause after a renewal that failed.
 func (c Config) renewAgain() time.Duration { return c.TTL / 12 }

@@ -6,9 +6,9 @@ import (
 )
 
 var (
-	// ErrHeld is returned by Try and TryDo when somebody else holds the lock.
-	// It is also part of the error of an Acquire or Do whose context ended
-	// while somebody else held it.
+	// ErrHeld is returned by Try and TryDo when another holder has the lock. It is
+	// also part of the error of an Acquire or Do whose context ended while another
+	// holder had it.
 	ErrHeld = errors.New("lock: held by another")
 
 	// ErrLost is the cause with which a lock's context is cancelled when the
@@ -19,26 +19,26 @@ var (
 	// ErrMaxHold is the ErrLost of a lock that was held for Config.MaxHold.
 	ErrMaxHold = fmt.Errorf("%w: held for longer than Config.MaxHold", ErrLost)
 
-	// ErrLate is returned when Redis granted a lock so late that it could not
-	// be trusted any more. It was not held; it is given back.
+	// ErrLate is returned when Redis granted a lock so late that it could not be
+	// trusted any more. The caller does not hold it; it is given back.
 	ErrLate = errors.New("lock: granted too late to be trusted")
 
 	// ErrReplicas is returned when fewer replicas than Config.Replicas.N
-	// acknowledged a lock in time. It was not held; it is given back.
+	// acknowledged a lock in time. The caller does not hold it; it is given back.
 	ErrReplicas = errors.New("lock: not acknowledged by enough replicas")
 
 	// ErrEmptyID is returned for an empty id, before anything is sent.
 	ErrEmptyID = errors.New("lock: empty id")
 
-	// ErrClosed is returned after Close and to callers that Close found
-	// waiting. It is the cause with which Close cancels the contexts of locks
+	// ErrClosed is returned by every call after Close, and to callers that wait while
+	// Close is called. It is the cause with which Close cancels the contexts of locks
 	// that are still held.
 	ErrClosed = errors.New("lock: closed")
 )
 
 var errNoFunction = errors.New("lock: the function is nil")
 
-// Why a lock was lost.
+// The reasons for which a lock was lost.
 var (
 	errExpired = fmt.Errorf("%w: not renewed in time", ErrLost)
 	errGone    = fmt.Errorf("%w: its key expired, was deleted, or is another holder's", ErrLost)

@@ -15,9 +15,9 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// A pair is a master and a server that follows it, or has been promoted and
+// A pair is a primary and a server that follows it, or has been promoted and
 // no longer does.
-type pair struct{ master, replica *redistest.Process }
+type pair struct{ primary, replica *redistest.Process }
 
 func startPair(t *testing.T) pair {
 	t.Helper()
@@ -29,15 +29,15 @@ func startPair(t *testing.T) pair {
 // follow makes the replica one, and waits until it is.
 func (p pair) follow(t *testing.T) {
 	t.Helper()
-	p.tell(t, "127.0.0.1", p.master.Port())
-	awaitReplica(t, p.master)
+	p.tell(t, "127.0.0.1", p.primary.Port())
+	awaitReplica(t, p.primary)
 }
 
-// awaitReplica waits until a replica acknowledges what master is told: it is
+// awaitReplica waits until a replica acknowledges what primary is sent: it is
 // online some time before that.
-func awaitReplica(t *testing.T, master *redistest.Process) {
+func awaitReplica(t *testing.T, primary *redistest.Process) {
 	t.Helper()
-	rdb := master.Client(func(o *redis.Options) { o.PoolSize = 1 }) // WAIT is about its own connection's writes
+	rdb := primary.Client(func(o *redis.Options) { o.PoolSize = 1 }) // WAIT is about its own connection's writes
 	redistest.Eventually(t, func() bool {
 		if !strings.Contains(rdb.Info(t.Context(), "replication").Val(), "state=online") {
 			return false // what was written before there was any replica counts as acknowledged
@@ -47,8 +47,8 @@ func awaitReplica(t *testing.T, master *redistest.Process) {
 	}, "a replica acknowledges")
 }
 
-// promote makes a master of the replica, as a Sentinel would: what the old
-// one is told from then on never reaches it.
+// promote makes a primary of the replica, as a Sentinel would: what the old
+// one is sent from then on never reaches it.
 func (p pair) promote(t *testing.T) {
 	t.Helper()
 	p.tell(t, "no", "one")
@@ -68,7 +68,7 @@ func oneReplica(c *lock.Config) { c.Replicas.N = 1 }
 func TestAFailoverWithoutReplicasHasTwoHoldersAndTheirFences(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
-	first, second := newOn(t, p.master.Client()), newOn(t, p.replica.Client())
+	first, second := newOn(t, p.primary.Client()), newOn(t, p.replica.Client())
 	p.promote(t)
 	old := mustTry(t, first, "1")
 	fence, err := old.Fence(t.Context())
@@ -92,15 +92,15 @@ func TestAFailoverWithoutReplicasHasTwoHoldersAndTheirFences(t *testing.T) {
 func TestALockThatTheReplicaHasNotHeardOfIsNotHeld(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
-	k := newOn(t, p.master.Client(), oneReplica)
+	k := newOn(t, p.primary.Client(), oneReplica)
 	mustTry(t, k, "warm")
 	p.promote(t)
 	l, err := k.Try(t.Context(), "1")
 	if !errors.Is(err, lock.ErrReplicas) || l != nil {
 		t.Fatalf("got %v, want ErrReplicas", err)
 	}
-	master := p.master.Client()
-	redistest.Eventually(t, func() bool { return master.Exists(t.Context(), "lock:1").Val() == 0 }, "it is given back")
+	primary := p.primary.Client()
+	redistest.Eventually(t, func() bool { return primary.Exists(t.Context(), "lock:1").Val() == 0 }, "it is given back")
 	p.follow(t)
 	redistest.Eventually(t, func() bool {
 		l, err := k.Try(t.Context(), "1")
@@ -112,7 +112,7 @@ func TestALockThatTheReplicaHasNotHeardOfIsNotHeld(t *testing.T) {
 }
 
 // A lock that was replicated survives the failover: its holder goes on, and
-// nobody else gets it from the new master.
+// no other caller gets it from the new primary.
 func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
 	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
@@ -140,15 +140,15 @@ func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
 		t.Fatal(err)
 	}
 	old.Kill()
-	redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "a new master")
+	redistest.Eventually(t, func() bool { return sentinel.Master() != old }, "a new primary")
 	redistest.Eventually(t, func() bool {
 		_, err := rival.Try(t.Context(), "1")
 		return errors.Is(err, lock.ErrHeld)
-	}, "the new master says that the lock is held")
+	}, "the new primary says that the lock is held")
 	if err := l.Context().Err(); err != nil {
-		t.Errorf("the holder was told %v", context.Cause(l.Context()))
+		t.Errorf("the holder got %v", context.Cause(l.Context()))
 	}
-	redistest.Eventually(t, func() bool { return holder.Ping(t.Context()).Err() == nil }, "the holder too has found the new master")
+	redistest.Eventually(t, func() bool { return holder.Ping(t.Context()).Err() == nil }, "the holder too has found the new primary")
 	if err := l.Release(t.Context()); err != nil {
 		t.Fatal(err)
 	}

@@ -51,7 +51,7 @@ func TestALockThatWasTakenInVainIsGivenBack(t *testing.T) {
 }
 
 // A straggler delivers the next command with its mark late: its sender has long
-// been told that the connection broke.
+// received the error of the broken connection.
 type straggler struct {
 	mark  string
 	after time.Duration
@@ -110,8 +110,8 @@ func TestAReleaseWhoseReplyIsLostIsNeitherSuccessNorLoss(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy, rdb := through(t, s)
-		var told redistest.Recorder
-		k := newLockerOn(t, s, rdb, onError(&told))
+		var reported redistest.Recorder
+		k := newLockerOn(t, s, rdb, onError(&reported))
 		warm(t, k)
 		l := mustTry(t, k, "1")
 		lost := proxy.DropReply(keyOf(s, "1"))
@@ -132,8 +132,8 @@ func TestAReleaseWhoseReplyIsLostIsNeitherSuccessNorLoss(t *testing.T) {
 		if err != nil || exists(t, s, "2") {
 			t.Errorf("Do = %v, want fn's nil; the lock exists: %v", err, exists(t, s, "2"))
 		}
-		if !told.Has("release") || len(told.All()) != 1 {
-			t.Errorf("told %v, want the release that Do could not confirm", told.All())
+		if !reported.Has("release") || len(reported.All()) != 1 {
+			t.Errorf("OnError received %v, want the release that Do could not confirm", reported.All())
 		}
 	})
 }
@@ -187,24 +187,24 @@ func TestALockIsLostInABlackHole(t *testing.T) {
 func TestAnAnnouncementThatIsRefusedDoesNotFailTheRelease(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		user, deaf := s.User("~* +@all resetchannels")
-		var told redistest.Recorder
+		user, withoutChannels := s.User("~* +@all resetchannels")
+		var reported redistest.Recorder
 		poll := func(c *lock.Config) { c.Poll = 20 * time.Millisecond }
-		k := newLockerOn(t, s, s.Client(deaf), onError(&told))
+		k := newLockerOn(t, s, s.Client(withoutChannels), onError(&reported))
 		l := mustTry(t, k, "1")
-		var waiterTold redistest.Recorder
-		waiting := acquire(t.Context(), newLockerOn(t, s, s.Client(deaf), poll, onError(&waiterTold)), "1")
-		redistest.Eventually(t, func() bool { return waiterTold.Has("listen for releases") }, "the waiter is told that it hears nothing")
+		var byWaiter redistest.Recorder
+		waiting := acquire(t.Context(), newLockerOn(t, s, s.Client(withoutChannels), poll, onError(&byWaiter)), "1")
+		redistest.Eventually(t, func() bool { return byWaiter.Has("listen for releases") }, "the waiter reports that announcements do not arrive")
 		if err := l.Release(t.Context()); err != nil {
 			t.Errorf("Release = %v", err)
 		}
-		if !told.Has("announce a release") {
-			t.Errorf("told %v, want the refused channel", told.All())
+		if !reported.Has("announce a release") {
+			t.Errorf("OnError received %v, want the refused channel", reported.All())
 		}
 		if r := <-waiting; r.Err != nil {
 			t.Errorf("the waiter, which polls: %v", r.Err)
 		}
-		for _, err := range append(told.All(), waiterTold.All()...) {
+		for _, err := range append(reported.All(), byWaiter.All()...) {
 			if strings.Contains(err.Error(), user) {
 				t.Errorf("an error names the user: %v", err)
 			}

@@ -444,7 +444,7 @@ func TestTheCheckerCatchesABrokenLock(t *testing.T) {
 	var clock int64
 	var mu sync.Mutex
 	unfenced := func(ctx context.Context, _ string) (int64, context.Context, func(), error) {
-		return 1, ctx, func() {}, nil // everybody holds it, and nobody can be told apart
+		return 1, ctx, func() {}, nil // all callers hold it, with one token
 	}
 	h := work(t.Context(), 0, 400, ids, unfenced, rdb)
 	if _, err := check(t, []history{h}); err == nil {

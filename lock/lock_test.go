@@ -49,9 +49,9 @@ func TestALockHasOneHolder(t *testing.T) {
 func TestALockExcludesAPlainSetAndIsExcludedByOne(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		k, foreign := newLocker(t, s), s.Client()
+		k, other := newLocker(t, s), s.Client()
 		set := func() error {
-			return foreign.Do(t.Context(), "SET", keyOf(s, "1"), "locked", "EX", 10, "NX").Err()
+			return other.Do(t.Context(), "SET", keyOf(s, "1"), "locked", "EX", 10, "NX").Err()
 		}
 		if err := set(); err != nil {
 			t.Fatal(err)
@@ -59,7 +59,7 @@ func TestALockExcludesAPlainSetAndIsExcludedByOne(t *testing.T) {
 		if _, err := k.Try(t.Context(), "1"); !errors.Is(err, lock.ErrHeld) {
 			t.Errorf("Try = %v while another service holds it, want ErrHeld", err)
 		}
-		foreign.Del(t.Context(), keyOf(s, "1"))
+		other.Del(t.Context(), keyOf(s, "1"))
 		l := mustTry(t, k, "1")
 		if err := set(); err != redis.Nil {
 			t.Errorf("the other service's SET NX: %v, want nil", err)
@@ -98,7 +98,7 @@ func TestConcurrentReleasesGiveOneAnswer(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		k := newLockerOn(t, s, rdb)
 		warm(t, k)
 		for _, lost := range []bool{false, true} {
@@ -106,7 +106,7 @@ func TestConcurrentReleasesGiveOneAnswer(t *testing.T) {
 			if lost {
 				s.Client().Del(t.Context(), keyOf(s, "1"))
 			}
-			trips.Take()
+			roundTrips.Take()
 			var all sync.WaitGroup
 			for range 50 {
 				all.Go(func() {
@@ -116,7 +116,7 @@ func TestConcurrentReleasesGiveOneAnswer(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if n := trips.Take(); n != 1 {
+			if n := roundTrips.Take(); n != 1 {
 				t.Errorf("%d round trips for 50 Releases, want 1", n)
 			}
 		}
@@ -162,7 +162,7 @@ func TestBadCallsSendNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		k := newLockerOn(t, s, rdb)
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
@@ -189,7 +189,7 @@ func TestBadCallsSendNothing(t *testing.T) {
 				t.Errorf("%s after Close = %v, want ErrClosed", name, err)
 			}
 		}
-		if n := trips.Take(); n != 0 {
+		if n := roundTrips.Take(); n != 0 {
 			t.Errorf("%d round trips, want none", n)
 		}
 	})
@@ -198,8 +198,8 @@ func TestBadCallsSendNothing(t *testing.T) {
 func TestErrorsCarryNoDataAndNameTheOperation(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
-		k := newLocker(t, s, onError(&told), func(c *lock.Config) { c.Name = "conversations" })
+		var reported redistest.Recorder
+		k := newLocker(t, s, onError(&reported), func(c *lock.Config) { c.Name = "conversations" })
 		l := mustTry(t, k, "secret-id")
 		_, held := k.Try(t.Context(), "secret-id")
 		s.Client().Del(t.Context(), keyOf(s, "secret-id"))
@@ -216,8 +216,8 @@ func TestErrorsCarryNoDataAndNameTheOperation(t *testing.T) {
 				t.Errorf("error = %v, want %q…", err, prefix)
 			}
 		}
-		if got := told.All(); len(got) != 0 {
-			t.Errorf("told %v, want nothing: callers got everything", got)
+		if got := reported.All(); len(got) != 0 {
+			t.Errorf("OnError received %v, want nothing: callers got everything", got)
 		}
 	})
 }

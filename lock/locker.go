@@ -2,7 +2,6 @@ package lock
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,43 +9,40 @@ import (
 	"sync"
 	"time"
 
-	"github.com/bsm/redislock"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/report"
-	"github.com/convkit/rediskit/internal/script"
+	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
-// A Locker takes locks, each under the id of what it protects. It is safe for
-// concurrent use. Make it with New, once per kind of thing, and Close it
-// before its client.
+// A Locker takes locks, each under the id of what it protects. It is safe for concurrent
+// use. Make it with New, once per kind of thing, and Close it before its client.
 type Locker struct {
 	rdb     redis.UniversalClient
+	sender  *sender.Sender
 	cfg     Config
 	pattern keys.Pattern
 	report  *report.Reporter
 	stats   counters
 	clock   clock
 
-	life     context.Context // ends at Close
-	end      context.CancelCauseFunc
-	sweepers chan struct{}  // one for each abandoned request that is looked after
-	running  sync.WaitGroup // what Close waits for
+	life     *life.Life
+	cleanups chan struct{} // a token for each abandoned request that is cleaned up
 
-	mu        sync.Mutex
-	held      map[*Lock]struct{}
-	lines     map[string]*line       // of waiters, by key
-	hears     *subscriber.Subscriber // of releases; nil while nobody waits
-	lingering *time.Timer            // ends it
+	mu       sync.Mutex
+	held     map[*Lock]struct{}
+	waiting  map[string]*waiters    // by key
+	releases *subscriber.Subscriber // receives announcements; nil while there are no waiters
+	idle     *time.Timer            // closes it
 }
 
-// New returns a Locker over rdb: a client of a single server, of Sentinel or
-// of a Cluster. It sends nothing. A setting that is missing or impossible is
-// an error that names the field. A client that rediskit.Connect did not make
-// should have ContextTimeoutEnabled set, or calls outlast their contexts. A
-// *redis.Ring is refused.
+// New returns a Locker over rdb: a client of a single server, of Sentinel or of a Cluster.
+// It sends nothing. A setting that is missing or impossible is an error that names the
+// field. A client that rediskit.Connect did not make should have ContextTimeoutEnabled set,
+// or calls outlast their contexts. A *redis.Ring is refused.
 func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 	if err := report.Client("lock", rdb); err != nil {
 		return nil, err
@@ -56,15 +52,20 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 		return nil, err
 	}
 	k := &Locker{
-		rdb: rdb, cfg: cfg, pattern: pattern,
+		rdb: rdb, sender: sender.New(rdb, true), cfg: cfg, pattern: pattern,
 		report:   report.New("lock", cfg.Name, cfg.OnError),
 		clock:    systemClock(),
-		sweepers: make(chan struct{}, maxSweepers),
+		cleanups: make(chan struct{}, maxCleanups),
 		held:     map[*Lock]struct{}{},
-		lines:    map[string]*line{},
+		waiting:  map[string]*waiters{},
 	}
-	k.life, k.end = context.WithCancelCause(context.Background())
+	k.life = life.New(k.panicked)
 	return k, nil
+}
+
+// panicked reports a panic in a goroutine of the Locker.
+func (k *Locker) panicked(err error) {
+	k.report.Tell(context.Background(), k.report.Fail("run in the background", err))
 }
 
 // Try takes the lock of id, or returns ErrHeld at once. The lock outlives
@@ -79,32 +80,30 @@ func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
 	return k.try(ctx, context.WithoutCancel(ctx), "try", id)
 }
 
-// Acquire takes the lock of id and waits until it can, or until ctx ends. The
-// error is then both ctx's and ErrHeld, or what Redis answered last. The lock
-// outlives ctx, as that of Try does.
+// Acquire takes the lock of id, and waits for it until ctx ends. The error is then ctx's,
+// and also ErrHeld or the last reply of Redis. The lock outlives ctx, as that of Try does.
 //
-// It waits out a Redis that does not answer, which Config.OnError is told; an
-// answer that waiting does not mend, such as a missing permission, ends it.
-// Waiters are woken by a Release anywhere in the fleet, in no promised order.
-// What ends without one, by its TTL or by a DEL, is seen within Config.Poll.
+// It waits while Redis does not answer; Config.OnError receives each failure. A reply that
+// waiting does not change, such as a missing permission, ends it. A Release anywhere in the
+// fleet wakes waiters, in no promised order. A lock that ends without a Release, by its TTL
+// or by a DEL, is seen within Config.Poll.
 //
-// One round trip if the lock is free. While it is not, each process has one
-// subscription for all its waiters, and for each id one of them looks, at
-// most every Config.Poll, in one round trip: the script and PTTL.
+// One round trip if the lock is free. While it is held, each process has one subscription
+// for all its waiters, and one waiter for each id looks, at least every Config.Poll and at
+// each announcement, in one round trip: the script and PTTL.
 func (k *Locker) Acquire(ctx context.Context, id string) (*Lock, error) {
 	return k.acquire(ctx, context.WithoutCancel(ctx), "acquire", id)
 }
 
-// Do runs fn while it holds the lock of id, for which it waits as Acquire
-// does. fn runs in the caller's goroutine. Its context ends with ctx, and
-// with the cause ErrLost the moment the lock can no longer be trusted: fn
-// must stop then. Do returns when fn does and the lock is given back, also
-// after a panic, which goes on.
+// Do runs fn while it holds the lock of id, for which it waits as Acquire does. fn runs in
+// the caller's goroutine. Its context ends with ctx, and with the cause ErrLost the moment
+// the lock can no longer be trusted: fn must stop then. Do returns when fn has returned and
+// the lock is given back. A panic of fn goes on after that.
 //
-// If the lock was lost, the error is ErrLost and fn's, even if fn returned
-// nil: what it did last may not have been alone. Otherwise it is fn's, as it
-// is. A release that failed is told to Config.OnError; others may then have
-// to wait for the TTL.
+// If the lock was lost, the error is ErrLost joined with fn's, even if fn returned nil:
+// another holder may have been there when the last work was done. Otherwise it is fn's own.
+// Config.OnError receives the error of a failed release; other callers may then have to
+// wait for the TTL.
 func (k *Locker) Do(ctx context.Context, id string, fn func(context.Context, *Lock) error) error {
 	if fn == nil {
 		return k.report.Fail("do", errNoFunction)
@@ -139,45 +138,34 @@ func (k *Locker) Stats() Stats {
 // Name is Config.Name.
 func (k *Locker) Name() string { return k.cfg.Name }
 
-// Close ends the Locker. Waiters get ErrClosed, as does every later call. The
-// contexts of locks that are still held are cancelled with the cause
-// ErrClosed and their renewals end, but their keys stay: only their holders
-// know when they have stopped. Close waits for those that run under Do or
-// TryDo to return and give their locks back, for as long as the locks live
-// without renewal; if fn goes on, Close returns an error that says so. A
-// Release may still come later, while the client is open; else the TTL ends
-// the lock. Close may be called more than once.
+// Close ends the Locker. Waiters get ErrClosed, as does every later call. The contexts of
+// locks that are still held are cancelled with the cause ErrClosed and their renewals end,
+// but their keys stay: only their holders know when they have stopped. Close waits for
+// functions under Do and TryDo to return and give their locks back, for as long as the locks
+// last without renewal; if one goes on, Close returns an error that says so. A Release may
+// still be called later, while the client is open; otherwise the TTL ends the lock. Close
+// may be called more than once.
 func (k *Locker) Close() error {
 	k.mu.Lock()
-	k.end(ErrClosed)
+	k.life.End(ErrClosed)
 	held := slices.Collect(maps.Keys(k.held))
-	sub := k.hears
+	sub := k.releases
 	k.mu.Unlock()
 	for _, l := range held {
-		l.stop(ErrClosed)
+		l.close()
 	}
 	var err error
 	if sub != nil {
 		err = sub.Close()
 	}
-
-	done := make(chan struct{})
-	go func() {
-		k.running.Wait()
-		close(done)
-	}()
 	limit := k.cfg.TTL + detachedTimeout // for the holder, and to give its lock back
-	patience := time.NewTimer(limit)
-	defer patience.Stop()
-	select {
-	case <-done:
-		if err != nil {
-			err = k.report.Fail("close", err)
-		}
-		return err
-	case <-patience.C:
+	switch {
+	case !k.life.Wait(limit):
 		return fmt.Errorf("lock: close %s: a holder still runs after %v; let it end when its context does", k.cfg.Name, limit)
+	case err != nil:
+		return k.report.Fail("close", err)
 	}
+	return nil
 }
 
 func (k *Locker) try(ctx, parent context.Context, op, id string) (*Lock, error) {
@@ -198,7 +186,7 @@ func (k *Locker) acquire(ctx, parent context.Context, op, id string) (*Lock, err
 	key := k.pattern.Key(id)
 	l, err := k.take(ctx, parent, op, key, nil)
 	switch {
-	case err == nil || !passing(err):
+	case err == nil || !passes(err):
 		return l, err
 	case ctx.Err() == nil:
 		return k.wait(ctx, parent, op, key, err)
@@ -209,7 +197,7 @@ func (k *Locker) acquire(ctx, parent context.Context, op, id string) (*Lock, err
 // ready says whether a call may go ahead.
 func (k *Locker) ready(ctx context.Context, op, id string) error {
 	switch {
-	case k.life.Err() != nil:
+	case k.life.Ended():
 		return k.report.Fail(op, ErrClosed)
 	case id == "":
 		return k.report.Fail(op, ErrEmptyID)
@@ -219,50 +207,11 @@ func (k *Locker) ready(ctx context.Context, op, id string) error {
 	return nil
 }
 
-// take asks once for the lock of key. A lock that it returns is cancelled
-// with parent. left, if given, is sent along and says how long the lock will
-// live if it is held.
-func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.DurationCmd) (*Lock, error) {
-	t := newTrip(k.rdb, key)
-	t.want = "OK" // redislock takes any reply for a lock
-	acks := k.acknowledge(ctx, t)
-	if left != nil {
-		t.along = append(t.along, left)
-	}
-	token := rand.Text() // of one length always: redislock compares prefixes
-	start := k.clock()
-	handle, err := redislock.New(t).Obtain(ctx, key, k.cfg.TTL, &redislock.Options{Token: token})
-	switch {
-	case errors.Is(err, redislock.ErrNotObtained):
-		return nil, k.report.Fail(op, ErrHeld)
-	case err != nil:
-		if script.MayHaveRun(err) {
-			k.abandon(ctx, key, token, start)
-		}
-		return nil, k.report.Redis(ctx, op, err)
-	}
-	if err := k.acknowledged(acks); err != nil {
-		k.abandon(ctx, key, token, start)
-		return nil, k.report.Fail(op, err)
-	}
-	if k.clock().since(start) >= k.cfg.validFor() {
-		k.abandon(ctx, key, token, start)
-		return nil, k.report.Fail(op, ErrLate)
-	}
-	l := k.newLock(parent, key, handle, start)
-	if l == nil {
-		k.abandon(ctx, key, token, start)
-		return nil, k.report.Fail(op, ErrClosed)
-	}
-	k.stats.acquired.Add(1)
-	return l, nil
-}
-
 // hold runs fn under l and gives l back.
 func (k *Locker) hold(op string, l *Lock, fn func(context.Context, *Lock) error) (err error) {
-	closed := !k.begin()
-	if !closed {
-		defer k.running.Done()
+	ended := !k.life.Begin()
+	if !ended {
+		defer k.life.Done()
 	}
 	defer func() { // also when fn panics or ends its goroutine
 		released := l.Release(l.ctx)
@@ -273,65 +222,15 @@ func (k *Locker) hold(op string, l *Lock, fn func(context.Context, *Lock) error)
 			k.report.Tell(l.ctx, released)
 		}
 	}()
-	if closed {
+	if ended {
 		return k.report.Fail(op, ErrClosed)
 	}
 	return fn(l.ctx, l)
 }
 
-// begin says whether something may begin that Close waits for, by
-// k.running.Done.
-func (k *Locker) begin() bool {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.life.Err() != nil {
-		return false
-	}
-	k.running.Add(1)
-	return true
-}
-
-// forget leaves l to its holder. l.mu may be held: k.mu comes after it.
+// forget leaves l to its holder. Its caller may hold l.mu, which is locked before k.mu.
 func (k *Locker) forget(l *Lock) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	delete(k.held, l)
-}
-
-// acknowledge makes the replicas' acknowledgements part of t, if they count.
-func (k *Locker) acknowledge(ctx context.Context, t *trip) *redis.IntCmd {
-	r := k.cfg.Replicas
-	if r.N == 0 {
-		return nil
-	}
-	wait := redis.NewIntCmd(ctx, "wait", r.N, r.Timeout.Milliseconds())
-	t.along = append(t.along, wait)
-	return wait
-}
-
-// acknowledged says what is wrong with the acknowledgements of a trip.
-func (k *Locker) acknowledged(wait *redis.IntCmd) error {
-	if wait == nil || wait.Err() == nil && wait.Val() >= int64(k.cfg.Replicas.N) {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of %d did within %v", ErrReplicas, wait.Val(), k.cfg.Replicas.N, k.cfg.Replicas.Timeout)
-}
-
-func (c *counters) snapshot(holding int, redisErrors uint64) Stats {
-	return Stats{
-		Holding:        uint64(holding),
-		Waiting:        uint64(c.waiting.Load()),
-		Acquired:       c.acquired.Load(),
-		Refused:        c.refused.Load(),
-		Waits:          c.waits.Load(),
-		Woken:          c.woken.Load(),
-		Polls:          c.polls.Load(),
-		Released:       c.released.Load(),
-		Lost:           c.lost.Load(),
-		MaxHolds:       c.maxHolds.Load(),
-		Renewals:       c.renewals.Load(),
-		FailedRenewals: c.failedRenewals.Load(),
-		Abandoned:      c.abandoned.Load(),
-		RedisErrors:    redisErrors,
-	}
 }

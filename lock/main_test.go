@@ -53,8 +53,8 @@ func ttl(d time.Duration) func(*lock.Config) {
 	return func(c *lock.Config) { c.TTL = d }
 }
 
-func onError(told *redistest.Recorder) func(*lock.Config) {
-	return func(c *lock.Config) { c.OnError = told.OnError }
+func onError(reported *redistest.Recorder) func(*lock.Config) {
+	return func(c *lock.Config) { c.OnError = reported.OnError }
 }
 
 // mustTry takes the lock of id.
@@ -84,7 +84,7 @@ func acquire(ctx context.Context, k *lock.Locker, id string) <-chan redistest.Re
 	return redistest.Async(func() (*lock.Lock, error) { return k.Acquire(ctx, id) })
 }
 
-// exists says whether anybody holds the lock of id.
+// exists reports whether there is a lock of id.
 func exists(t testing.TB, s *redistest.Server, id string) bool {
 	t.Helper()
 	n, err := s.Client().Exists(context.Background(), keyOf(s, id)).Result()

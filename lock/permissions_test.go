@@ -10,16 +10,16 @@ import (
 )
 
 // What the package's documentation says that a user needs is enough: no call
-// fails, and OnError is told of nothing.
+// fails, and OnError receives nothing.
 func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
 		_, limited := s.User("+@scripting +@connection +set +get +getrange +del +pexpire +pttl +time" +
 			" +publish +subscribe +unsubscribe +ping" +
 			" ~" + s.Prefix() + ":* ~rediskit:* &rediskit:released:*")
-		var told redistest.Recorder
+		var reported redistest.Recorder
 		proxy := redistest.StartProxy(t, s.Addr())
-		k := newLockerOn(t, s, s.Client(limited, func(o *redis.Options) { o.Addr = proxy.Addr() }), onError(&told), never, ttl(600*time.Millisecond))
+		k := newLockerOn(t, s, s.Client(limited, func(o *redis.Options) { o.Addr = proxy.Addr() }), onError(&reported), never, ttl(600*time.Millisecond))
 
 		l := mustTry(t, k, "1")
 		if _, err := l.Fence(t.Context()); err != nil {
@@ -30,8 +30,8 @@ func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 		redistest.Eventually(t, func() bool { return k.Stats().Renewals > 0 }, "the lock is renewed")
 		mustRelease(t, l)
 		mustRelease(t, got(t, waiting))
-		if errs := told.All(); len(errs) != 0 {
-			t.Errorf("told %v", errs)
+		if errs := reported.All(); len(errs) != 0 {
+			t.Errorf("OnError received %v", errs)
 		}
 
 		lost := proxy.DropReply(keyOf(s, "2"))

@@ -38,7 +38,7 @@ var sleeper = redistest.Child("lock sleeper", func(args []string) {
 
 // The holder is paused for longer than its lock lives, and another one takes
 // the lock and writes. What the first does when it goes on is too late.
-func TestAHolderThatStoodStillIsToldAndCannotWrite(t *testing.T) {
+func TestAHolderThatWasPausedLearnsOfItsLossAndCannotWrite(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
@@ -82,7 +82,7 @@ func TestAHolderThatStoodStillIsToldAndCannotWrite(t *testing.T) {
 }
 
 // A process that is killed while it holds a lock is replaced when the TTL
-// ends, though nobody announces that.
+// ends, although nothing announces that.
 func TestAKilledHolderIsReplacedWhenItsLockEnds(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {

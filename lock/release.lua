@@ -1,4 +1,4 @@
--- Gives back a lock that a request may have taken without its sender knowing.
+-- Gives back a lock that a request may have taken although its reply was lost.
 --
 -- KEYS 1 lock
 -- ARGV 1 token of that request

@@ -5,39 +5,39 @@ import (
 	"errors"
 
 	"github.com/bsm/redislock"
+
+	"github.com/convkit/rediskit/internal/life"
 )
 
-// tick does what is due: it ends a lock that can no longer be trusted or has
-// been held for long enough, or renews it. While a renewal waits for Redis,
-// the timer runs on: it ends the lock, not the renewal's return.
+// tick does what is due: it ends a lock that can no longer be trusted, or renews it. While
+// a renewal waits for Redis, the timer goes on, so that the lock ends on time even if the
+// renewal does not return. It runs on the timer's goroutine.
 func (l *Lock) tick() {
 	k := l.locker
-	if !k.begin() {
+	if !k.life.Begin() {
 		return // Close ends the lock
 	}
-	defer k.running.Done()
+	defer k.life.Done()
+	defer life.Recover(k.panicked)
 
 	l.mu.Lock()
 	now := k.clock()
-	expired := now.since(l.valid) >= k.cfg.validFor()
-	overdue := now.since(l.taken) >= k.cfg.MaxHold
-	due := !l.ended && !l.renewing && !expired && !overdue && now.since(l.tried) >= l.pause
-	switch {
-	case l.ended:
-	case expired:
-		l.lose(errExpired)
-	case overdue:
-		l.lose(ErrMaxHold)
-	default:
-		l.renewing = l.renewing || due
+	what, why := l.state.due(now)
+	switch what {
+	case toLose:
+		l.lose(why)
+	case toRenew:
+		l.state.beginRenewal()
+		l.arm(now)
+	case nothing:
 		l.arm(now)
 	}
 	l.mu.Unlock()
 
 	switch {
-	case overdue:
-		_ = l.Release(l.ctx) // an ErrLost, which the context has told
-	case due:
+	case errors.Is(why, ErrMaxHold):
+		_ = l.Release(l.ctx) // an ErrLost, which is the cause of the context already
+	case what == toRenew:
 		l.renew()
 	}
 }
@@ -47,18 +47,17 @@ func (l *Lock) renew() {
 	k := l.locker
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), k.cfg.renewEvery())
 	defer cancel()
-	t := newTrip(k.rdb, l.key)
-	acks := k.acknowledge(ctx, t)
+	wait := k.acknowledgement(ctx)
 	start := k.clock()
-	err := l.through(t).Refresh(ctx, k.cfg.TTL, nil)
+	err := l.over(k.redislock(nil, wait...)).Refresh(ctx, k.cfg.TTL, nil)
 	gone := errors.Is(err, redislock.ErrNotObtained)
 	switch {
 	case err == nil:
-		if err = k.acknowledged(acks); err != nil {
+		if err = k.acknowledged(wait); err != nil {
 			err = k.report.Fail("renew", err)
 		}
 	case !gone:
-		err = k.report.Redis(context.WithoutCancel(ctx), "renew", err) // its end is not why
+		err = k.report.Redis(context.WithoutCancel(ctx), "renew", err) // not because ctx ended
 	}
 	if err != nil && !gone {
 		k.stats.failedRenewals.Add(1)
@@ -68,32 +67,26 @@ func (l *Lock) renew() {
 
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.renewing = false
 	switch {
-	case l.ended: // that it was renewed, if so, is too late to count
-		return
 	case gone:
-		l.lose(errGone)
+		if l.state.holds() { // else Release or Close ended it
+			l.lose(errGone)
+		}
 		return
-	case err == nil:
+	case err != nil:
+		l.state.renewalFailed(now)
+	case l.state.renewed(start):
 		k.stats.renewals.Add(1)
-		l.valid, l.tried, l.pause = start, start, k.cfg.renewEvery()
-	default:
-		l.tried, l.pause = now, k.cfg.renewAgain()
 	}
-	if now.since(l.valid) >= k.cfg.validFor() {
+	if l.state.holds() && l.state.expired(now) {
 		l.lose(errExpired)
-		return
 	}
 	l.arm(now)
 }
 
-// arm sets the timer to what is next. It needs l.mu.
+// arm sets the timer to what is next, if anything is. It needs l.mu.
 func (l *Lock) arm(now instant) {
-	cfg := &l.locker.cfg
-	next := min(cfg.validFor()-now.since(l.valid), cfg.MaxHold-now.since(l.taken))
-	if !l.renewing {
-		next = min(next, l.pause-now.since(l.tried))
+	if l.state.holds() {
+		l.timer.Reset(l.state.next(now))
 	}
-	l.timer.Reset(max(next, 0))
 }

@@ -98,19 +98,19 @@ func TestALockEndsAtMaxHold(t *testing.T) {
 	})
 }
 
-func TestAFailedReleaseThatNobodyGetsIsTold(t *testing.T) {
+func TestAFailedReleaseThatNoCallerGetsIsReported(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
+		var reported redistest.Recorder
 		var broken fault
-		k := newLockerOn(t, s, broken.client(s), onError(&told), func(c *lock.Config) { c.MaxHold = 15 * time.Second })
+		k := newLockerOn(t, s, broken.client(s), onError(&reported), func(c *lock.Config) { c.MaxHold = 15 * time.Second })
 		l := mustTry(t, k, "forgotten")
 		time.Sleep(14 * time.Second)
 		broken.set(func(func() error, ...string) error { return io.EOF })
 		<-l.Context().Done()
 		synctest.Wait()
-		if !told.Has("release") {
-			t.Errorf("told %v, want the failed release at MaxHold", told.All())
+		if !reported.Has("release") {
+			t.Errorf("OnError received %v, want the failed release at MaxHold", reported.All())
 		}
 		broken.clear()
 		err := k.Do(t.Context(), "1", func(context.Context, *lock.Lock) error {
@@ -120,8 +120,8 @@ func TestAFailedReleaseThatNobodyGetsIsTold(t *testing.T) {
 		if err != nil {
 			t.Errorf("Do = %v, want fn's nil: it was alone", err)
 		}
-		if !told.Has("release") || !told.Has("unexpected EOF") {
-			t.Errorf("told %v, want the failed release of Do", told.All())
+		if !reported.Has("release") || !reported.Has("unexpected EOF") {
+			t.Errorf("OnError received %v, want the failed release of Do", reported.All())
 		}
 	})
 }
@@ -145,7 +145,7 @@ func TestALockIsLostWhileItsRenewalIsBlocked(t *testing.T) {
 			t.Errorf("lost after %v, want 9s after the last renewal", lost)
 		}
 		if !exists(t, s, "1") {
-			t.Error("the lock has expired before its holder was told")
+			t.Error("the lock has expired before its holder learned of it")
 		}
 		close(open)
 		synctest.Wait()
@@ -159,9 +159,9 @@ func TestALockIsLostWhileItsRenewalIsBlocked(t *testing.T) {
 func TestALockSurvivesTwoFailedRenewals(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
+		var reported redistest.Recorder
 		var broken fault
-		k := newLockerOn(t, s, broken.client(s), onError(&told))
+		k := newLockerOn(t, s, broken.client(s), onError(&reported))
 		l := mustTry(t, k, "1")
 		var failures atomic.Int32
 		broken.set(func(next func() error, _ ...string) error {
@@ -175,8 +175,8 @@ func TestALockSurvivesTwoFailedRenewals(t *testing.T) {
 		if got := k.Stats(); l.Context().Err() != nil || got.FailedRenewals != 2 || got.Renewals < 15 {
 			t.Errorf("the context's cause is %v, stats = %+v", context.Cause(l.Context()), got)
 		}
-		if got := told.All(); len(got) != 2 || !told.Has("renew") {
-			t.Errorf("told %v, want the two failures", got)
+		if got := reported.All(); len(got) != 2 || !reported.Has("renew") {
+			t.Errorf("OnError received %v, want the two failures", got)
 		}
 		if err := l.Release(t.Context()); err != nil {
 			t.Error(err)
@@ -295,7 +295,7 @@ func TestAGrantThatComesTooLateIsNotHeld(t *testing.T) {
 			t.Errorf("stats = %+v", got)
 		}
 		slow.clear()
-		time.Sleep(time.Second) // until nobody looks for the first one any more
+		time.Sleep(time.Second) // until the first one is not looked for any more
 		var granted atomic.Bool
 		slow.set(func(next func() error, _ ...string) error { // late, but not too late for Redis
 			err := next()

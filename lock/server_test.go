@@ -85,10 +85,10 @@ func TestAnEvictedLockIsLostAndItsFenceStillRises(t *testing.T) {
 
 func TestReplicasMustAcknowledge(t *testing.T) {
 	t.Parallel()
-	master := redistest.Start(t)
+	primary := redistest.Start(t)
 	one := func(c *lock.Config) { c.Replicas = lock.Replicas{N: 1, Timeout: 200 * time.Millisecond} }
 
-	k := newOn(t, master.Client(), one)
+	k := newOn(t, primary.Client(), one)
 	_, err := k.Try(t.Context(), "1")
 	if !errors.Is(err, lock.ErrReplicas) || !strings.Contains(err.Error(), "0 of 1") {
 		t.Fatalf("Try without a replica = %v, want ErrReplicas", err)
@@ -97,13 +97,13 @@ func TestReplicasMustAcknowledge(t *testing.T) {
 		t.Errorf("Acquire without a replica = %v, want ErrReplicas", err)
 	}
 	redistest.Eventually(t, func() bool {
-		return master.Client().Exists(t.Context(), "lock:1").Val() == 0
+		return primary.Client().Exists(t.Context(), "lock:1").Val() == 0
 	}, "what was not acknowledged is given back")
 
-	replica := redistest.Start(t, "--replicaof", fmt.Sprint("127.0.0.1 ", master.Port()))
-	awaitReplica(t, master)
-	rdb := master.Client()
-	trips := redistest.Trips(rdb)
+	replica := redistest.Start(t, "--replicaof", fmt.Sprint("127.0.0.1 ", primary.Port()))
+	awaitReplica(t, primary)
+	rdb := primary.Client()
+	roundTrips := redistest.Trips(rdb)
 	k = newOn(t, rdb, one, ttl(2*time.Second), func(c *lock.Config) { c.Replicas.Timeout = 500 * time.Millisecond })
 	warm(t, k)
 	l := mustTry(t, k, "1")
@@ -111,9 +111,9 @@ func TestReplicasMustAcknowledge(t *testing.T) {
 		t.Errorf("on the replica the lock has %v left", left)
 	}
 	redistest.Eventually(t, func() bool { return k.Stats().Renewals > 0 }, "it is renewed")
-	trips.Take()
+	roundTrips.Take()
 	mustRelease(t, l)
-	if n := trips.Take(); n != 1 {
+	if n := roundTrips.Take(); n != 1 {
 		t.Errorf("a Release took %d round trips, want 1", n)
 	}
 
@@ -134,7 +134,7 @@ func TestOnACluster(t *testing.T) {
 
 	t.Run("every id keeps the whole protocol in one slot", func(t *testing.T) {
 		rdb := cluster.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		k := newOn(t, rdb)
 		ids := []string{"{", "}", "{}", "{a}", "a}b{c}", "}{", "{{x}}", "*", "\x00"}
 		for i := range 30 {
@@ -142,13 +142,13 @@ func TestOnACluster(t *testing.T) {
 		}
 		for round := range 2 {
 			for _, id := range ids {
-				trips.Take()
+				roundTrips.Take()
 				l := mustTry(t, k, id)
 				if _, err := l.Fence(ctx); err != nil {
 					t.Errorf("Fence of %q: %v", id, err)
 				}
 				mustRelease(t, l)
-				if n := trips.Take(); round == 1 && n != 3 {
+				if n := roundTrips.Take(); round == 1 && n != 3 {
 					t.Errorf("%q took %d round trips, want 3", id, n)
 				}
 			}
@@ -200,7 +200,7 @@ func TestOnACluster(t *testing.T) {
 	})
 }
 
-// moveSlot moves the slot of key, with what is in it, to another master; or,
+// moveSlot moves the slot of key, with what is in it, to another primary; or,
 // if it is to be moving, leaves it half moved with its keys gone.
 func moveSlot(t *testing.T, cluster *redistest.Cluster, key string, moving bool) {
 	t.Helper()

@@ -30,3 +30,22 @@ type counters struct {
 	released, lost, maxHolds               atomic.Uint64
 	renewals, failedRenewals, abandoned    atomic.Uint64
 }
+
+func (c *counters) snapshot(holding int, redisErrors uint64) Stats {
+	return Stats{
+		Holding:        uint64(holding),
+		Waiting:        uint64(c.waiting.Load()),
+		Acquired:       c.acquired.Load(),
+		Refused:        c.refused.Load(),
+		Waits:          c.waits.Load(),
+		Woken:          c.woken.Load(),
+		Polls:          c.polls.Load(),
+		Released:       c.released.Load(),
+		Lost:           c.lost.Load(),
+		MaxHolds:       c.maxHolds.Load(),
+		Renewals:       c.renewals.Load(),
+		FailedRenewals: c.failedRenewals.Load(),
+		Abandoned:      c.abandoned.Load(),
+		RedisErrors:    redisErrors,
+	}
+}

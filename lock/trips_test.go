@@ -13,16 +13,16 @@ func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		k := newLockerOn(t, s, rdb)
 		warm(t, k)
-		trips.Take()
+		roundTrips.Take()
 		expect := func(what string, want int, call func() error) {
 			t.Helper()
 			if err := call(); err != nil {
 				t.Fatalf("%s: %v", what, err)
 			}
-			if got := trips.Take(); got != want {
+			if got := roundTrips.Take(); got != want {
 				t.Errorf("%s: %d round trips, want %d", what, got, want)
 			}
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -12,30 +13,30 @@ import (
 	"github.com/convkit/rediskit/internal/report"
 )
 
-// wait takes the lock of key once it can. why is what the first look at it
-// brought.
+// wait takes the lock of key once it can. why is the error of the first look at it.
 func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*Lock, error) {
 	k.stats.waits.Add(1)
 	k.stats.waiting.Add(1)
 	defer k.stats.waiting.Add(-1)
-	ln := k.join(key)
-	if ln == nil {
+	w := k.join(key)
+	if w == nil {
 		return nil, k.report.Fail(op, ErrClosed)
 	}
-	defer k.leave(key, ln)
+	defer k.leave(key, w)
+	ended := k.life.Context().Done()
 	select {
-	case ln.turn <- struct{}{}:
-		defer func() { <-ln.turn }()
+	case w.leader <- struct{}{}:
+		defer func() { <-w.leader }()
 	case <-ctx.Done():
-	case <-k.life.Done():
+	case <-ended:
 	}
-	for k.life.Err() == nil && ctx.Err() == nil {
+	for !k.life.Ended() && ctx.Err() == nil {
 		left := redis.NewDurationCmd(ctx, time.Millisecond, "pttl", key)
 		l, err := k.take(ctx, parent, op, key, left)
-		if err == nil || !passing(err) {
+		if err == nil || !passes(err) {
 			return l, err
 		}
-		if report.End(ctx) == nil { // else a look that was cut short says nothing
+		if report.End(ctx) == nil { // else the look was cut short and says nothing
 			why = err
 			if !errors.Is(err, ErrHeld) {
 				k.report.Tell(ctx, err)
@@ -43,23 +44,23 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 		}
 		timer := time.NewTimer(k.untilLook(left, err))
 		select {
-		case <-ln.rung:
+		case <-w.wake:
 			k.stats.woken.Add(1)
 		case <-timer.C:
 			k.stats.polls.Add(1)
 		case <-ctx.Done():
-		case <-k.life.Done():
+		case <-ended:
 		}
 		timer.Stop()
 	}
-	if k.life.Err() != nil {
+	if k.life.Ended() {
 		return nil, k.report.Fail(op, ErrClosed)
 	}
 	return nil, k.waited(ctx, op, why)
 }
 
-// waited is the error of a wait that ended with its context: that, and what the
-// last look brought.
+// waited returns the error of a wait that ended with its context: the context's, and that
+// of the last look.
 func (k *Locker) waited(ctx context.Context, op string, why error) error {
 	why = errors.Unwrap(why) // without the operation
 	if !errors.Is(why, ctx.Err()) {
@@ -68,19 +69,42 @@ func (k *Locker) waited(ctx context.Context, op string, why error) error {
 	return k.report.Fail(op, why)
 }
 
-// untilLook is the pause before the next look at a lock that nobody announces,
-// after one that brought err: until it expires, if it is held and that is sooner
-// than Poll. A server that refuses to grant one, as a replica, may well say that
-// there is none. The pause is a little random, so that the waiters of a fleet do
-// not look in step.
+// untilLook returns the pause before the next look, if no announcement comes, after a look
+// that returned err: Poll, or less if the lock is held and expires sooner. What PTTL says
+// counts only for a lock that is held: a server that refuses to grant one, as a replica, may
+// well say that there is none. The pause is a little random, so that the waiters of a fleet
+// do not look at the same moments.
 func (k *Locker) untilLook(left *redis.DurationCmd, err error) time.Duration {
 	poll := k.cfg.Poll - rand.N(k.cfg.Poll/4)
 	if !errors.Is(err, ErrHeld) || left.Err() != nil || left.Val() == noTTL {
 		return poll
 	}
-	expiry := max(left.Val(), 0) + time.Millisecond // a key outlives its last millisecond
+	expiry := max(left.Val(), 0) + time.Millisecond // a key exists during its last millisecond
 	return min(poll, expiry+rand.N(expiry/4))
 }
 
-// noTTL is what PTTL says of a key that never expires, as a foreign one may.
+// noTTL is what PTTL says of a key that never expires, as another program may make one.
 const noTTL = -1
+
+// passes reports whether waiting may end the reason for err.
+func passes(err error) bool {
+	var reply redis.Error
+	switch {
+	case errors.Is(err, ErrHeld), errors.Is(err, ErrLate):
+		return true
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrReplicas), errors.Is(err, redis.ErrClosed):
+		return false
+	case errors.As(err, &reply):
+		return slices.ContainsFunc(passingReplies, func(prefix string) bool {
+			return redis.HasErrorPrefix(reply, prefix)
+		})
+	}
+	return true
+}
+
+// passingReplies are those of a server that starts, was demoted or is busy, and of a
+// Cluster that changes.
+var passingReplies = []string{
+	"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "max number of clients",
+	"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
+}

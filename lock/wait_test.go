@@ -18,16 +18,16 @@ import (
 	"github.com/convkit/rediskit/lock"
 )
 
-// never makes a waiter depend on what it is told.
+// never makes a waiter depend on announcements.
 func never(c *lock.Config) { c.Poll = time.Hour }
 
-// awaitListeners returns once n processes hear of the releases of id.
+// awaitListeners returns once n processes receive the releases of id.
 func awaitListeners(t testing.TB, s *redistest.Server, id string, n int64) {
 	t.Helper()
 	rdb := s.Client()
 	redistest.Eventually(t, func() bool {
 		return rdb.PubSubNumSub(context.Background(), channelOf(s, id)).Val()[channelOf(s, id)] == n
-	}, n, " processes hear of releases")
+	}, n, " processes receive releases")
 }
 
 // awaitWaiting returns once n callers of k have lined up.
@@ -108,12 +108,12 @@ func TestAWaiterIsWokenByExpiry(t *testing.T) {
 	})
 }
 
-func TestAReleaseThatNobodyAnnouncesCostsAPoll(t *testing.T) {
+func TestAReleaseThatIsNotAnnouncedCostsAPoll(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		k := newLocker(t, s)
 		rdb := s.Client()
-		for _, expiry := range []time.Duration{time.Hour, 0} { // 0: a foreign lock that never expires
+		for _, expiry := range []time.Duration{time.Hour, 0} { // 0: a lock of another program that never expires
 			rdb.Set(t.Context(), keyOf(s, "1"), "locked", expiry)
 			waiting := acquire(t.Context(), k, "1")
 			time.Sleep(time.Minute)
@@ -148,7 +148,7 @@ func TestWaitersOfOneProcessTakeTurns(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
-		trips := redistest.Trips(rdb)
+		roundTrips := redistest.Trips(rdb)
 		a, k := newLocker(t, s), newLockerOn(t, s, rdb)
 		l := mustTry(t, a, "1")
 		const waiters = 30
@@ -173,9 +173,9 @@ func TestWaitersOfOneProcessTakeTurns(t *testing.T) {
 		}
 		synctest.Wait()
 		time.Sleep(time.Second)
-		trips.Take()
+		roundTrips.Take()
 		time.Sleep(20 * time.Second)
-		if n := trips.Take(); n > 55 {
+		if n := roundTrips.Take(); n > 55 {
 			t.Errorf("%d idle waiters went %d times to Redis in 20 s, want those of one", waiters, n)
 		}
 		if got := k.Stats().Waiting; got != waiters {
@@ -186,7 +186,7 @@ func TestWaitersOfOneProcessTakeTurns(t *testing.T) {
 		if through != waiters {
 			t.Errorf("%d of %d got through", through, waiters)
 		}
-		if n := trips.Take(); n > 4*waiters { // a look and a release each, and no herd
+		if n := roundTrips.Take(); n > 4*waiters { // a look and a release each, and no herd
 			t.Errorf("%d round trips for %d waiters", n, waiters)
 		}
 	})
@@ -213,7 +213,7 @@ func TestIdleWaitersAreCheap(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		for _, c := range counters {
-			// Each trip is EVALSHA, with SET and GETRANGE in it, and PTTL.
+			// Each round trip is EVALSHA, with SET and GETRANGE in it, and PTTL.
 			if n := c.Take(); n > 55 {
 				t.Errorf("an idle waiter sent %d pipelines in 20 s, want at most three a second", n)
 			}
@@ -259,8 +259,8 @@ func TestAWaitEndsAtItsDeadline(t *testing.T) {
 		var slow fault
 		a, b := newLocker(t, s), newLockerOn(t, s, slow.client(s))
 		l := mustTry(t, a, "1")
-		for _, trip := range []time.Duration{0, 300 * time.Millisecond} { // the last look may be cut short
-			slow.set(func(next func() error, _ ...string) error { time.Sleep(trip); return next() })
+		for _, delay := range []time.Duration{0, 300 * time.Millisecond} { // the last look may be cut short
+			slow.set(func(next func() error, _ ...string) error { time.Sleep(delay); return next() })
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Second+100*time.Millisecond)
 			began := time.Now()
 			err := b.Do(ctx, "1", func(context.Context, *lock.Lock) error { return nil })
@@ -268,7 +268,7 @@ func TestAWaitEndsAtItsDeadline(t *testing.T) {
 			if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, lock.ErrHeld) {
 				t.Errorf("Do = %v, want that time was up, and why it waited", err)
 			}
-			if took := time.Since(began); took > 4*time.Second+100*time.Millisecond+trip {
+			if took := time.Since(began); took > 4*time.Second+100*time.Millisecond+delay {
 				t.Errorf("Do took %v", took)
 			}
 			slow.clear()
@@ -297,7 +297,7 @@ func TestCloseWakesWaiters(t *testing.T) {
 	})
 }
 
-func TestAConnectionHearsOfReleasesOnlyWhileSomebodyWaits(t *testing.T) {
+func TestReleasesAreReceivedOnlyWhileACallerWaits(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		a, b := newLocker(t, s), newLocker(t, s)
@@ -313,7 +313,7 @@ func TestAConnectionHearsOfReleasesOnlyWhileSomebodyWaits(t *testing.T) {
 		mustRelease(t, got(t, ones))
 		time.Sleep(time.Second)
 		if listeners("1") != 0 || listeners("2") != 1 {
-			t.Errorf("%d and %d listen, want only who waits", listeners("1"), listeners("2"))
+			t.Errorf("%d and %d listen, want only those that wait", listeners("1"), listeners("2"))
 		}
 		mustRelease(t, second)
 		mustRelease(t, got(t, twos))
@@ -327,7 +327,7 @@ func TestAConnectionHearsOfReleasesOnlyWhileSomebodyWaits(t *testing.T) {
 		again := acquire(t.Context(), b, "1")
 		time.Sleep(time.Second)
 		if listeners("1") != 1 {
-			t.Error("nobody listens for the next waiter")
+			t.Error("no process listens for the next waiter")
 		}
 		mustRelease(t, third)
 		mustRelease(t, got(t, again))
@@ -337,9 +337,9 @@ func TestAConnectionHearsOfReleasesOnlyWhileSomebodyWaits(t *testing.T) {
 func TestAWaiterOutlivesAnOutage(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
+		var reported redistest.Recorder
 		var broken fault
-		a, b := newLocker(t, s), newLockerOn(t, s, broken.client(s), onError(&told))
+		a, b := newLocker(t, s), newLockerOn(t, s, broken.client(s), onError(&reported))
 		l := mustTry(t, a, "1")
 		waiting := acquire(t.Context(), b, "1")
 		time.Sleep(time.Second)
@@ -349,8 +349,8 @@ func TestAWaiterOutlivesAnOutage(t *testing.T) {
 		time.Sleep(time.Second)
 		broken.clear()
 		mustRelease(t, got(t, waiting))
-		if !told.Has("acquire") {
-			t.Errorf("told %v, want the outage", told.All())
+		if !reported.Has("acquire") {
+			t.Errorf("OnError received %v, want the outage", reported.All())
 		}
 
 		broken.set(func(func() error, ...string) error { return io.EOF })
@@ -425,7 +425,7 @@ func TestAClusterThatCannotBeReachedIsPolled(t *testing.T) {
 	}
 }
 
-// The release came after the waiter had looked and before it could hear.
+// The release came after the waiter had looked and before it was subscribed.
 func TestAReleaseBeforeTheSubscriptionIsNotMissed(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
@@ -449,7 +449,7 @@ func TestAReleaseBeforeTheSubscriptionIsNotMissed(t *testing.T) {
 		released := time.Now()
 		mustRelease(t, got(t, waiting))
 		if waited := time.Since(released); waited > time.Second {
-			t.Errorf("got it %v after its release, want once it could hear", waited)
+			t.Errorf("got it %v after its release, want as soon as it was subscribed", waited)
 		}
 	})
 }
