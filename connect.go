@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"strings"
 	"sync"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/secrets"
 )
 
@@ -138,7 +140,7 @@ func isContextError(err error) bool {
 func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	var greeting greeting
 	ctx = context.WithValue(breaker.Bypass(ctx), greetingKey{}, &greeting)
-	err := ping(ctx, rdb)
+	err := pingAll(ctx, rdb)
 	if err == nil {
 		err = isWhatWasMeant(ctx, rdb, cfg)
 	}
@@ -148,13 +150,51 @@ func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	return explain(greeting.orElse(err), cfg)
 }
 
-func ping(ctx context.Context, rdb redis.UniversalClient) error {
-	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		return cluster.ForEachMaster(ctx, func(ctx context.Context, node *redis.Client) error {
-			return node.Ping(ctx).Err()
-		})
+// pingAll returns the first error of a primary, if one does not answer.
+func pingAll(ctx context.Context, rdb redis.UniversalClient) error {
+	failed, err := visit(sender.Primaries(ctx, rdb), func(primary redis.UniversalClient) error {
+		return ping(ctx, primary)
+	})
+	if err == nil && len(failed) > 0 {
+		err = failed[0]
 	}
-	return rdb.Ping(ctx).Err()
+	return err
+}
+
+func ping(ctx context.Context, node redis.UniversalClient) error {
+	cmd := redis.NewStatusCmd(ctx, "ping")
+	sender.Send(ctx, node, sender.Repeatable, cmd)
+	return cmd.Err()
+}
+
+// visit calls f with each of nodes, side by side, and returns the errors of f, the
+// earliest first. err is the error of nodes; then f was not called.
+func visit(nodes iter.Seq2[redis.UniversalClient, error], f func(node redis.UniversalClient) error) (failed []error, err error) {
+	var mu sync.Mutex
+	visitOne := func(node redis.UniversalClient) {
+		if err := f(node); err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			failed = append(failed, err)
+		}
+	}
+	var found []redis.UniversalClient
+	for node, err := range nodes {
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, node)
+	}
+	var others sync.WaitGroup
+	for i, node := range found {
+		if i < len(found)-1 {
+			others.Go(func() { visitOne(node) })
+		} else { // a panic of a hook reaches the caller if there is one node
+			visitOne(node)
+		}
+	}
+	others.Wait()
+	return failed, nil
 }
 
 // greetingHook notes how the server received a new connection. When it refuses one,

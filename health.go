@@ -16,6 +16,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/redact"
 	"github.com/convkit/rediskit/internal/report"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
 // Health is what the nodes told about themselves: one for a server or the master
@@ -84,39 +85,18 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {
 	if err := report.Client("rediskit: check", rdb); err != nil {
 		return Health{}, err
 	}
-	switch rdb := rdb.(type) {
-	case *redis.ClusterClient:
-		return checkCluster(ctx, rdb)
-	case *redis.Client:
-		return checkOne(ctx, rdb, rdb.Options().Addr)
-	default:
-		return checkOne(ctx, rdb, "")
-	}
-}
-
-func checkOne(ctx context.Context, rdb redis.UniversalClient, addr string) (Health, error) {
-	node, err := checkNode(ctx, rdb, addr)
-	if err != nil {
-		return Health{}, err
-	}
-	return Health{Nodes: []NodeHealth{node}}, nil
-}
-
-func checkCluster(ctx context.Context, rdb *redis.ClusterClient) (Health, error) {
 	var (
 		mu     sync.Mutex
 		health Health
-		errs   []error
 	)
-	err := rdb.ForEachShard(ctx, func(ctx context.Context, node *redis.Client) error {
-		h, err := checkNode(ctx, node, node.Options().Addr)
+	errs, err := visit(sender.Nodes(ctx, rdb), func(node redis.UniversalClient) error {
+		h, err := checkNode(ctx, node)
+		if err != nil {
+			return fmt.Errorf("rediskit: check: %s: %w", address(node), redact.Clean(err))
+		}
 		mu.Lock()
 		defer mu.Unlock()
-		if err != nil {
-			errs = append(errs, err)
-		} else {
-			health.Nodes = append(health.Nodes, h)
-		}
+		health.Nodes = append(health.Nodes, h)
 		return nil
 	})
 	if err != nil {
@@ -126,19 +106,27 @@ func checkCluster(ctx context.Context, rdb *redis.ClusterClient) (Health, error)
 	return health, errors.Join(errs...)
 }
 
-func checkNode(ctx context.Context, rdb redis.UniversalClient, addr string) (NodeHealth, error) {
-	start := time.Now()
-	if err := rdb.Ping(ctx).Err(); err != nil {
-		return NodeHealth{}, fmt.Errorf("rediskit: check: %s: %w", addr, redact.Clean(err))
+// address returns the address of a single server, or "" if its client does not say.
+func address(node redis.UniversalClient) string {
+	if client, ok := node.(*redis.Client); ok {
+		return client.Options().Addr
 	}
-	h := NodeHealth{Addr: addr, Latency: time.Since(start)}
+	return ""
+}
 
-	pipe := rdb.Pipeline()
-	// In this order, lest the breaker take the pipeline for a handshake, which it
-	// never sends again.
-	info, hello := pipe.Info(ctx), pipe.Do(ctx, "hello")
-	if _, err := pipe.Exec(ctx); err != nil && !isReply(err) {
-		return NodeHealth{}, fmt.Errorf("rediskit: check: %s: %w", addr, redact.Clean(err))
+func checkNode(ctx context.Context, node redis.UniversalClient) (NodeHealth, error) {
+	start := time.Now()
+	if err := ping(ctx, node); err != nil {
+		return NodeHealth{}, err
+	}
+	h := NodeHealth{Addr: address(node), Latency: time.Since(start)}
+
+	info, hello := redis.NewStringCmd(ctx, "info"), newHello(ctx)
+	// INFO is first: the breaker takes a pipeline that begins with HELLO for a
+	// handshake, and never sends a handshake again.
+	sender.Send(ctx, node, sender.Repeatable, info, hello)
+	if err := cmp.Or(info.Err(), hello.Err()); err != nil && !isReply(err) {
+		return NodeHealth{}, err
 	}
 	h.fill(parseHello(hello), parseInfo(info.Val()))
 	return h, nil
@@ -176,8 +164,12 @@ func number(s string) Reported[int64] {
 // greet asks with HELLO, which changes nothing without arguments and which even
 // -@dangerous leaves allowed. A server that does not answer it tells nothing.
 func greet(ctx context.Context, rdb redis.UniversalClient) map[string]string {
-	return parseHello(rdb.Do(ctx, "hello"))
+	hello := newHello(ctx)
+	sender.Send(ctx, rdb, sender.Repeatable, hello)
+	return parseHello(hello)
 }
+
+func newHello(ctx context.Context) *redis.Cmd { return redis.NewCmd(ctx, "hello") }
 
 // parseHello reads RESP2's flat list or RESP3's map.
 func parseHello(cmd *redis.Cmd) map[string]string {

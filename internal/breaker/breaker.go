@@ -10,11 +10,12 @@ package breaker
 
 import (
 	"context"
-	"errors"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redact"
 )
 
 const (
@@ -35,7 +36,7 @@ const (
 const mostStale = 16
 
 // ErrOpen is what a refused call gets.
-var ErrOpen = errors.New("rediskit: Redis is unavailable: refused without asking, after repeated failures")
+var ErrOpen = redact.New("rediskit: Redis is unavailable: refused without asking, after repeated failures")
 
 // Values of Breaker.state; any other value is the time until which it is open.
 const (

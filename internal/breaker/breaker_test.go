@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/redact"
 )
 
 // server stands for a node: what it answers to pings and to commands.
@@ -455,4 +456,10 @@ func TestAProbeGoesThroughTheConnectionsThatACrashLeft(t *testing.T) {
 			t.Errorf("the first call after the pause: %v", err)
 		}
 	})
+}
+
+func TestErrOpenKeepsItsIdentityWhenCleaned(t *testing.T) {
+	if err := redact.Clean(fmt.Errorf("get canary: %w", breaker.ErrOpen)); err != breaker.ErrOpen {
+		t.Errorf("Clean returned %v", err)
+	}
 }

@@ -15,7 +15,6 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
-	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/redact"
 )
 
@@ -27,7 +26,15 @@ type reply string
 func (r reply) Error() string { return string(r) }
 func (reply) RedisError()     {}
 
-func TestCleanNeverTellsACanary(t *testing.T) {
+var errFixed = redact.New("a fixed text")
+
+// marked is an error of another package that says of itself that it holds no data.
+type marked struct{}
+
+func (marked) Error() string { return "marked" }
+func (marked) SafeText()     {}
+
+func TestCleanNeverShowsACanary(t *testing.T) {
 	t.Parallel()
 	_, numErr := strconv.ParseInt(canary, 10, 64)
 	_, urlErr := url.Parse(fmt.Sprintf("redis://user:%s@host:port", canary))
@@ -54,7 +61,7 @@ func TestCleanNeverTellsACanary(t *testing.T) {
 			for err := redact.Clean(err); err != nil; err = errors.Unwrap(err) {
 				for _, verb := range []string{"%v", "%+v", "%#v", "%q", "%s"} {
 					if text := fmt.Sprintf(verb, err); strings.Contains(text, canary) {
-						t.Fatalf("%s tells %s", verb, text)
+						t.Fatalf("%s shows %s", verb, text)
 					}
 				}
 			}
@@ -62,8 +69,8 @@ func TestCleanNeverTellsACanary(t *testing.T) {
 	}
 }
 
-// Whatever stands around a quoted text in a reply of Redis, the text is not told.
-func FuzzCleanNeverTellsWhatAReplyQuotes(f *testing.F) {
+// A quoted text in a reply of Redis is removed, whatever text surrounds it.
+func FuzzCleanNeverShowsWhatAReplyQuotes(f *testing.F) {
 	for _, before := range []string{
 		"ERR", "OOM command not allowed when used memory > 'maxmemory'.", "NOPERM User x has no permissions", "ERR unknown command 'GETT', with args beginning with:",
 		"ERR wrong number of arguments for 'config|get' command", "READONLY You can't write", "ERR '", "OOM", "WRONGPASS User", "it's", "x command", "",
@@ -79,18 +86,18 @@ func FuzzCleanNeverTellsWhatAReplyQuotes(f *testing.F) {
 		text := before + " " + q + canary + q + after
 		for _, err := range []error{reply(text), fmt.Errorf("%s: %w", canary, reply(text)), errors.Join(errors.New(text), reply(text))} {
 			if clean := redact.Clean(err); strings.Contains(clean.Error(), canary) && !strings.Contains(before+after, canary) {
-				t.Errorf("%q is told as %q", text, clean)
+				t.Errorf("%q became %q", text, clean)
 			}
 		}
 	})
 }
 
-func TestCleanPassesWhatCallersTestFor(t *testing.T) {
+func TestCleanKeepsTheErrorsThatCallersTestFor(t *testing.T) {
 	t.Parallel()
 	_, dialErr := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:0")
 	for _, err := range []error{
 		context.Canceled, context.DeadlineExceeded, io.EOF, syscall.ECONNRESET, dialErr,
-		redis.Nil, redis.ErrClosed, redis.ErrPoolTimeout, redis.TxFailedErr, breaker.ErrOpen,
+		redis.Nil, redis.ErrClosed, redis.ErrPoolTimeout, redis.TxFailedErr, errFixed, marked{},
 		reply("LOADING Redis is loading the dataset in memory"),
 		reply("OOM command not allowed when used memory > 'maxmemory'."),
 		reply("READONLY You can't write against a read only replica."),
@@ -110,7 +117,15 @@ func TestCleanPassesWhatCallersTestFor(t *testing.T) {
 	}
 }
 
-func TestACutReplyStaysAReply(t *testing.T) {
+func TestAFixedErrorEqualsOnlyItself(t *testing.T) {
+	t.Parallel()
+	clean := redact.Clean(fmt.Errorf("%s: %w", canary, errFixed))
+	if !errors.Is(clean, errFixed) || errors.Is(clean, redact.New(errFixed.Error())) || clean.Error() != "a fixed text" {
+		t.Errorf("got %v", clean)
+	}
+}
+
+func TestAReplyWithoutItsQuoteStaysAReply(t *testing.T) {
 	t.Parallel()
 	err := redact.Clean(reply("ERR unknown command 'GETT', with args beginning with: 'k' "))
 	if want := "ERR unknown command …"; err.Error() != want {

@@ -1,11 +1,12 @@
-// Package report words the errors of every package alike: with the operation
-// and the object's name, and never a key, an id or a value.
+// Package report makes the errors of all packages in one form: they name the
+// operation and the object, and never a key, an id or a value.
 package report
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -15,28 +16,28 @@ import (
 	"github.com/convkit/rediskit/internal/redact"
 )
 
-// A Reporter makes the errors of one object, and tells its owner those that
-// no caller gets.
+// A Reporter makes the errors of one object. It passes to OnError those that no
+// caller gets. It is safe for concurrent use.
 type Reporter struct {
 	pkg, name   string
 	onError     func(context.Context, error)
 	redisErrors atomic.Uint64
 }
 
-// New returns the Reporter of an object of the package pkg. name and onError
-// are its Config's.
+// New returns the Reporter of an object of the package pkg. name and onError are
+// those of the object's Config; onError may be nil.
 func New(pkg, name string, onError func(context.Context, error)) *Reporter {
 	return &Reporter{pkg: pkg, name: name, onError: onError}
 }
 
-// Fail wraps an error of the library's own, or of the caller's.
+// Fail wraps an error of the library itself, or of the caller. It removes nothing.
 func (r *Reporter) Fail(op string, err error) error {
 	return &opError{r.pkg, op, r.name, err}
 }
 
-// Redis wraps an error of the client, without what it quotes, and counts it
-// unless it only says that ctx has ended. Where ctx has ended, the result
-// satisfies errors.Is(err, ctx.Err()).
+// Redis wraps an error of the client, without the data that it quotes. It counts the
+// error, unless ctx has ended. If ctx has ended, the result satisfies
+// errors.Is(err, ctx.Err()).
 func (r *Reporter) Redis(ctx context.Context, op string, err error) error {
 	err = redact.Clean(err)
 	switch ended := End(ctx); {
@@ -48,18 +49,18 @@ func (r *Reporter) Redis(ctx context.Context, op string, err error) error {
 	return r.Fail(op, err)
 }
 
-// Tell tells OnError what no caller gets.
+// Tell calls OnError with an error that no caller gets.
 func (r *Reporter) Tell(ctx context.Context, err error) {
 	if r.onError != nil {
 		r.onError(ctx, err)
 	}
 }
 
-// RedisErrors is how many errors of the client there were.
+// RedisErrors returns how many errors of the client were counted.
 func (r *Reporter) RedisErrors() uint64 { return r.redisErrors.Load() }
 
-// End is ctx's error. The deadline of a connection is that of its ctx and
-// often fires first.
+// End returns ctx.Err(), or context.DeadlineExceeded once the deadline of ctx is past.
+// A connection has the same deadline and often fails first.
 func End(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -70,7 +71,7 @@ func End(ctx context.Context) error {
 	return nil
 }
 
-// Client says what is wrong with the client that was passed to what.
+// Client returns an error if rdb, which was passed to what, cannot be used.
 func Client(what string, rdb redis.UniversalClient) error {
 	missing := rdb == nil
 	switch rdb := rdb.(type) {
@@ -87,7 +88,7 @@ func Client(what string, rdb redis.UniversalClient) error {
 	return nil
 }
 
-// An opError is an error with the operation and the object's name.
+// An opError is an error with the names of the operation and of the object.
 type opError struct {
 	pkg, op, name string
 	err           error
@@ -98,3 +99,20 @@ func (e *opError) Error() string {
 }
 
 func (e *opError) Unwrap() error { return e.err }
+
+// detailed is an error that holds no data and prints more than its text with %+v, as
+// *life.PanicError does with its stack.
+type detailed interface {
+	error
+	fmt.Formatter
+	SafeText()
+}
+
+// Format writes the text. With %+v, the stack of a recovered panic follows it.
+func (e *opError) Format(f fmt.State, verb rune) {
+	_, _ = fmt.Fprintf(f, fmt.FormatString(f, verb), e.Error())
+	var inner detailed
+	if verb == 'v' && f.Flag('+') && errors.As(e.err, &inner) {
+		_, _ = io.WriteString(f, strings.TrimPrefix(fmt.Sprintf("%+v", inner), inner.Error()))
+	}
+}

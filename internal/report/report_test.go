@@ -3,13 +3,16 @@ package report_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/report"
 )
 
@@ -21,7 +24,28 @@ func TestAnErrorNamesOperationAndObjectOnce(t *testing.T) {
 	}
 }
 
-func TestAnErrorOfTheClientIsCountedUnlessTheCallerHasGone(t *testing.T) {
+func TestPlusVPrintsTheStackOfAPanicOnce(t *testing.T) {
+	panicked := &life.PanicError{Value: "canary", Stack: []byte("the stack")}
+	for _, inner := range []error{panicked, fmt.Errorf("wrapped: %w", panicked)} {
+		r := report.New("cache", "lists", nil)
+		err := r.Fail("refresh", r.Fail("load", inner))
+		if got, want := fmt.Sprintf("%+v", err), err.Error()+"\nthe stack"; got != want {
+			t.Errorf("%%+v prints %q, want %q", got, want)
+		}
+		if got := fmt.Sprintf("%v, %s", err, err); got != err.Error()+", "+err.Error() {
+			t.Errorf("%%v and %%s print %q", got)
+		}
+		if got, want := fmt.Sprintf("%q", err), strconv.Quote(err.Error()); got != want {
+			t.Errorf("%%q prints %s, want %s", got, want)
+		}
+	}
+	plain := report.New("cache", "lists", nil).Fail("get", io.EOF)
+	if got := fmt.Sprintf("%+v", plain); got != "cache: get lists: EOF" {
+		t.Errorf("%%+v prints %q", got)
+	}
+}
+
+func TestAnErrorOfTheClientIsCountedUnlessTheContextHasEnded(t *testing.T) {
 	r := report.New("cache", "lists", nil)
 	if err := r.Redis(t.Context(), "get", io.EOF); !errors.Is(err, io.EOF) || r.RedisErrors() != 1 {
 		t.Errorf("got %v, counted %d", err, r.RedisErrors())
@@ -55,7 +79,7 @@ func TestAnErrorOfTheClientQuotesNothing(t *testing.T) {
 	}
 }
 
-func TestClientRefusesWhatPackagesCannotUse(t *testing.T) {
+func TestClientRefusesTheClientsThatPackagesCannotUse(t *testing.T) {
 	ring := redis.NewRing(&redis.RingOptions{})
 	defer ring.Close()
 	for _, rdb := range []redis.UniversalClient{nil, ring, (*redis.Client)(nil), (*redis.ClusterClient)(nil)} {

@@ -6,9 +6,10 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
-	"errors"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redact"
 )
 
 // A Script is one atomic transition, kept with the digest that Redis knows
@@ -38,7 +39,7 @@ type Call struct {
 
 // ErrReply is what a caller makes of a reply that its script does not return.
 // The script may have run.
-var ErrReply = errors.New("a script was answered with something that it does not return; look for what stands between here and Redis")
+var ErrReply = redact.New("a script was answered with something that it does not return; look for what stands between here and Redis")
 
 // Delivery says what happens to a call whose reply was lost.
 type Delivery bool

@@ -4,9 +4,10 @@ import (
 	"context"
 	"crypto/sha1"
 	"encoding/hex"
-	"errors"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redact"
 )
 
 // A Script is one atomic transition in Lua. Redis knows it by its digest.
@@ -29,7 +30,7 @@ type Call struct {
 
 // ErrReply is what a caller makes of a reply that its script does not return. The
 // script may have run.
-var ErrReply = errors.New("a script was answered with something that it does not return; look for what stands between here and Redis")
+var ErrReply = redact.New("a script was answered with something that it does not return; look for what stands between here and Redis")
 
 // Run sends a call, with extra commands behind it in the same round trip, and returns
 // its command with the outcome. If ctx ends first, while the call shares a round
