@@ -90,7 +90,7 @@ func closesAtOnce(t *testing.T, sub *Subscriber) {
 	}
 }
 
-func TestCloseSaysThatADialIgnoresItsContext(t *testing.T) {
+func TestCloseReportsADialThatIgnoresItsContext(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		dialling := make(chan bool, 1)
@@ -114,51 +114,5 @@ func TestCloseSaysThatADialIgnoresItsContext(t *testing.T) {
 		<-waiting
 		time.Sleep(time.Minute)
 		closesAtOnce(t, sub)
-	})
-}
-
-func TestSlowDialIsGivenUp(t *testing.T) {
-	t.Parallel()
-	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		sub, got := open(t, s.Client(func(o *redis.Options) {
-			o.DialTimeout = time.Second
-			o.Dialer = func(ctx context.Context, _, _ string) (net.Conn, error) {
-				<-ctx.Done()
-				return nil, ctx.Err()
-			}
-		}), liveness(time.Second))
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
-		defer cancel()
-		if err := sub.Subscribe(ctx, "ch"); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Subscribe: %v", err)
-		}
-		if errs := got.failures(); len(errs) < 3 || !errors.Is(errs[0], errSlowDial) {
-			t.Errorf("told %v", errs)
-		}
-	})
-}
-
-func TestClosedClientEndsTheSubscriberAtTheNextConnection(t *testing.T) {
-	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		proxy := redistest.StartProxy(t, s.Addr())
-		rdb, ch := through(s, proxy), s.Prefix()
-		sub, got := open(t, rdb)
-		subscribe(t, sub, ch)
-		pings := proxy.Requests("PING")
-		if isClosed(rdb) {
-			t.Error("an open client was found closed")
-		}
-		if n := proxy.Requests("PING"); n != pings {
-			t.Errorf("the server was asked %d times whether its client is closed", n-pings)
-		}
-		rdb.Close()
-		publish(t, s.Client(), ch, "still here", 1)
-		got.await(t, "still here")
-		proxy.Cut()
-		got.await(t, "still here", "end: "+ErrClientClosed.Error())
-		if err := sub.Subscribe(within(t), ch); !errors.Is(err, ErrClientClosed) {
-			t.Errorf("Subscribe: %v", err)
-		}
 	})
 }

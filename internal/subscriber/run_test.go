@@ -4,13 +4,67 @@ import (
 	"context"
 	"errors"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/redistest"
 )
+
+func TestAPanickingDialerIsAFailedAttempt(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		var dials atomic.Int32
+		sub, got := open(t, s.Client(func(o *redis.Options) {
+			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if dials.Add(1) == 1 {
+					panic("canary")
+				}
+				return (&net.Dialer{}).DialContext(ctx, network, addr)
+			}
+		}))
+		subscribe(t, sub, s.Prefix())
+		errs := got.failures()
+		if len(errs) != 1 {
+			t.Fatalf("reported %v, want one panic", errs)
+		}
+		if panicked, ok := errors.AsType[*life.PanicError](errs[0]); !ok || panicked.Value != "canary" {
+			t.Errorf("reported %v, want a *life.PanicError", errs[0])
+		}
+	})
+}
+
+// OnError receives its own panic. The Subscriber goes on.
+func TestAPanickingOnErrorEndsNothing(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var errs []error // read once the subscriber has ended
+		sub, _ := open(t, s.Client(func(o *redis.Options) {
+			dial := o.Dialer
+			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				if len(errs) < 4 {
+					return nil, errors.New("no")
+				}
+				return dial(ctx, network, addr)
+			}
+		}), func(cfg *Config) {
+			cfg.OnError = func(err error) {
+				errs = append(errs, err)
+				if _, own := errors.AsType[*life.PanicError](err); !own {
+					panic("canary")
+				}
+			}
+		})
+		subscribe(t, sub, "ch")
+		closesAtOnce(t, sub)
+		if len(errs) != 4 {
+			t.Errorf("reported %v, want two failed attempts and two panics", errs)
+		}
+	})
+}
 
 func TestAttemptsComeFartherApartAndAtRandom(t *testing.T) {
 	t.Parallel()

@@ -5,95 +5,90 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"sync"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
-// targetOf returns what finds the server to connect to: the options of a client of
-// it, which are the callee's. Its error is redis.ErrClosed once rdb is closed.
-func targetOf(rdb redis.UniversalClient) (func(context.Context) (*redis.Options, error), error) {
-	switch rdb := rdb.(type) {
-	case *redis.Client:
-		return func(context.Context) (*redis.Options, error) {
-			if isClosed(rdb) {
-				return nil, redis.ErrClosed
-			}
-			// The dialer of a failover client asks the Sentinels for the master.
-			return optionsOf(rdb), nil
-		}, nil
-	case *redis.ClusterClient:
-		last := ""
-		return func(ctx context.Context) (*redis.Options, error) {
-			master, err := pickMaster(ctx, rdb, last)
-			if err != nil {
-				return nil, err
-			}
-			last = master.Options().Addr
-			return optionsOf(master), nil
-		}, nil
+// A target chooses the server of each connection.
+type target struct {
+	rdb  redis.UniversalClient
+	last string // the address of the last server
+}
+
+func newTarget(rdb redis.UniversalClient) (target, error) {
+	switch rdb.(type) {
+	case *redis.Client, *redis.ClusterClient:
+		return target{rdb: rdb}, nil
 	default:
-		return nil, fmt.Errorf("cannot subscribe with a %T; use a *redis.Client or a *redis.ClusterClient", rdb)
+		return target{}, fmt.Errorf("cannot subscribe with a %T; use a *redis.Client or a *redis.ClusterClient", rdb)
 	}
 }
 
-// pickMaster returns any master but the one at not, unless it is the only one.
-func pickMaster(ctx context.Context, rdb *redis.ClusterClient, not string) (*redis.Client, error) {
-	var (
-		mu      sync.Mutex
-		masters []*redis.Client
-		only    *redis.Client
-		closed  bool
-	)
-	err := rdb.ForEachMaster(ctx, func(_ context.Context, master *redis.Client) error {
-		mu.Lock()
-		defer mu.Unlock()
-		if isClosed(master) {
-			closed = true
-			return nil
-		}
-		if master.Options().Addr != not {
-			masters = append(masters, master)
-			return nil
-		}
-		only = master
-		return nil
-	})
-	switch {
-	case err != nil:
+// options returns options for a client of the next server; the caller may change
+// them. Its error is redis.ErrClosed once the target's client is closed.
+//
+// With Sentinel, the dialer in the options asks for the primary.
+func (t *target) options(ctx context.Context) (*redis.Options, error) {
+	primary, err := t.pick(ctx)
+	if err != nil {
 		return nil, err
-	case len(masters) > 0:
-		return masters[rand.IntN(len(masters))], nil
-	case only != nil:
-		return only, nil
-	case closed:
-		// A closed ClusterClient still knows its nodes, which are all closed.
+	}
+	t.last = primary.Options().Addr
+	return optionsOf(primary), nil
+}
+
+// pick returns a primary at random, but the last one only if there is no other.
+func (t *target) pick(ctx context.Context) (*redis.Client, error) {
+	var others []*redis.Client
+	var last *redis.Client
+	closed := false
+	for node, err := range sender.Primaries(ctx, t.rdb) {
+		if err != nil {
+			return nil, err
+		}
+		primary := node.(*redis.Client)
+		switch {
+		case isClosed(primary):
+			closed = true
+		case primary.Options().Addr == t.last:
+			last = primary
+		default:
+			others = append(others, primary)
+		}
+	}
+	switch {
+	case len(others) > 0:
+		return others[rand.IntN(len(others))], nil
+	case last != nil:
+		return last, nil
+	case closed: // a closed ClusterClient still knows its nodes, which are all closed
 		return nil, redis.ErrClosed
 	}
-	return nil, errNoMaster
+	return nil, errNoPrimary
 }
 
-var errNoMaster = errors.New("the cluster has no master")
+var errNoPrimary = errors.New("the cluster has no primary")
 
-// isClosed says whether rdb was closed, without a word to the server: a pool looks
-// at whether it is closed before it looks at the context.
+// isClosed reports whether rdb was closed, and sends nothing: a pool looks at whether
+// it is closed before it looks at the context, which has ended.
 func isClosed(rdb *redis.Client) bool {
 	ctx, cancel := context.WithCancel(breaker.Bypass(context.Background()))
 	cancel()
 	return errors.Is(rdb.Ping(ctx).Err(), redis.ErrClosed)
 }
 
-// optionsOf copies rdb's options for a client that has one connection and never
-// sends anything twice.
+// optionsOf copies rdb's options for a client that has one connection and never sends
+// anything twice.
 func optionsOf(rdb *redis.Client) *redis.Options {
 	o := *rdb.Options()
 	o.MaxRetries = -1
 	o.PoolSize, o.MinIdleConns, o.MaxIdleConns, o.MaxActiveConns, o.MaxConcurrentDials = 1, 0, 0, 0, 0
 	o.PipelinePoolSize = -1
-	o.Limiter = nil // it admits commands, and there are none
+	o.Limiter = nil // it admits commands of a pool, and there are none
 	o.ClientSideCache, o.ClientSideCacheConfig = nil, nil
 	o.PushNotificationProcessor = nil // rdb's own; a client makes one
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -6,23 +6,24 @@ import (
 	"time"
 )
 
-// liveness is for how long an epoch goes on after the last PING that was answered.
-// PINGs are sent after each half of that.
+// liveness is how long an epoch stays valid after the last PING that was answered. A
+// PING is sent after each half of that.
 const liveness = 2 * time.Second
 
-// began is when this package's clock began. It is monotonic, and half as dear
-// to read as time.Now.
+// began is when this package's clock began. The clock is monotonic, and takes half
+// the time of time.Now to read.
 var began = time.Now()
 
 // Now is the time by which epochs are valid.
 func Now() time.Duration { return time.Since(began) }
 
-// An Epoch is a time through which the PINGs of a confirmed connection were answered
-// soon enough: while it is valid, no change is untold for longer than liveness. Other
-// answers say nothing about that. Announcements that come in a steady stream may all
-// be old.
+// An Epoch is a period in which a primary's connection is confirmed and its PINGs are
+// answered in time. While it is valid, every change is reported within liveness.
+//
+// Only replies to PINGs prolong an epoch. Announcements do not: a steady stream of
+// them may be all old ones.
 type Epoch struct {
-	asked atomic.Int64 // when the last PING was sent that was answered; or one of these:
+	pinged atomic.Int64 // when the last PING was sent that was answered, or ended, or always
 }
 
 const (
@@ -30,34 +31,36 @@ const (
 	always = math.MaxInt64
 )
 
-func newEpoch(asked time.Duration) *Epoch {
+func newEpoch(pinged time.Duration) *Epoch {
 	e := &Epoch{}
-	e.asked.Store(int64(asked))
+	e.pinged.Store(int64(pinged))
 	return e
 }
 
-// Valid says whether the epoch goes on at now. Nil does not.
+// Valid reports whether the epoch is valid at now. A nil epoch never is.
 func (e *Epoch) Valid(now time.Duration) bool {
-	return e != nil && lasts(e.asked.Load(), now)
+	return e != nil && validAt(now, e.pinged.Load())
 }
 
-func lasts(asked int64, now time.Duration) bool { return int64(now)-asked < int64(liveness) }
+func validAt(now time.Duration, pinged int64) bool { return int64(now)-pinged < int64(liveness) }
 
-// prolong takes the answer to a PING, if the epoch is valid. What was without one for
-// too long does not come back: changes may have gone untold.
-func (e *Epoch) prolong(asked time.Duration) bool {
+// prolong takes the reply to a PING that was sent at pinged. It returns false, and
+// does nothing, if the epoch is not valid any more: changes may have gone unreported
+// since it ended.
+func (e *Epoch) prolong(pinged time.Duration) bool {
 	for {
-		before := e.asked.Load()
+		last := e.pinged.Load()
 		switch {
-		case !lasts(before, Now()):
+		case !validAt(Now(), last):
 			return false
-		case int64(asked) <= before || e.asked.CompareAndSwap(before, int64(asked)):
+		case int64(pinged) <= last || e.pinged.CompareAndSwap(last, int64(pinged)):
 			return true
 		}
 	}
 }
 
-func (e *Epoch) end() { e.asked.Store(ended) }
+func (e *Epoch) end() { e.pinged.Store(ended) }
 
-// Forever is an epoch without an end: what was read in it has only a deadline.
+// Forever is an epoch that never ends. What was read in it is limited by its deadline
+// alone.
 var Forever = newEpoch(always)

@@ -6,34 +6,34 @@ import (
 	"time"
 )
 
-func TestAnEpochGoesOnWhilePINGsAreAnswered(t *testing.T) {
+func TestAnEpochIsValidWhilePINGsAreAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEpoch(Now())
 		for range 10 {
 			asked := Now()
 			time.Sleep(liveness/2 - 1) // the next PING is sent then
 			if !e.prolong(asked) || !e.Valid(asked+liveness-1) {
-				t.Fatal("an answer came in time, and the epoch ended")
+				t.Fatal("the reply came in time, and the epoch ended")
 			}
 		}
 		time.Sleep(liveness)
 		if e.Valid(Now()) {
-			t.Error("an epoch goes on without an answer")
+			t.Error("an epoch is valid without a reply")
 		}
 	})
 }
 
-func TestALateAnswerDoesNotBringAnEpochBack(t *testing.T) {
+func TestALateReplyDoesNotRestoreAnEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := newEpoch(Now())
 		time.Sleep(liveness)
 		if e.prolong(Now()) || e.Valid(Now()) {
-			t.Error("an epoch came back: changes may have gone untold meanwhile")
+			t.Error("an epoch came back: changes may have gone unreported meanwhile")
 		}
 	})
 }
 
-func TestAnEpochThatEndedStaysSo(t *testing.T) {
+func TestAnEndedEpochStaysEnded(t *testing.T) {
 	e := newEpoch(Now())
 	e.end()
 	if e.prolong(Now()) || e.Valid(Now()) {
@@ -41,10 +41,10 @@ func TestAnEpochThatEndedStaysSo(t *testing.T) {
 	}
 }
 
-func TestAnOlderAnswerTakesNothingBack(t *testing.T) {
+func TestTheReplyToAnOlderPINGDoesNotShortenAnEpoch(t *testing.T) {
 	now := Now()
 	e := newEpoch(now)
 	if !e.prolong(now-liveness/2) || !e.Valid(now+liveness-1) {
-		t.Error("the answer to an older PING shortened the epoch")
+		t.Error("the reply to an older PING shortened the epoch")
 	}
 }

@@ -2,13 +2,12 @@ package tracking
 
 import (
 	"context"
-	"errors"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/redact"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
@@ -16,28 +15,24 @@ import (
 // channel is where a RESP2 server announces keys that have changed.
 const channel = "__redis__:invalidate"
 
-// A link follows the changes at one master, on a connection of its own.
+// A link follows the changes at one primary, on a connection of its own. It owns one
+// goroutine, beside those of the subscriber that it makes.
 type link struct {
 	cfg   Config
 	rdb   *redis.Client
 	epoch atomic.Pointer[Epoch] // nil while there is none
 	state atomic.Int32
-	stop  context.CancelFunc
-	done  chan struct{}
+	life  *life.Life
 }
 
-func newLink(ctx context.Context, cfg Config, rdb *redis.Client) *link {
-	l := &link{cfg: cfg, rdb: rdb, done: make(chan struct{})}
+func newLink(cfg Config, rdb *redis.Client) *link {
+	l := &link{cfg: cfg, rdb: rdb, life: life.New(cfg.OnError)}
 	l.state.Store(int32(Connecting))
-	ctx, l.stop = context.WithCancel(ctx)
-	go func() {
-		defer close(l.done)
-		l.run(ctx)
-	}()
+	l.life.Go(context.Background(), l.run)
 	return l
 }
 
-// run follows the server, and asks a server that refuses again later.
+// run follows the primary. If that refuses, run asks again later.
 func (l *link) run(ctx context.Context) {
 	defer l.become(Connecting, nil)
 	for l.follow(ctx) {
@@ -54,59 +49,31 @@ func (l *link) run(ctx context.Context) {
 	}
 }
 
-// follow tells changes until ctx ends, through however many connections, or
-// until the server refuses, which it returns.
+// follow reports changes, over as many connections as it takes, until ctx ends or the
+// primary refuses. It returns whether the primary refused.
 func (l *link) follow(ctx context.Context) (refused bool) {
 	attempt, giveUp := context.WithCancelCause(ctx)
 	defer giveUp(nil)
-	var epoch *Epoch // of the callbacks, which run one at a time
-	sub, err := subscriber.New(l.rdb, subscriber.Config{
-		Liveness: liveness,
-		Tune:     func(o *redis.Options) { track(o, l.cfg.Prefix, giveUp) },
-		OnLive: func() {
-			if attempt.Err() == nil { // else the channel is about to be unsubscribed
-				epoch = newEpoch(Now())
-				l.become(Tracking, epoch)
-			}
-		},
-		OnPong: func(at time.Time) {
-			asked := at.Sub(began)
-			if epoch != nil && !epoch.prolong(asked) && attempt.Err() == nil {
-				// What is read from now on is announced after what still waits.
-				epoch = newEpoch(asked)
-				l.become(Tracking, epoch)
-			}
-		},
-		OnMessage: l.invalidate,
-		OnError: func(err error) {
-			if epoch != nil {
-				epoch = nil
-				l.become(Connecting, nil)
-			}
-			if attempt.Err() == nil { // else it is told below
-				l.cfg.OnError(err)
-			}
-		},
-	})
-	if err != nil { // not with a *redis.Client
+	sub, err := subscriber.New(l.rdb, l.callbacks(attempt, giveUp))
+	if err != nil { // never with a *redis.Client
+		l.cfg.OnError(err)
 		return true
 	}
-	ended := make(chan struct{})
+	closed := make(chan error, 1)
 	context.AfterFunc(attempt, func() {
-		defer close(ended)
 		if State(l.state.Load()) == Tracking {
 			l.become(Connecting, nil) // before the connection closes
 		}
-		if err := sub.Close(); err != nil {
-			l.cfg.OnError(err)
-		}
+		closed <- sub.Close()
 	})
-	// It ends with sub and not with attempt: else it would take the subscription back,
-	// which takes a permission of its own.
+	// Subscribe ends when sub is closed. It must not end with attempt: it would then
+	// send UNSUBSCRIBE, which takes another permission.
 	if err := sub.Subscribe(context.WithoutCancel(attempt), channel); err != nil {
 		giveUp(err)
 	}
-	<-ended
+	if err := <-closed; err != nil {
+		l.cfg.OnError(err)
+	}
 	if ctx.Err() != nil {
 		return false
 	}
@@ -114,16 +81,51 @@ func (l *link) follow(ctx context.Context) (refused bool) {
 	return true
 }
 
-// become ends the epoch that there is in favour of the next.
+// callbacks returns the Config of a subscriber that makes the link's epochs, until
+// attempt ends. giveUp ends it when the primary refuses.
+func (l *link) callbacks(attempt context.Context, giveUp context.CancelCauseFunc) subscriber.Config {
+	var epoch *Epoch // of the connection that is live, if one is
+	begin := func(pinged time.Duration) {
+		if attempt.Err() == nil { // else the connection is about to close
+			epoch = newEpoch(pinged)
+			l.become(Tracking, epoch)
+		}
+	}
+	return subscriber.Config{
+		Liveness:  liveness,
+		Tune:      func(o *redis.Options) { track(o, l.cfg.Prefix, giveUp) },
+		OnLive:    func() { begin(Now()) },
+		OnMessage: l.invalidate,
+		OnPong: func(at time.Time) {
+			pinged := at.Sub(began)
+			if epoch != nil && !epoch.prolong(pinged) {
+				// Another epoch may begin: a change of what is read from now on is
+				// announced after the announcements that are still unread.
+				begin(pinged)
+			}
+		},
+		OnError: func(err error) {
+			if epoch != nil {
+				epoch = nil
+				l.become(Connecting, nil)
+			}
+			if attempt.Err() == nil { // else follow reports why
+				l.cfg.OnError(err)
+			}
+		},
+	}
+}
+
+// become sets the state and the next epoch, and ends the epoch before.
 func (l *link) become(state State, next *Epoch) {
-	if old := l.epoch.Swap(next); old != nil {
-		old.end()
+	if last := l.epoch.Swap(next); last != nil {
+		last.end()
 	}
 	l.state.Store(int32(state))
 }
 
-// invalidate passes on the keys of one announcement. FLUSHALL has none: go-redis
-// makes an error of it, which ends the connection and thus the epoch.
+// invalidate passes on the keys of one announcement. That of FLUSHALL has none:
+// go-redis makes an error of it, which ends the connection and thus the epoch.
 func (l *link) invalidate(m *redis.Message) {
 	for _, key := range m.PayloadSlice {
 		l.cfg.OnInvalidate(key)
@@ -131,62 +133,4 @@ func (l *link) invalidate(m *redis.Message) {
 	if m.PayloadSlice == nil {
 		l.cfg.OnInvalidate(m.Payload)
 	}
-}
-
-// track makes a connection announce the changes of keys with prefix to itself.
-// refused is called when the server will not.
-func track(o *redis.Options, prefix string, refused func(error)) {
-	o.Protocol = 2 // where announcements are messages
-	before := o.OnConnect
-	o.OnConnect = func(ctx context.Context, cn *redis.Conn) error {
-		if before != nil {
-			if err := before(ctx, cn); err != nil {
-				return err
-			}
-		}
-		err := askToTrack(ctx, cn, prefix)
-		if reply, ok := errors.AsType[redis.Error](err); ok && refuses(reply.Error()) {
-			refused(err)
-		}
-		return err
-	}
-}
-
-// refuses says that asking again soon would not help: the server does not know
-// the command, or does not permit it.
-func refuses(reply string) bool {
-	return strings.HasPrefix(reply, "ERR ") || strings.HasPrefix(reply, "NOPERM ")
-}
-
-func askToTrack(ctx context.Context, cn *redis.Conn, prefix string) error {
-	about, err := cn.Do(ctx, "HELLO").Slice()
-	if err != nil {
-		return err
-	}
-	for i := 0; i+1 < len(about); i += 2 {
-		if about[i] == "role" && about[i+1] != "master" {
-			return errReplica
-		}
-	}
-	id, err := cn.ClientID(ctx).Result()
-	if err != nil {
-		return err
-	}
-	return cn.Do(ctx, "CLIENT", "TRACKING", "ON", "REDIRECT", id, "BCAST", "PREFIX", prefix).Err()
-}
-
-// A roleError is told like a reply of the server.
-type roleError string
-
-func (e roleError) Error() string { return string(e) }
-
-// RedisError makes it a redis.Error.
-func (roleError) RedisError() {}
-
-const errReplica roleError = "the server is a replica: changes are followed at masters alone"
-
-// close ends the link and waits for it.
-func (l *link) close() {
-	l.stop()
-	<-l.done
 }

@@ -1,86 +1,70 @@
-// Package tracking has Redis announce which keys have changed, whoever changed
-// them, and says for how long one may rely on having been told.
+// Package tracking has Redis announce which keys have changed, whoever changed them,
+// and says for how long a caller may rely on these announcements.
 //
-// The server does the work, by CLIENT TRACKING in broadcasting mode: one
-// connection to each master, which announces the keys of a prefix to itself.
-// Who keeps a copy of a value takes, before the read is sent, the epoch of the
-// master that will serve it, and relies on the copy for no longer than that
-// epoch is valid and no announcement has named the key.
+// The server does the work, by CLIENT TRACKING in broadcasting mode: one connection
+// to each primary, which announces the keys of a prefix to itself. A caller that
+// keeps a copy of a value takes the epoch of the primary that will serve the read,
+// before it sends the read. It may use the copy while that epoch is valid and no
+// announcement has named the key.
+//
+//   - tracker.go: one link to each primary.
+//   - link.go: the announcements of one primary, and its state.
+//   - handshake.go: what a connection sends first.
+//   - epoch.go: the period in which announcements can be relied on.
 package tracking
 
 import (
 	"context"
 	"errors"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
-// Config is how a Tracker tells what it learns. OnInvalidate runs on the
-// goroutine that reads a master's connection; those of several masters may run
-// at once.
-type Config struct {
-	// Prefix begins the keys that are followed. Required.
-	Prefix string
-
-	// OnInvalidate is told each key that was written, deleted or evicted, and,
-	// some time later than it happened, each that expired. Required.
-	OnInvalidate func(key string)
-
-	// OnError is told each loss of a connection, each failed attempt to restore
-	// it, and each refusal. The errors carry no data. Required.
-	OnError func(error)
-
-	// Untracked gives servers that refuse to track an epoch without an end.
-	Untracked bool
-
-	// Again is when a server that refused is asked again. Defaults to a minute.
-	Again time.Duration
-}
-
-// State is how a Tracker stands with its masters: with the worst of them.
+// State is how a Tracker stands with its primaries: with the worst of them.
 type State int
 
 // The states, from the worst to the best.
 const (
-	Connecting State = iota // to be, or not asked for yet: no epoch
-	Refused                 // the server does not let us, or cannot: no epoch
+	Connecting State = iota // not connected, or not asked for yet: no epoch
+	Refused                 // the server does not permit tracking, or cannot track: no epoch
 	Untracked               // the same with Config.Untracked: an epoch without an end
 	Tracking                // an epoch for as long as the connection is there
 )
 
 const (
-	lookEvery = 5 * time.Second        // at a Cluster's masters
+	lookEvery = 5 * time.Second        // at a Cluster's primaries
 	lookPause = 100 * time.Millisecond // at least, between two looks
+
+	noLimit time.Duration = math.MaxInt64
 )
 
-// A Tracker follows the keys of a prefix on every master. It is safe for
-// concurrent use.
+var (
+	errReadsReplicas = errors.New("changes can be followed at primaries alone; use a client without ReadOnly, RouteByLatency and RouteRandomly")
+	errNoClient      = errors.New("changes can be followed with a *redis.Client or a *redis.ClusterClient alone")
+)
+
+// A Tracker follows the keys of a prefix on every primary. It is safe for concurrent
+// use. It owns one goroutine, which owns the links.
 type Tracker struct {
 	cfg   Config
 	rdb   redis.UniversalClient
 	links atomic.Pointer[map[*redis.Client]*link]
-	wake  chan struct{} // asks for a look at the masters
-
-	life  context.Context
-	end   context.CancelFunc
-	mu    sync.Mutex // until the goroutine runs, or never may
-	begun bool
-	run   sync.WaitGroup
+	wake  chan struct{} // holds a token while a look at the primaries is wanted
+	start sync.Once
+	life  *life.Life
 }
 
-var (
-	errReadsReplicas = errors.New("changes can be followed at masters alone; use a client without ReadOnly, RouteByLatency and RouteRandomly")
-	errNoClient      = errors.New("changes can be followed with a *redis.Client or a *redis.ClusterClient alone")
-)
-
-// New returns a Tracker of rdb's masters. It connects when Master is first
-// called. A client that reads from replicas, or that is neither of one server
-// nor of a Cluster, is an error.
+// New returns a Tracker of rdb's primaries. It connects when Primary is first called.
+// A client that reads from replicas, or that is neither of one server nor of a
+// Cluster, is an error.
 func New(rdb redis.UniversalClient, cfg Config) (*Tracker, error) {
 	switch rdb := rdb.(type) {
 	case *redis.Client:
@@ -91,35 +75,33 @@ func New(rdb redis.UniversalClient, cfg Config) (*Tracker, error) {
 	default:
 		return nil, errNoClient
 	}
-	if cfg.Again == 0 {
-		cfg.Again = time.Minute
+	cfg, err := cfg.complete()
+	if err != nil {
+		return nil, err
 	}
-	t := &Tracker{cfg: cfg, rdb: rdb, wake: make(chan struct{}, 1)}
+	t := &Tracker{cfg: cfg, rdb: rdb, wake: make(chan struct{}, 1), life: life.New(cfg.OnError)}
 	t.links.Store(&map[*redis.Client]*link{})
-	t.life, t.end = context.WithCancel(context.Background())
 	return t, nil
 }
 
-// Master returns a client of the one server that now has key, and its epoch,
-// which is nil while nothing tells of its changes. The client is nil if no
-// master is known.
-func (t *Tracker) Master(ctx context.Context, key string) (*redis.Client, *Epoch) {
-	master, single := t.rdb.(*redis.Client)
-	if !single {
-		var err error
-		if master, err = t.rdb.(*redis.ClusterClient).MasterForKey(ctx, key); err != nil {
-			return nil, nil
-		}
+// Primary returns a client of the one server that has key now, and its epoch. The
+// epoch is nil while the server's changes are not followed. The client is nil if no
+// primary is known.
+func (t *Tracker) Primary(ctx context.Context, key string) (*redis.Client, *Epoch) {
+	found, err := sender.PrimaryOf(ctx, t.rdb, key)
+	if err != nil {
+		return nil, nil
 	}
-	l := (*t.links.Load())[master]
+	primary := found.(*redis.Client)
+	l := (*t.links.Load())[primary]
 	if l == nil {
-		t.look()
-		return master, nil
+		t.wantLook()
+		return primary, nil
 	}
-	return master, l.epoch.Load()
+	return primary, l.epoch.Load()
 }
 
-// State is the worst of all masters'.
+// State is the worst of all primaries'.
 func (t *Tracker) State() State {
 	links := *t.links.Load()
 	if len(links) == 0 {
@@ -132,96 +114,91 @@ func (t *Tracker) State() State {
 	return worst
 }
 
-// Close ends the connections and waits for the goroutines. It may be called
-// more than once.
+// Close ends the connections and waits for the goroutines. It may be called more than
+// once.
 func (t *Tracker) Close() {
-	t.mu.Lock()
-	t.begun = true
-	t.mu.Unlock()
-	t.end()
-	t.run.Wait()
+	t.life.End(nil)
+	for _, l := range *t.links.Load() {
+		l.life.End(nil) // at once, though watch may be in the midst of a look
+	}
+	t.life.Wait(noLimit)
 }
 
-// look has the masters looked at, soon.
-func (t *Tracker) look() {
+// wantLook makes watch look at the primaries soon.
+func (t *Tracker) wantLook() {
 	select {
 	case t.wake <- struct{}{}:
+		t.start.Do(func() { t.life.Go(context.Background(), t.watch) })
 	default:
-		return
-	}
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.begun {
-		t.begun = true
-		t.run.Go(t.watch)
 	}
 }
 
-// watch keeps one link to each master.
-func (t *Tracker) watch() {
+// watch keeps one link to each primary.
+func (t *Tracker) watch(ctx context.Context) {
 	defer t.keep(nil)
 	_, single := t.rdb.(*redis.Client)
-	for t.life.Err() == nil {
-		if masters, err := t.masters(); err == nil {
-			t.keep(masters)
-		} else if t.life.Err() == nil {
-			t.cfg.OnError(redact.Clean(err))
-		}
+	for !t.life.Ended() {
+		t.look(ctx)
 		if single {
-			<-t.life.Done()
+			<-ctx.Done()
 			return
 		}
-		t.rest()
+		t.rest(ctx)
 	}
 }
 
 // rest returns when it is time for another look.
-func (t *Tracker) rest() {
+func (t *Tracker) rest(ctx context.Context) {
 	pause, next := time.After(lookPause), time.After(lookEvery)
 	select {
 	case <-pause:
-	case <-t.life.Done():
+	case <-ctx.Done():
 	}
 	select {
 	case <-t.wake:
 	case <-next:
-	case <-t.life.Done():
+	case <-ctx.Done():
 	}
 }
 
-func (t *Tracker) masters() ([]*redis.Client, error) {
-	cluster, ok := t.rdb.(*redis.ClusterClient)
-	if !ok {
-		return []*redis.Client{t.rdb.(*redis.Client)}, nil
-	}
-	ctx, cancel := context.WithTimeout(t.life, lookEvery)
+// look asks which primaries there are.
+func (t *Tracker) look(ctx context.Context) {
+	defer life.Recover(t.cfg.OnError) // the next look comes all the same
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
 	defer cancel()
-	var mu sync.Mutex
-	var masters []*redis.Client
-	err := cluster.ForEachMaster(ctx, func(_ context.Context, master *redis.Client) error {
-		mu.Lock()
-		defer mu.Unlock()
-		masters = append(masters, master)
-		return nil
-	})
-	return masters, err
+	var primaries []*redis.Client
+	for primary, err := range sender.Primaries(ctx, t.rdb) {
+		if err != nil {
+			if !t.life.Ended() {
+				t.cfg.OnError(redact.Clean(err))
+			}
+			return
+		}
+		primaries = append(primaries, primary.(*redis.Client))
+	}
+	if !t.life.Ended() {
+		t.keep(primaries)
+	}
 }
 
-// keep makes links to masters, and ends all others.
-func (t *Tracker) keep(masters []*redis.Client) {
+// keep makes links to primaries, and ends all others.
+func (t *Tracker) keep(primaries []*redis.Client) {
 	old := *t.links.Load()
 	links := map[*redis.Client]*link{}
-	for _, master := range masters {
-		if links[master] = old[master]; links[master] == nil {
-			links[master] = newLink(t.life, t.cfg, master)
+	for _, primary := range primaries {
+		if links[primary] = old[primary]; links[primary] == nil {
+			links[primary] = newLink(t.cfg, primary)
 		}
 	}
 	t.links.Store(&links)
-	var ending sync.WaitGroup
-	for master, l := range old {
-		if links[master] == nil {
-			ending.Go(l.close)
+	var leaving []*link
+	for primary, l := range old {
+		if links[primary] == nil {
+			l.life.End(nil)
+			leaving = append(leaving, l)
 		}
 	}
-	ending.Wait()
+	for _, l := range leaving {
+		l.life.Wait(noLimit)
+	}
 }

@@ -1,0 +1,105 @@
+package subscriber
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+func TestOnAClusterADeadNodeIsLeft(t *testing.T) {
+	t.Parallel()
+	// Slots without a primary must not stop the others.
+	cluster := redistest.StartCluster(t, 3, "--cluster-require-full-coverage", "no")
+	rdb := cluster.Client(func(o *redis.ClusterOptions) { o.DialTimeout = time.Second })
+	sub, got := open(t, rdb)
+	subscribe(t, sub, "a", "b", "c")
+	for _, ch := range []string{"a", "b", "c"} {
+		if err := rdb.Publish(t.Context(), ch, ch).Err(); err != nil {
+			t.Fatal(err)
+		}
+		redistest.Eventually(t, func() bool { return got.count(ch) == 1 }, "what is published at any node arrives")
+	}
+	serving := func(node *redistest.Process) bool {
+		n := node.Client().PubSubNumSub(t.Context(), "a").Val()
+		return n["a"] == 1
+	}
+	for _, node := range cluster.Nodes() {
+		if !serving(node) {
+			continue
+		}
+		node.Kill()
+		redistest.Eventually(t, func() bool { return got.count(gap) == 1 }, "another node took over")
+		for _, other := range cluster.Nodes() {
+			if other != node && serving(other) {
+				if n := other.Client().Publish(t.Context(), "b", "after").Val(); n != 1 {
+					t.Errorf("%d receivers", n)
+				}
+			}
+		}
+		redistest.Eventually(t, func() bool { return got.count("after") == 1 }, "received")
+		return
+	}
+	t.Error("no node serves the subscriber")
+}
+
+func TestASentinelFailoverIsFollowed(t *testing.T) {
+	t.Parallel()
+	sentinel := redistest.StartSentinel(t, func(o *redistest.SentinelOptions) { o.Password = "secret" })
+	rdb := redis.NewFailoverClient(&redis.FailoverOptions{
+		MasterName: sentinel.MasterName(), SentinelAddrs: sentinel.Addrs(), Password: "secret",
+		DialTimeout: time.Second, ContextTimeoutEnabled: true,
+	})
+	defer rdb.Close()
+	sub, got := open(t, rdb)
+	subscribe(t, sub, "ch")
+	old := sentinel.Master()
+	old.Kill()
+	redistest.Eventually(t, func() bool { return got.count(gap) == 1 }, "the new primary is subscribed")
+	if n := sentinel.Client(sentinel.Master()).Publish(t.Context(), "ch", "1").Val(); n != 1 {
+		t.Errorf("%d receivers at the new primary", n)
+	}
+	redistest.Eventually(t, func() bool { return got.count("1") == 1 }, "received")
+	rdb.Close()
+	sub.Reconnect("a test")
+	redistest.Eventually(t, func() bool { return got.count("end: "+ErrClientClosed.Error()) == 1 }, "ended with its client")
+}
+
+func TestAClosedClientEndsTheSubscriberAtTheNextConnection(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb, ch := through(s, proxy), s.Prefix()
+		sub, got := open(t, rdb)
+		subscribe(t, sub, ch)
+		pings := proxy.Requests("PING")
+		if isClosed(rdb) {
+			t.Error("an open client was found closed")
+		}
+		if n := proxy.Requests("PING"); n != pings {
+			t.Errorf("%d PINGs were sent to learn whether the client is closed", n-pings)
+		}
+		rdb.Close()
+		publish(t, s.Client(), ch, "before", 1)
+		got.await(t, "before")
+		proxy.Cut()
+		got.await(t, "before", "end: "+ErrClientClosed.Error())
+		if err := sub.Subscribe(within(t), ch); !errors.Is(err, ErrClientClosed) {
+			t.Errorf("Subscribe: %v", err)
+		}
+	})
+}
+
+func TestAClosedClusterClientEndsTheSubscriber(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 1)
+	rdb := cluster.Client()
+	sub, got := open(t, rdb)
+	subscribe(t, sub, "a")
+	rdb.Close()
+	sub.Reconnect("a test")
+	got.await(t, "end: "+ErrClientClosed.Error())
+}
