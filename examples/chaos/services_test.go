@@ -95,8 +95,9 @@ func (s *services) start(w *world) {
 		front := httptest.NewServer(core.Handler())
 		s.gateways[m] = front
 		s.ends = append(s.ends, func() error {
+			err := core.CloseStreams()
 			front.Close()
-			err := core.Close()
+			err = errors.Join(err, core.Close())
 			back.Close()
 			return errors.Join(err, conversations.Close())
 		})

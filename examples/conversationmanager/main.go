@@ -28,8 +28,8 @@ func main() {
 	web.Main("conversationmanager", func(ctx context.Context) error { return run(ctx, *addr, *path, *thinks, os.Stdout) })
 }
 
-// run serves until ctx ends. The deferred calls close what it opened in the
-// reverse order: HTTP server, service, Redis client.
+// run serves until ctx ends. Then it closes the HTTP server, the service (locker,
+// cache, database) and the Redis client, in this order. It has no event streams.
 func run(ctx context.Context, addr, path string, thinks time.Duration, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 

@@ -25,8 +25,8 @@ func main() {
 	web.Main("coregateway", func(ctx context.Context) error { return run(ctx, *addr, *manager, os.Stdout) })
 }
 
-// run serves until ctx ends. The deferred calls close what it opened in the
-// reverse order: HTTP server, service with its WebSockets, Redis client.
+// run serves until ctx ends. Then it closes the event streams (WebSockets and the
+// hub behind them), the HTTP server, the service and the Redis client, in this order.
 func run(ctx context.Context, addr, manager string, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 
@@ -56,5 +56,5 @@ Metrics      http://%[1]s/metrics
 Ctrl-C ends.
 
 `, listener.Addr(), manager, redis.Name)
-	return web.Serve(ctx, listener, service.Handler())
+	return web.Serve(ctx, listener, service.Handler(), service.CloseStreams)
 }

@@ -37,9 +37,10 @@ func main() {
 	web.Main("demo", func(ctx context.Context) error { return run(ctx, o, os.Stdout) })
 }
 
-// run serves until ctx ends. The deferred calls close what it opened in the
-// reverse order: speakers, the gateway's HTTP server and WebSockets, the
-// manager's HTTP server, the manager, Redis.
+// run serves until ctx ends. Then it closes the gateway's event streams (WebSockets
+// and the hub behind them), the gateway's HTTP server, the gateway, the manager's
+// HTTP server, the manager (locker, cache, database) and the Redis client, in this
+// order.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 
@@ -90,5 +91,5 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		talking.Go(func() { talk(ctx, "http://"+front.Addr().String()) })
 	}
 	defer talking.Wait()
-	return web.Serve(ctx, front, core.Handler())
+	return web.Serve(ctx, front, core.Handler(), core.CloseStreams)
 }

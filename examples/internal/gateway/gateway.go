@@ -89,17 +89,26 @@ func open(ctx context.Context, rdb redis.UniversalClient, manager string, p pace
 	return s, nil
 }
 
-// Close lets the browsers read what has come for them, says goodbye to them,
-// and ends what the service began. Its HTTP server must have ended.
-func (s *Service) Close() error {
-	patience, cancel := context.WithTimeout(context.Background(), s.sockets.pace.goodbye)
+// CloseStreams ends the event streams: it refuses new WebSockets, ends the hub, lets
+// each browser read what was received for it, and closes the WebSockets. Browsers
+// that have not read everything within pace.goodbye are cut off. It is called before
+// the HTTP server shuts down, and may be called again.
+func (s *Service) CloseStreams() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.sockets.pace.goodbye)
 	defer cancel()
 	s.sockets.refuse()
-	err := s.hub.Shutdown(patience)
+	err := s.hub.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil // some browser was slow: nothing is amiss here
+		err = nil // a browser was slow, which is no error of this service
 	}
-	s.sockets.wait(patience)
+	s.sockets.wait(ctx)
+	return err
+}
+
+// Close calls CloseStreams, then closes the idle connections to the Conversation
+// Manager. Call it after the HTTP server has shut down.
+func (s *Service) Close() error {
+	err := s.CloseStreams()
 	s.transport.CloseIdleConnections()
 	return err
 }
