@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/lock"
@@ -143,13 +144,13 @@ func (s *Service) converse(ctx context.Context, fence int64, id, speaker string,
 // service left that wrote a field after the session had expired.
 func (s *Service) begin(ctx context.Context, id, speaker string) error {
 	now := time.Now()
-	fresh := session.Conversation{
-		SpeakerID: speaker, StartedAt: now, LastActivity: now, State: session.WaitingForLLM,
+	fresh := conversation.Session{
+		SpeakerID: speaker, StartedAt: now, LastActivity: now, State: conversation.WaitingForLLM,
 	}
 	err := s.sessions.Create(ctx, id, fresh)
 	if errors.Is(err, session.ErrExists) {
-		_, err = s.sessions.Update(ctx, id, func(c *session.Conversation) error {
-			c.State = session.WaitingForLLM
+		_, err = s.sessions.Update(ctx, id, func(c *conversation.Session) error {
+			c.State = conversation.WaitingForLLM
 			return nil
 		})
 	}
@@ -160,7 +161,7 @@ func (s *Service) begin(ctx context.Context, id, speaker string) error {
 		err = s.sessions.Put(ctx, id, fresh)
 	}
 	if err == nil {
-		s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: session.WaitingForLLM})
+		s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: conversation.WaitingForLLM})
 	}
 	return err
 }
@@ -173,14 +174,14 @@ func (s *Service) finish(ctx context.Context, id, speaker string, failed error) 
 	if errors.Is(context.Cause(ctx), lock.ErrLost) || errors.Is(failed, errFenced) {
 		return
 	}
-	to := session.Answered
+	to := conversation.Answered
 	if failed != nil {
-		to = session.Listening // the speaker may try again
+		to = conversation.Listening // the speaker may try again
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	if _, err := s.state.Transition(ctx, id, session.WaitingForLLM, to); err != nil {
-		slog.ErrorContext(ctx, "a session keeps its state until it expires", "state", session.WaitingForLLM, "err", err)
+	if _, err := s.state.Transition(ctx, id, conversation.WaitingForLLM, to); err != nil {
+		slog.ErrorContext(ctx, "a session keeps its state until it expires", "state", conversation.WaitingForLLM, "err", err)
 		return
 	}
 	s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: to})

@@ -15,6 +15,7 @@ import (
 
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/lock"
@@ -49,8 +50,8 @@ type Service struct {
 	rdb       redis.UniversalClient
 	lists     *cache.Cache[[]Conversation]
 	locks     *lock.Locker
-	sessions  *session.Store[session.Conversation]
-	state     *session.Field[session.State, session.Conversation]
+	sessions  *session.Store[conversation.Session]
+	state     *session.Field[conversation.State, conversation.Session]
 	updates   *updates.Publisher
 	metrics   web.Route
 
@@ -82,10 +83,10 @@ func assemble(db database, rdb redis.UniversalClient, assistant Assistant, lists
 	if s.locks, err = lock.New(rdb, locksConfig); err != nil {
 		return nil, err
 	}
-	if s.sessions, err = session.New[session.Conversation](rdb, sessionsConfig); err != nil {
+	if s.sessions, err = session.New[conversation.Session](rdb, sessionsConfig); err != nil {
 		return nil, err
 	}
-	if s.state, err = session.FieldOf[session.State](s.sessions, "state"); err != nil {
+	if s.state, err = session.FieldOf[conversation.State](s.sessions, "state"); err != nil {
 		return nil, err
 	}
 	if s.updates, err = updates.NewPublisher(rdb); err != nil {

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/session"
 )
@@ -21,14 +22,14 @@ const (
 
 // A sessionView is a session as clients see it.
 type sessionView struct {
-	ID           string        `json:"id,omitempty"`
-	SpeakerID    string        `json:"speaker_id"`
-	StartedAt    Time          `json:"started_at"`
-	LastActivity Time          `json:"last_activity"`
-	State        session.State `json:"state"`
+	ID           string             `json:"id,omitempty"`
+	SpeakerID    string             `json:"speaker_id"`
+	StartedAt    Time               `json:"started_at"`
+	LastActivity Time               `json:"last_activity"`
+	State        conversation.State `json:"state"`
 }
 
-func viewOf(id string, c session.Conversation) sessionView {
+func viewOf(id string, c conversation.Session) sessionView {
 	return sessionView{id, c.SpeakerID, Time{c.StartedAt}, Time{c.LastActivity}, c.State}
 }
 

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/internal/redistest"
-	"github.com/convkit/rediskit/session"
 )
 
 func TestWhatHappensIsPublishedInItsOrder(t *testing.T) {
@@ -75,7 +75,7 @@ func TestSessionsAreThoseThatAreGoingOn(t *testing.T) {
 		s.say(t, "Oi")
 		var found int
 		for _, one := range s.goingOn(t).Sessions {
-			if one.ID == s.talk && one.SpeakerID == s.speaker && one.State == session.Answered {
+			if one.ID == s.talk && one.SpeakerID == s.speaker && one.State == conversation.Answered {
 				found++
 			}
 		}
@@ -91,8 +91,8 @@ func TestNoMoreSessionsAreShownThanFit(t *testing.T) {
 	s := newService(t, r.Addr(), r.Prefix())
 	for _, n := range []int{maxSessions, maxSessions + 1} {
 		for i := range n {
-			err := s.sessions.Put(t.Context(), fmt.Sprint(i), session.Conversation{
-				SpeakerID: s.speaker, StartedAt: firstDay, State: session.Speaking,
+			err := s.sessions.Put(t.Context(), fmt.Sprint(i), conversation.Session{
+				SpeakerID: s.speaker, StartedAt: firstDay, State: conversation.Speaking,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -131,9 +131,9 @@ func TestNobodyTalksInAnothersConversation(t *testing.T) {
 // goingOn is what /sessions answers.
 func (s *service) goingOn(t *testing.T) (answer struct {
 	Sessions []struct {
-		ID        string        `json:"id"`
-		SpeakerID string        `json:"speaker_id"`
-		State     session.State `json:"state"`
+		ID        string             `json:"id"`
+		SpeakerID string             `json:"speaker_id"`
+		State     conversation.State `json:"state"`
 	}
 	More bool
 },

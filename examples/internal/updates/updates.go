@@ -11,9 +11,9 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/metrics"
 	"github.com/convkit/rediskit/pubsub"
-	"github.com/convkit/rediskit/session"
 )
 
 // Channel is where services in any language publish and listen.
@@ -36,11 +36,11 @@ type Event struct {
 
 // Data is what a dashboard shows of an Event.
 type Data struct {
-	SpeakerID  string        `json:"speaker_id"`
-	At         int64         `json:"at"` // Unix milliseconds, as of Date.now()
-	State      session.State `json:"state,omitempty"`
-	Text       string        `json:"text,omitempty"`           // clipped
-	RetryAfter int64         `json:"retry_after_ms,omitempty"` // milliseconds
+	SpeakerID  string             `json:"speaker_id"`
+	At         int64              `json:"at"` // Unix milliseconds, as of Date.now()
+	State      conversation.State `json:"state,omitempty"`
+	Text       string             `json:"text,omitempty"`           // clipped
+	RetryAfter int64              `json:"retry_after_ms,omitempty"` // milliseconds
 }
 
 // maxText is how many characters of a text are published.
