@@ -1,8 +1,8 @@
-// Conversationmanager lists a speaker's conversations from an SQL database
+// Conversationmanager lists the conversations of a speaker from an SQL database
 // through a cache in Redis, and adds messages to them.
 //
-// It needs nothing but Go: without REDIS_URL or REDIS_ADDR in its environment
-// it runs a Redis of its own, and its database is a file that it seeds.
+// It needs only Go. Without REDIS_URL or REDIS_ADDR in its environment it runs a Redis
+// in its own process. Its database is a file that it creates and fills.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 chooses a free one")
 	path := flag.String("db", manager.DefaultDatabase(), "keep the conversations in this SQLite `file`")
 	thinks := flag.Duration("think", time.Second, "how long the assistant thinks before it answers")
 	flag.Parse()

@@ -1,7 +1,8 @@
-// Coregateway stands in front of the Conversation Manager: it limits how often
-// each speaker may say something, and shows what goes on to browsers.
+// Coregateway stands in front of the Conversation Manager. It limits how often each
+// speaker may send a message, and shows events to browsers on a Dashboard.
 //
-// It and the manager must use one Redis: REDIS_URL or REDIS_ADDR names it.
+// The gateway and the manager must use the same Redis, which REDIS_URL or REDIS_ADDR
+// names.
 package main
 
 import (
@@ -18,7 +19,7 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 chooses a free one")
 	manager := flag.String("manager", "http://127.0.0.1:8081", "the Conversation Manager's `URL`")
 	flag.Parse()
 

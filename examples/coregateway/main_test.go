@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-func TestTheGatewayRunsAloneUntilItIsEnded(t *testing.T) {
+func TestTheGatewayRunsWithoutItsManager(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
 	out, stop := exampletest.Start(t, func(ctx context.Context, out io.Writer) error {
@@ -42,7 +42,7 @@ func TestTheGatewayRunsAloneUntilItIsEnded(t *testing.T) {
 	}
 }
 
-func TestWhatIsNoURLOfAManagerIsSaid(t *testing.T) {
+func TestAnInvalidManagerURLIsReported(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
 	for _, manager := range []string{"", "127.0.0.1:8081", "ftp://x", "http://", "http://[::1"} {
@@ -102,7 +102,7 @@ func TestShutdownClosesDashboardsBeforeItWaitsForRequests(t *testing.T) {
 	}
 }
 
-func TestATakenPortIsSaid(t *testing.T) {
+func TestAPortInUseIsReported(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
