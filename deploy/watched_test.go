@@ -23,7 +23,7 @@ import (
 // does badly on demand.
 type watchedService struct {
 	lists     *cache.Cache[string]
-	sessions  *session.Store[session.Conversation]
+	sessions  *session.Store[talk]
 	limiter   *ratelimit.Limiter
 	locks     *lock.Locker
 	topic     *pubsub.Topic[string]
@@ -49,7 +49,7 @@ func newWatchedService(t *testing.T, s *stack) *watchedService {
 	var err error
 	w.lists, err = cache.New[string](cacheDB, cache.Config{Key: "conversations:*:list", TTL: time.Minute})
 	ok(t, err)
-	w.sessions, err = session.New[session.Conversation](stateDB, session.Config{Key: "session:*", TTL: time.Minute})
+	w.sessions, err = session.New[talk](stateDB, session.Config{Key: "session:*", TTL: time.Minute})
 	ok(t, err)
 	w.limiter, err = ratelimit.New(stateDB, ratelimit.Config{Key: "rate_limit:*"}, ratelimit.PerMinute(100))
 	ok(t, err)
@@ -100,7 +100,7 @@ func (w *watchedService) work(ctx context.Context) {
 		_, _ = w.limiter.Allow(ctx, "eager")
 		_, _ = w.limiter.Allow(ctx, id)
 		_ = w.locks.TryDo(ctx, id, func(ctx context.Context, _ *lock.Lock) error {
-			return w.sessions.Create(ctx, id, session.Conversation{SpeakerID: "speaker", StartedAt: time.Now()})
+			return w.sessions.Create(ctx, id, talk{Speaker: "speaker"})
 		})
 		_, _ = w.sessions.Touch(ctx, id)
 		_, _ = w.topic.Publish(ctx, id)

@@ -20,11 +20,11 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// Each model must catch what is broken in the way it looks for.
+// Each model must catch a stand-in that breaks the promise which the model checks.
 func TestBrokenStandInsAreCaught(t *testing.T) {
 	t.Parallel()
-	calm := fault{name: "none", stage: plain(), strike: func(_ *world, hold time.Duration) { time.Sleep(hold) }}
-	outage := fault{name: "refused", stage: plain(), strike: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)}
+	none := fault{name: "none", topology: plain(), inject: func(_ *round, duration time.Duration) { time.Sleep(duration) }}
+	outage := fault{name: "refused", topology: plain(), inject: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)}
 	for _, c := range []struct {
 		name  string
 		load  func() workload
@@ -35,46 +35,46 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 			l := newLists()
 			l.open = func(m *member) (lister, error) { return bareLists{m.rdb}, nil }
 			return l
-		}, []*invariant{noStaleSet, oneLoad}, calm},
-		{"copies that nobody tells of changes", func() workload {
+		}, []*invariant{noStaleSet, oneLoad}, none},
+		{"copies that are not invalidated", func() workload {
 			c := newCopies()
-			c.open = func(m *member) (copier, error) { return &deafCopies{rdb: m.rdb, kept: map[string]int64{}}, nil }
+			c.open = func(m *member) (copier, error) { return &frozenCopies{rdb: m.rdb, kept: map[string]int64{}}, nil }
 			return c
-		}, []*invariant{freshCopies}, calm},
+		}, []*invariant{freshCopies}, none},
 		{"sessions that are read, changed and written back", func() workload {
 			s := newSessions()
 			s.open = func(m *member, key string, ttl time.Duration) (visitor, error) {
 				return bareVisits{m.rdb, key, ttl}, nil
 			}
 			return s
-		}, []*invariant{exactUpdates, oneWinner, wholeSessions}, calm},
-		{"a lock that whoever comes may release", func() workload {
+		}, []*invariant{exactUpdates, oneWinner, wholeSessions}, none},
+		{"a lock that every process may release", func() workload {
 			l := newLocks()
 			l.open = func(m *member) (locker, error) { return bareLocker{m.rdb}, nil }
 			return l
-		}, []*invariant{exclusion, fencedLocks}, calm},
-		{"a limit that is looked at before it is counted", func() workload {
+		}, []*invariant{exclusion, fencedLocks}, none},
+		{"a limit that is read and then incremented", func() workload {
 			l := newLimits()
 			l.open = func(m *member, key string, p ratelimit.Policy) (limiter, error) {
 				return bareLimiter{m.rdb, key}, nil
 			}
 			return l
-		}, []*invariant{keptLimits}, calm},
-		{"HSET, then EXPIRE, by who may die between them", func() workload {
+		}, []*invariant{keptLimits}, none},
+		{"HSET, then EXPIRE, in a process that may crash between them", func() workload {
 			s := newSessions()
 			s.open = func(m *member, key string, ttl time.Duration) (visitor, error) {
-				return bareVisits{mortal(m), key, ttl}, nil
+				return bareVisits{crashing(m), key, ttl}, nil
 			}
 			return s
-		}, []*invariant{everyTTL}, calm},
-		{"INCR, then EXPIRE, by who may die between them", func() workload {
+		}, []*invariant{everyTTL}, none},
+		{"INCR, then EXPIRE, in a process that may crash between them", func() workload {
 			l := newLimits()
 			l.open = func(m *member, key string, p ratelimit.Policy) (limiter, error) {
-				return bareLimiter{mortal(m), key}, nil
+				return bareLimiter{crashing(m), key}, nil
 			}
 			return l
-		}, []*invariant{everyTTL}, calm},
-		{"a subscription that tells no gap", func() workload {
+		}, []*invariant{everyTTL}, none},
+		{"a subscription that reports no gap", func() workload {
 			e := newEvents()
 			listen := e.listen
 			e.listen = func(ctx context.Context, m *member) (stream, error) {
@@ -82,30 +82,30 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 				return silentStream{s}, err
 			}
 			return e
-		}, []*invariant{toldEvents}, calm},
-		{"a service that loses an answer", func() workload { return forgetful{newServices()} }, []*invariant{storedOnce}, calm},
-		{"a call that ends late, and works late", func() workload { return &late{} }, []*invariant{boundedCalls, recovery}, calm},
-		{"a cache that asks Redis in vain", func() workload {
+		}, []*invariant{accountedEvents}, none},
+		{"a service that loses an answer", func() workload { return forgetful{newServices()} }, []*invariant{storedOnce}, none},
+		{"a call that ends late, and a recovery that takes too long", func() workload { return &late{} }, []*invariant{boundedCalls, recovery}, none},
+		{"a cache that waits although Redis is known to be down", func() workload {
 			o := newOutages(true)
 			open := o.open
 			o.open = func(m *member) (loader, error) {
 				c, err := open(m)
-				return vainLoader{c}, err
+				return slowLoader{c}, err
 			}
 			return o
 		}, []*invariant{quickAnswers}, outage},
-		{"a client that does what it may not, and stays", func() workload { return &intruder{} }, []*invariant{grants, noGrowth}, calm},
+		{"a client that sends a forbidden command and stays connected", func() workload { return &intruder{} }, []*invariant{grants, noGrowth}, none},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			found := newLedger() // of all rounds: races take their time to show
+			found := newLedger() // of all rounds, because a race may need several to show
 			for range 10 {
-				w := &world{ledger: newLedger(), t: t, stage: c.fault.stage(t), seed: rand.Uint64()}
-				w.connect()
-				w.play(c.fault, time.Second, c.load())
+				rd := &round{ledger: newLedger(), t: t, topology: c.fault.topology(t), seed: rand.Uint64()}
+				rd.connect()
+				rd.run(c.fault, time.Second, c.load())
 				missing := false
 				for _, inv := range c.want {
-					found.failures[inv] += w.failures[inv]
+					found.failures[inv] += rd.failures[inv]
 					missing = missing || found.failures[inv] == 0
 				}
 				if !missing {
@@ -121,19 +121,19 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 	}
 }
 
-// mortal is m's client, in a process that dies before each tenth EXPIRE.
-func mortal(m *member) redis.UniversalClient {
+// crashing returns m's client, as in a process that crashes before every tenth EXPIRE.
+func crashing(m *member) redis.UniversalClient {
 	var expiries atomic.Int64
 	m.rdb.AddHook(redistest.Commands(func(next func() error, names ...string) error {
 		if names[0] == "pexpire" && expiries.Add(1)%10 == 0 {
-			return errors.New("died")
+			return errors.New("crashed")
 		}
 		return next()
 	}))
 	return m.rdb
 }
 
-// bareLists is a cache as it is often written.
+// bareLists is a cache as it is often written: GET, load, SET.
 type bareLists struct{ rdb redis.UniversalClient }
 
 func (b bareLists) GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error) {
@@ -158,14 +158,14 @@ func (b bareLists) Delete(ctx context.Context, ids ...string) error {
 
 func (bareLists) Close() error { return nil }
 
-// deafCopies keeps what it has read once.
-type deafCopies struct {
+// frozenCopies keeps every value that it has read, and never asks again.
+type frozenCopies struct {
 	rdb  redis.UniversalClient
 	mu   sync.Mutex
 	kept map[string]int64
 }
 
-func (d *deafCopies) Get(ctx context.Context, id string) (int64, error) {
+func (d *frozenCopies) Get(ctx context.Context, id string) (int64, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if v, ok := d.kept[id]; ok {
@@ -179,9 +179,9 @@ func (d *deafCopies) Get(ctx context.Context, id string) (int64, error) {
 	return v, nil
 }
 
-func (*deafCopies) Close() error { return nil }
+func (*frozenCopies) Close() error { return nil }
 
-// bareVisits keeps sessions by commands of their own.
+// bareVisits keeps sessions with separate commands, none of which is atomic with another.
 type bareVisits struct {
 	rdb redis.UniversalClient
 	key string
@@ -242,7 +242,7 @@ func (b bareVisits) Answer(ctx context.Context, id string) (visit, error) {
 	return v, b.write(ctx, id, "state", answered)
 }
 
-// bareLocker is SET NX, then DEL by whoever comes.
+// bareLocker locks with SET NX and releases with DEL, which removes a lock of any holder.
 type bareLocker struct{ rdb redis.UniversalClient }
 
 func (b bareLocker) Acquire(ctx context.Context, id string) (holding, error) {
@@ -264,14 +264,14 @@ type bareLock struct {
 	key string
 }
 
-// Fence is a number that somebody else may get too.
+// Fence returns a number that another holder may get too.
 func (b bareLock) Fence(ctx context.Context) (int64, error) { return time.Now().UnixMilli(), nil }
 
 func (bareLock) Context() context.Context { return context.Background() }
 
 func (b bareLock) Release(ctx context.Context) error { return b.rdb.Del(ctx, b.key).Err() }
 
-// bareLimiter looks, then counts, then sets the TTL of what it began.
+// bareLimiter reads the count, then increments it, then sets the TTL of a new count.
 type bareLimiter struct {
 	rdb redis.UniversalClient
 	key string
@@ -298,7 +298,7 @@ func (b bareLimiter) Allow(ctx context.Context, id string) (ratelimit.Result, er
 	return ratelimit.Result{Allowed: true, Remaining: limitN - n - 1, ResetAfter: left}, err
 }
 
-// silentStream keeps gaps to itself.
+// silentStream does not report gaps.
 type silentStream struct{ stream }
 
 func (s silentStream) Subscribe() reading { return silentReading{s.stream.Subscribe()} }
@@ -315,55 +315,55 @@ func (r silentReading) Next(ctx context.Context) (pubsub.Message[tick], error) {
 	}
 }
 
-// forgetful loses the last answer that it has confirmed.
+// forgetful loses the last answer that a service has confirmed.
 type forgetful struct{ *services }
 
-func (f forgetful) check(w *world) {
+func (f forgetful) check(rd *round) {
 	db, err := sql.Open("sqlite", f.path)
 	if err != nil {
-		w.t.Fatal(err)
+		rd.t.Fatal(err)
 	}
 	defer db.Close()
 	if _, err := db.ExecContext(context.Background(), `DELETE FROM messages WHERE id = ?`, f.said[len(f.said)-1].Answer.ID); err != nil {
-		w.t.Fatal(err)
+		rd.t.Fatal(err)
 	}
-	f.services.check(w)
+	f.services.check(rd)
 }
 
-// vainLoader waits before it believes that Redis is down.
-type vainLoader struct{ loader }
+// slowLoader adds maxDelay to every call, as if it waited for Redis.
+type slowLoader struct{ loader }
 
-func (v vainLoader) GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error) {
+func (v slowLoader) GetOrLoad(ctx context.Context, id string, load func(context.Context, string) (list, error)) (list, error) {
 	time.Sleep(maxDelay)
 	return v.loader.GetOrLoad(ctx, id, load)
 }
 
-// intruder lists all keys, and leaves its connection open.
+// intruder lists all keys, which the access rules forbid, and leaves a connection open.
 type intruder struct{}
 
-func (*intruder) start(w *world) {
-	w.members[0].rdb.Keys(context.Background(), "*")
-	w.stage.admin(w.stage.server).Ping(context.Background())
+func (*intruder) start(rd *round) {
+	rd.members[0].rdb.Keys(context.Background(), "*")
+	rd.topology.admin(rd.topology.server).Ping(context.Background())
 }
 
 func (*intruder) works(context.Context, *member) error { return nil }
 
-func (*intruder) check(*world) {}
+func (*intruder) check(*round) {}
 
 func (*intruder) close() error { return nil }
 
-// late takes its time.
+// late makes one call that takes too long, and recovers too late.
 type late struct {
-	w     *world
+	rd    *round
 	began time.Time
 	calls atomic.Int32
 }
 
-func (l *late) start(w *world) { l.w, l.began = w, time.Now() }
+func (l *late) start(rd *round) { l.rd, l.began = rd, time.Now() }
 
 func (l *late) works(context.Context, *member) error {
 	if l.calls.Add(1) == 1 {
-		l.w.within("a late call", 0, func(context.Context) { time.Sleep(slack + 100*time.Millisecond) })
+		l.rd.within("a late call", 0, func(context.Context) { time.Sleep(slack + 100*time.Millisecond) })
 	}
 	if time.Since(l.began) < 2200*time.Millisecond {
 		return errors.New("not yet")
@@ -371,6 +371,6 @@ func (l *late) works(context.Context, *member) error {
 	return nil
 }
 
-func (*late) check(*world) {}
+func (*late) check(*round) {}
 
 func (*late) close() error { return nil }

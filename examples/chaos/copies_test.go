@@ -16,12 +16,12 @@ import (
 const (
 	copyIDs = 8
 
-	// untold is how old a copy may be: after it without an answer, its owner stops
-	// relying on the connection that would tell of changes.
-	untold = 2 * time.Second
+	// maxCopyAge is how old a copy may be. When the connection that reports changes has
+	// not answered for this long, the cache does not use its copies.
+	maxCopyAge = 2 * time.Second
 
-	// settled is when all members must have seen what was written last.
-	settled = 500 * time.Millisecond
+	// settleTime is how long after the last write all members must read it.
+	settleTime = 500 * time.Millisecond
 )
 
 // copier is what the model needs of a cache that keeps copies in its process.
@@ -30,17 +30,17 @@ type copier interface {
 	Close() error
 }
 
-// Copies has members read numbers that others, who know nothing of the cache,
-// raise in Redis.
+// Copies reads numbers through caches with copies in the process. Clients that do not
+// use the cache raise the numbers in Redis.
 type copies struct {
 	open   func(m *member) (copier, error)
-	w      *world
+	rd     *round
 	caches map[*member]copier
-	probes map[*member]*cache.Cache[int64] // of works alone
+	probes map[*member]*cache.Cache[int64] // used by works only
 	ids    [copyIDs]number
 }
 
-// A number only rises, so that one that is read says how old it is.
+// A number only rises, so a number that is read shows how old it is.
 type number struct {
 	mu     sync.Mutex
 	last   int64
@@ -55,45 +55,45 @@ func newCopies() *copies {
 	return &copies{open: func(m *member) (copier, error) { return openCopies(m, "cache:copy:*") }}
 }
 
-func (c *copies) start(w *world) {
-	c.w, c.caches, c.probes = w, map[*member]copier{}, map[*member]*cache.Cache[int64]{}
-	for _, m := range w.members {
+func (c *copies) start(rd *round) {
+	c.rd, c.caches, c.probes = rd, map[*member]copier{}, map[*member]*cache.Cache[int64]{}
+	for _, m := range rd.members {
 		near, err := c.open(m)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		probe, err := openCopies(m, "cache:probe:*")
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		c.caches[m], c.probes[m] = near, probe
 	}
-	w.each(2, time.Millisecond, func(rng *rand.Rand, m *member) { c.read(m, rng.IntN(copyIDs), untold) })
-	w.each(1, 20*time.Millisecond, func(rng *rand.Rand, m *member) { c.raise(m, rng.IntN(copyIDs)) })
+	rd.each(2, time.Millisecond, func(rng *rand.Rand, m *member) { c.read(m, rng.IntN(copyIDs), maxCopyAge) })
+	rd.each(1, 20*time.Millisecond, func(rng *rand.Rand, m *member) { c.raise(m, rng.IntN(copyIDs)) })
 }
 
-// read may be answered what was current at most age ago.
+// read checks that a copy is not older than age.
 func (c *copies) read(m *member, i int, age time.Duration) {
 	n := &c.ids[i]
-	c.w.call("Get", func(ctx context.Context) {
+	c.rd.call("Get", func(ctx context.Context) {
 		began := time.Now()
 		got, err := c.caches[m].Get(ctx, fmt.Sprint(i))
 		if err != nil && !errors.Is(err, cache.ErrMiss) {
 			return
 		}
-		c.w.checked(freshCopies, 1)
+		c.rd.checked(freshCopies, 1)
 		n.mu.Lock()
 		low := n.floors.at(began.Add(-age))
 		n.mu.Unlock()
-		if got < low.version && c.w.weather.kept(low.from, time.Now()) {
-			c.w.violated(freshCopies, "%s was answered %d for number %d, which had been %d for %v",
+		if got < low.version && c.rd.window.durable(low.from, time.Now()) {
+			c.rd.violated(freshCopies, "%s was answered %d for number %d, which had been %d for %v",
 				m.name, got, i, low.version, began.Sub(low.from))
 		}
 	})
 }
 
-// raising is SET unless the number is higher already: a copy of an older
-// command may come late.
+// raising sets the number unless it is higher already, because a repeated older command
+// may arrive late.
 var raising = redis.NewScript(`
 if tonumber(redis.call('GET', KEYS[1]) or 0) < tonumber(ARGV[1]) then
 	redis.call('SET', KEYS[1], ARGV[1], 'PX', 60000)
@@ -106,7 +106,7 @@ func (c *copies) raise(m *member, i int) {
 	n.last++
 	version := n.last
 	n.mu.Unlock()
-	c.w.call("EVAL", func(ctx context.Context) {
+	c.rd.call("EVAL", func(ctx context.Context) {
 		if raising.Eval(ctx, m.rdb, []string{fmt.Sprint("cache:copy:", i)}, version).Err() != nil {
 			return
 		}
@@ -116,7 +116,7 @@ func (c *copies) raise(m *member, i int) {
 	})
 }
 
-// works fails until m is answered by a copy.
+// works fails until a copy answers m.
 func (c *copies) works(ctx context.Context, m *member) error {
 	probe := c.probes[m]
 	before := probe.Stats().LocalHits
@@ -127,19 +127,19 @@ func (c *copies) works(ctx context.Context, m *member) error {
 	case err != nil:
 		return err
 	case probe.Stats().LocalHits == before:
-		return errors.New("what was read was not kept")
+		return errors.New("the value that was read was not kept")
 	}
 	return nil
 }
 
-func (c *copies) check(w *world) {
-	time.Sleep(settled)
-	for _, m := range w.members {
+func (c *copies) check(rd *round) {
+	time.Sleep(settleTime)
+	for _, m := range rd.members {
 		for i := range c.ids {
-			c.read(m, i, settled)
+			c.read(m, i, settleTime)
 		}
 		if near, ok := c.caches[m].(*cache.Cache[int64]); ok && near.Stats().LocalHits == 0 {
-			w.t.Errorf("no copy answered %s", m.name)
+			rd.t.Errorf("no copy answered %s", m.name)
 		}
 	}
 }

@@ -1,15 +1,14 @@
-// Package chaos breaks Redis under all of rediskit's packages at once, and
-// under the example services, and checks what each of them promises while it
-// is broken and afterwards.
+// Package chaos injects faults into Redis while all packages of rediskit and the
+// example services use it. It checks what each of them promises during the fault and
+// after it.
 //
-// It is a suite of tests. A round is one fault: a fleet of two members works on
-// servers of its own, the fault strikes, passes and is recovered from, and the
-// models of all workloads, which have watched, say what was violated. make
-// chaos plays every fault, again and again for about ten minutes, and writes
-// docs/reliability.md; make test plays a few. The seed of a run is printed;
-// -chaos.seed repeats its faults, their order and their lengths, but not what
-// the scheduler makes of them.
+// The package has only tests. A round injects one fault: two members of a fleet work on
+// servers of the round's own, the fault begins and ends, and the fleet recovers. Each
+// workload has a model that observes all its calls and reports what was violated. make
+// chaos runs rounds with every fault, again and again for about ten minutes, and writes
+// docs/reliability.md. make test runs a few. A run prints its seed. -chaos.seed repeats
+// the faults, their order and their lengths, but not the scheduling.
 //
-// The suite has a test of its own: each model must catch a stand-in that is
-// broken in the way it looks for.
+// The suite tests itself: each model must catch a stand-in that breaks the promise which
+// the model checks.
 package chaos

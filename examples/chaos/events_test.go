@@ -20,11 +20,11 @@ type tick struct {
 // tickBuffer is short, so that a slow reader misses some.
 const tickBuffer = 64
 
-// Events has members publish numbered messages, and readers that keep up, that
-// are slow, and that are stuck until the end.
+// Events publishes numbered messages from each member. Some readers keep up, some are
+// slow, and some read nothing until the end.
 type events struct {
 	listen func(ctx context.Context, m *member) (stream, error)
-	w      *world
+	rd     *round
 	topics map[*member]*pubsub.Topic[tick]
 	hubs   map[*member]stream
 	sent   map[string]*outbox
@@ -48,32 +48,32 @@ type realStream struct{ *pubsub.Hub[tick] }
 
 func (h realStream) Subscribe() reading { return h.Hub.Subscribe() }
 
-// An outbox is what one publisher knows of its messages.
+// An outbox has what is known of the messages of one publisher.
 type outbox struct {
 	mu        sync.Mutex
 	last      int
-	confirmed map[int]bool // taken by Redis, of which a listener must get account
+	confirmed map[int]bool // accepted by Redis: each reader must receive them, or a gap must cover them
 }
 
-// A reader is a subscription with its account.
+// A reader is a subscription with a record of what it has received and missed.
 type reader struct {
 	name     string
 	stuck    bool
 	sub      reading
-	next     map[string]int // expected, by publisher
+	next     map[string]int // the next expected number, by publisher
 	holes    []hole
-	missed   uint64 // reported
+	missed   uint64 // the sum of the numbers in gaps
 	unknown  int    // gaps without a number
 	received int
-	covered  map[string]bool // a gap was told since the last message of that publisher
+	gapped   map[string]bool // a gap was reported since the last message of that publisher
 }
 
-// A hole is a run of a publisher's messages that did not come, before one that
-// did.
+// A hole is a run of messages of one publisher that were not received, before one that
+// was.
 type hole struct {
 	from      string
-	low, high int  // high came
-	told      bool // of a gap, since the message before low
+	low, high int  // low to high-1 were not received
+	gapped    bool // a gap was reported since the message before low
 }
 
 func newEvents() *events {
@@ -91,29 +91,29 @@ func newTopic(m *member) (*pubsub.Topic[tick], error) {
 	return pubsub.NewTopic[tick](m.rdb, "conversation:ticks", pubsub.Config{Buffer: tickBuffer, Liveness: time.Second, ProbeEvery: 500 * time.Millisecond})
 }
 
-func (e *events) start(w *world) {
-	e.w, e.topics, e.hubs, e.sent = w, map[*member]*pubsub.Topic[tick]{}, map[*member]stream{}, map[string]*outbox{}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+func (e *events) start(rd *round) {
+	e.rd, e.topics, e.hubs, e.sent = rd, map[*member]*pubsub.Topic[tick]{}, map[*member]stream{}, map[string]*outbox{}
+	ctx, cancel := context.WithTimeout(rd.t.Context(), 10*time.Second)
 	defer cancel()
-	for _, m := range w.members {
+	for _, m := range rd.members {
 		topic, err := newTopic(m)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		hub, err := e.listen(ctx, m)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		e.topics[m], e.hubs[m], e.sent[m.name] = topic, hub, &outbox{confirmed: map[int]bool{}}
 		for _, name := range []string{"quick", "slow", "stuck"} {
 			e.all = append(e.all, &reader{
 				name: name + " reader of " + m.name, stuck: name == "stuck", sub: hub.Subscribe(),
-				next: map[string]int{}, covered: map[string]bool{},
+				next: map[string]int{}, gapped: map[string]bool{},
 			})
 		}
 	}
-	for _, m := range w.members {
-		w.forever(4*time.Millisecond, func(*rand.Rand) { e.publish(m) })
+	for _, m := range rd.members {
+		rd.forever(4*time.Millisecond, func(*rand.Rand) { e.publish(m) })
 	}
 	for i, r := range e.all {
 		if r.stuck {
@@ -121,8 +121,8 @@ func (e *events) start(w *world) {
 		}
 		e.reads.Go(func() {
 			for r.take(e, time.Minute) {
-				if i%3 == 1 { // slow: it falls behind until the workloads stop
-					sleep(w.stop, 40*time.Millisecond)
+				if i%3 == 1 { // a slow reader, until the workloads stop
+					sleep(rd.stop, 40*time.Millisecond)
 				}
 			}
 		})
@@ -135,11 +135,11 @@ func (e *events) publish(m *member) {
 	box.last++
 	seq := box.last
 	box.mu.Unlock()
-	e.w.call("Publish", func(ctx context.Context) {
+	e.rd.call("Publish", func(ctx context.Context) {
 		began := time.Now()
 		receivers, err := e.topics[m].Publish(ctx, tick{m.name, seq})
-		// A cluster's bus and an old master may lose a message that they took.
-		sure := err == nil && (e.w.stage.single() || receivers > 0 && e.w.weather.calm(began.Add(-time.Second), time.Now()))
+		// The bus of a Cluster and an old primary may lose a message that they have accepted.
+		sure := err == nil && (e.rd.topology.single() || receivers > 0 && e.rd.window.quiet(began.Add(-time.Second), time.Now()))
 		if sure {
 			box.mu.Lock()
 			box.confirmed[seq] = true
@@ -148,23 +148,24 @@ func (e *events) publish(m *member) {
 	})
 }
 
-// take reads one message into the account; it says whether there may be more.
-func (r *reader) take(e *events, patience time.Duration) bool {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+// take reads and records one message or gap. It returns false after the last one, or
+// when nothing came within timeout.
+func (r *reader) take(e *events, timeout time.Duration) bool {
+	ctx, cancel := context.WithTimeout(context.Background(), timeout)
 	defer cancel()
 	m, err := r.sub.Next(ctx)
 	var gap *pubsub.GapError
 	switch {
 	case err == nil:
 		r.received++
-		r.account(e, m.Value)
+		r.record(e, m.Value)
 	case errors.As(err, &gap):
 		if gap.Cause != nil {
 			r.unknown++
 		}
 		r.missed += gap.Missed
-		for _, m := range e.w.members {
-			r.covered[m.name] = true
+		for _, m := range e.rd.members {
+			r.gapped[m.name] = true
 		}
 	default:
 		return false
@@ -172,23 +173,23 @@ func (r *reader) take(e *events, patience time.Duration) bool {
 	return true
 }
 
-func (r *reader) account(e *events, t tick) {
+func (r *reader) record(e *events, t tick) {
 	if e.sent[t.From] == nil {
-		return // of works
+		return // a message of works
 	}
 	expected := max(1, r.next[t.From])
 	if t.Seq < expected {
-		e.w.violated(toldEvents, "the %s got message %d of %s again", r.name, t.Seq, t.From)
+		e.rd.violated(accountedEvents, "the %s got message %d of %s again", r.name, t.Seq, t.From)
 		return
 	}
 	if t.Seq > expected {
-		r.holes = append(r.holes, hole{t.From, expected, t.Seq, r.covered[t.From]})
+		r.holes = append(r.holes, hole{t.From, expected, t.Seq, r.gapped[t.From]})
 	}
-	r.covered[t.From] = false
+	r.gapped[t.From] = false
 	r.next[t.From] = t.Seq + 1
 }
 
-// confirmedIn counts the messages in a hole that Redis took.
+// confirmedIn counts the messages in a hole that Redis has accepted.
 func (b *outbox) confirmedIn(h hole) int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -201,7 +202,7 @@ func (b *outbox) confirmedIn(h hole) int {
 	return n
 }
 
-// works publishes and waits until each hub hears it.
+// works publishes a message and waits until the hub of m receives it.
 func (e *events) works(ctx context.Context, m *member) error {
 	sub := e.hubs[m].Subscribe()
 	if closer, ok := sub.(interface{ Close() }); ok {
@@ -224,17 +225,17 @@ func (e *events) works(ctx context.Context, m *member) error {
 	}
 }
 
-// check ends the hubs and balances the accounts: each message that Redis took
-// was received, or reported as missed.
-func (e *events) check(w *world) {
+// check shuts the hubs down and checks that each message that Redis accepted was
+// received by each reader, or reported to it as missed.
+func (e *events) check(rd *round) {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for _, m := range w.members { // what was published before has then arrived
+	for _, m := range rd.members { // afterwards everything that was published before has arrived
 		if err := e.works(ctx, m); err != nil {
-			w.violated(recovery, "the hub of %s does not hear: %v", m.name, err)
+			rd.violated(recovery, "the hub of %s receives nothing: %v", m.name, err)
 		}
 	}
-	if !w.stage.single() { // but on a Cluster, whose nodes keep no order between them
+	if !rd.topology.single() { // except on a Cluster, whose nodes keep no order between them
 		time.Sleep(300 * time.Millisecond)
 	}
 	var all sync.WaitGroup
@@ -256,21 +257,22 @@ func (e *events) check(w *world) {
 	}
 }
 
+// balance checks the messages that the reader did not receive against its gaps.
 func (r *reader) balance(e *events) {
 	for from, box := range e.sent {
-		r.holes = append(r.holes, hole{from, max(1, r.next[from]), box.last + 1, r.covered[from]})
+		r.holes = append(r.holes, hole{from, max(1, r.next[from]), box.last + 1, r.gapped[from]})
 	}
 	skipped := 0
 	for _, h := range r.holes {
 		n := e.sent[h.from].confirmedIn(h)
 		skipped += n
-		if n > 0 && !h.told {
-			e.w.violated(toldEvents, "the %s missed %d messages of %s before %d and was told nothing", r.name, n, h.from, h.high)
+		if n > 0 && !h.gapped {
+			e.rd.violated(accountedEvents, "the %s missed %d messages of %s before %d without a gap", r.name, n, h.from, h.high)
 		}
 	}
-	e.w.checked(toldEvents, r.received+skipped)
+	e.rd.checked(accountedEvents, r.received+skipped)
 	if r.unknown == 0 && uint64(skipped) > r.missed {
-		e.w.violated(toldEvents, "the %s did not get %d messages and was told of %d", r.name, skipped, r.missed)
+		e.rd.violated(accountedEvents, "the %s did not receive %d messages, but its gaps count %d", r.name, skipped, r.missed)
 	}
 }
 

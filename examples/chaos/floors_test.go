@@ -2,16 +2,16 @@ package chaos
 
 import "time"
 
-// A floor is what no reader that begins later may be below.
+// A floor is the lowest version that a read may return if it begins after from.
 type floor struct {
 	from    time.Time
 	version int64
 }
 
-// Floors are those of one value, by rising time.
+// Floors are the floors of one value, in the order of their times.
 type floors []floor
 
-// at is what holds for readers who begin then.
+// at returns the floor of reads that begin then.
 func (f floors) at(then time.Time) floor {
 	for i := len(f) - 1; i >= 0; i-- {
 		if f[i].from.Before(then) {
@@ -21,7 +21,7 @@ func (f floors) at(then time.Time) floor {
 	return floor{}
 }
 
-// raise says that version is there now. An older one may be told later.
+// raise records that version exists now. An older version may be recorded after it.
 func (f *floors) raise(now time.Time, version int64) {
 	if n := len(*f); n > 0 {
 		version = max(version, (*f)[n-1].version)

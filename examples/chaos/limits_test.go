@@ -16,20 +16,20 @@ type limiter interface {
 	Allow(ctx context.Context, id string) (ratelimit.Result, error)
 }
 
-// Of each policy.
+// The parameters of each policy.
 const (
 	limitN   = 40
 	limitPer = time.Second
 	burst    = 10
 )
 
-// limitKinds are the policies, each on a limiter of its own.
+// limitKinds are the policies, each with a limiter of its own.
 var limitKinds = []struct {
 	name   string
 	policy ratelimit.Policy
 	check  func([]admission) (excess string)
 }{
-	{"fixed", ratelimit.FixedWindow(limitN, limitPer), sameTurnTwice},
+	{"fixed", ratelimit.FixedWindow(limitN, limitPer), sameNumberTwice},
 	{"sliding", ratelimit.SlidingWindow(limitN, limitPer), func(all []admission) string {
 		return moreThan(all, limitPer, limitN)
 	}},
@@ -45,10 +45,10 @@ type admission struct {
 	resets    time.Duration
 }
 
-// Limits has members ask for more than their limits allow.
+// Limits sends more requests from all members than their limits allow.
 type limits struct {
 	open     func(m *member, key string, p ratelimit.Policy) (limiter, error)
-	w        *world
+	rd       *round
 	limiters map[*member][]limiter
 	mu       sync.Mutex
 	admitted [][]admission
@@ -60,22 +60,22 @@ func newLimits() *limits {
 	}}
 }
 
-func (l *limits) start(w *world) {
-	l.w, l.limiters, l.admitted = w, map[*member][]limiter{}, make([][]admission, len(limitKinds))
-	for _, m := range w.members {
+func (l *limits) start(rd *round) {
+	l.rd, l.limiters, l.admitted = rd, map[*member][]limiter{}, make([][]admission, len(limitKinds))
+	for _, m := range rd.members {
 		for _, kind := range limitKinds {
 			limiter, err := l.open(m, "rate_limit:"+kind.name+":*", kind.policy)
 			if err != nil {
-				w.t.Fatal(err)
+				rd.t.Fatal(err)
 			}
 			l.limiters[m] = append(l.limiters[m], limiter)
 		}
 	}
-	w.each(4, 4*time.Millisecond, func(rng *rand.Rand, m *member) { l.ask(m, rng.IntN(len(limitKinds))) })
+	rd.each(4, 4*time.Millisecond, func(rng *rand.Rand, m *member) { l.ask(m, rng.IntN(len(limitKinds))) })
 }
 
 func (l *limits) ask(m *member, kind int) {
-	l.w.call("Allow", func(ctx context.Context) {
+	l.rd.call("Allow", func(ctx context.Context) {
 		sent := time.Now()
 		res, err := l.limiters[m][kind].Allow(ctx, "user_1")
 		if err != nil || res.Degraded || !res.Allowed {
@@ -100,21 +100,21 @@ func (l *limits) works(ctx context.Context, m *member) error {
 	return nil
 }
 
-func (l *limits) check(w *world) {
+func (l *limits) check(rd *round) {
 	for i, kind := range limitKinds {
-		var before, after []admission // of a loss
+		var before, after []admission // a loss of the counts
 		for _, a := range l.admitted[i] {
 			switch {
-			case !w.weather.losing() || w.weather.calm(a.sent, a.got) && a.got.Before(w.weather.from):
+			case !rd.window.mayLose() || rd.window.quiet(a.sent, a.got) && a.got.Before(rd.window.from):
 				before = append(before, a)
-			case w.weather.calm(a.sent, a.got):
+			case rd.window.quiet(a.sent, a.got):
 				after = append(after, a)
 			}
 		}
 		for _, all := range [][]admission{before, after} {
-			w.checked(keptLimits, len(all))
+			rd.checked(keptLimits, len(all))
 			if excess := kind.check(all); excess != "" {
-				w.violated(keptLimits, "%s: %s", kind.name, excess)
+				rd.violated(keptLimits, "%s: %s", kind.name, excess)
 			}
 		}
 	}
@@ -122,9 +122,9 @@ func (l *limits) check(w *world) {
 
 func (l *limits) close() error { return nil }
 
-// sameTurnTwice looks for two requests that were the same one of a window:
-// each has a number of its own in Remaining, and their windows end at one time.
-func sameTurnTwice(all []admission) string {
+// sameNumberTwice looks for two requests that got the same number in one window. In a
+// window each request has its own value of Remaining, and all have the same end.
+func sameNumberTwice(all []admission) string {
 	for i, a := range all {
 		for _, b := range all[i+1:] {
 			if a.remaining != b.remaining || a.got.Sub(a.sent) > limitPer/4 || b.got.Sub(b.sent) > limitPer/4 {
@@ -139,7 +139,7 @@ func sameTurnTwice(all []admission) string {
 	return ""
 }
 
-// moreThan looks for a span of time with more than n requests wholly within.
+// moreThan looks for a span of time that completely contains more than n requests.
 func moreThan(all []admission, span time.Duration, n int) string {
 	slices.SortFunc(all, func(a, b admission) int { return a.sent.Compare(b.sent) })
 	for i, first := range all {

@@ -12,7 +12,7 @@ import (
 	"github.com/convkit/rediskit/cache"
 )
 
-// A list is a value of the cache: the version of its source, and some weight.
+// A list is a value of the cache: the version of its source, and some more data.
 type list struct {
 	Version int64
 	Items   []string
@@ -37,16 +37,16 @@ const (
 	loadTimeout = time.Second
 )
 
-// Lists has members read lists through the cache while others change their
-// source and delete them.
+// Lists reads lists through the cache, while other calls change their sources and delete
+// them from the cache.
 type lists struct {
 	open   func(m *member) (lister, error)
-	w      *world
+	rd     *round
 	caches map[*member]lister
 	ids    [listIDs]source
 }
 
-// A source is what a list is loaded from, and what the model knows of it.
+// A source is what a list is loaded from, with what the model knows of it.
 type source struct {
 	mu      sync.Mutex
 	version int64
@@ -56,15 +56,15 @@ type source struct {
 	loads   int
 }
 
-// A deletion is a Delete: a failed one may still come to the server.
+// A deletion is a call of Delete. A failed one may still reach the server later.
 type deletion struct {
-	till   time.Time // zero while it lasts
+	till   time.Time // zero until the call returns
 	failed bool
 }
 
 type running struct {
 	m    *member
-	from time.Time // its call
+	from time.Time // when its call began
 }
 
 func newLists() *lists {
@@ -73,69 +73,68 @@ func newLists() *lists {
 	}}
 }
 
-func (l *lists) start(w *world) {
-	l.w, l.caches = w, map[*member]lister{}
+func (l *lists) start(rd *round) {
+	l.rd, l.caches = rd, map[*member]lister{}
 	for i := range l.ids {
 		l.ids[i].loading = map[int]running{}
 	}
-	for _, m := range w.members {
+	for _, m := range rd.members {
 		c, err := l.open(m)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		l.caches[m] = c
 	}
-	w.each(3, 2*time.Millisecond, func(rng *rand.Rand, m *member) { l.read(m, rng.IntN(listIDs)) })
-	w.each(1, 20*time.Millisecond, func(rng *rand.Rand, m *member) { l.change(m, rng.IntN(listIDs)) })
+	rd.each(3, 2*time.Millisecond, func(rng *rand.Rand, m *member) { l.read(m, rng.IntN(listIDs)) })
+	rd.each(1, 20*time.Millisecond, func(rng *rand.Rand, m *member) { l.change(m, rng.IntN(listIDs)) })
 }
 
 func (l *lists) read(m *member, i int) {
 	s := &l.ids[i]
-	l.w.call("GetOrLoad", func(ctx context.Context) {
+	l.rd.call("GetOrLoad", func(ctx context.Context) {
 		began := time.Now()
 		got, err := l.caches[m].GetOrLoad(ctx, fmt.Sprint(i), func(context.Context, string) (list, error) {
-			return s.load(l.w, m, began), nil
+			return s.load(l.rd, m, began), nil
 		})
 		if err != nil {
 			if ctx.Err() == nil {
-				l.w.violated(noStaleSet, "GetOrLoad failed though its loader did not: %v", err)
+				l.rd.violated(noStaleSet, "GetOrLoad failed although its loader did not: %v", err)
 			}
 			return
 		}
 		now := time.Now()
 		since := began
-		if !l.w.weather.calm(began, now) {
-			// A reader that Redis does not answer may share a load that began before
-			// a Delete elsewhere.
+		if !l.rd.window.quiet(began, now) {
+			// While Redis does not answer, a read may share a load that began before a
+			// Delete of another member.
 			since = began.Add(-loadTimeout)
 		}
-		l.w.checked(noStaleSet, 1)
+		l.rd.checked(noStaleSet, 1)
 		s.mu.Lock()
 		low := s.floors.at(since)
 		s.mu.Unlock()
-		if got.Version < low.version && l.w.weather.kept(low.from, now) {
-			l.w.violated(noStaleSet, "%s was answered version %d of list %d, %d was deleted %v before",
+		if got.Version < low.version && l.rd.window.durable(low.from, now) {
+			l.rd.violated(noStaleSet, "%s got version %d of list %d, although version %d was deleted %v before",
 				m.name, got.Version, i, low.version-1, began.Sub(low.from))
 		}
 	})
 }
 
-// load is the loader, of a call of m's that began then. Two loads of one list
-// at a time are one too many, unless a Delete came between them or the fleet
-// cannot agree.
-func (s *source) load(w *world, m *member, began time.Time) list {
+// load is the loader of a call of m that began at began. Two loads of one list at the
+// same time are a violation, unless a Delete came between them or Redis did not answer.
+func (s *source) load(rd *round, m *member, began time.Time) list {
 	s.mu.Lock()
 	now := time.Now()
-	w.checked(oneLoad, 1)
+	rd.checked(oneLoad, 1)
 	for _, other := range s.loading {
-		agreed := other.m == m || w.weather.calm(other.from.Add(-loadTimeout), now)
-		if agreed && !s.deletedSince(other.from) {
-			w.violated(oneLoad, "%s loads a list, and so does %s, which was asked %v ago", m.name, other.m.name, now.Sub(other.from))
+		coordinated := other.m == m || rd.window.quiet(other.from.Add(-loadTimeout), now)
+		if coordinated && !s.deletedSince(other.from) {
+			rd.violated(oneLoad, "%s loads a list while %s loads it, whose call began %v ago", m.name, other.m.name, now.Sub(other.from))
 		}
 	}
 	s.loads++
-	turn := s.loads
-	s.loading[turn] = running{m, began}
+	id := s.loads
+	s.loading[id] = running{m, began}
 	version := s.version
 	s.mu.Unlock()
 
@@ -143,11 +142,11 @@ func (s *source) load(w *world, m *member, began time.Time) list {
 
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.loading, turn)
+	delete(s.loading, id)
 	return list{version, items}
 }
 
-// deletedSince says whether the list may have been deleted after t.
+// deletedSince reports whether the list may have been deleted after t.
 func (s *source) deletedSince(t time.Time) bool {
 	return slices.ContainsFunc(s.deletes, func(d *deletion) bool {
 		return d.till.IsZero() || d.till.After(t) || d.failed && t.Sub(d.till) < 10*time.Second
@@ -163,7 +162,7 @@ func (l *lists) change(m *member, i int) {
 	d := &deletion{}
 	s.deletes = append(s.deletes, d)
 	s.mu.Unlock()
-	l.w.call("Delete", func(ctx context.Context) {
+	l.rd.call("Delete", func(ctx context.Context) {
 		err := l.caches[m].Delete(ctx, fmt.Sprint(i))
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -188,14 +187,14 @@ func (l *lists) works(ctx context.Context, m *member) error {
 		}
 	}
 	if loads > 1 {
-		return errors.New("what was loaded was not stored")
+		return errors.New("the value that was loaded was not stored")
 	}
 	return nil
 }
 
-func (l *lists) check(w *world) {
+func (l *lists) check(rd *round) {
 	for i := range l.ids {
-		l.read(w.members[i%2], i)
+		l.read(rd.members[i%2], i)
 	}
 }
 

@@ -19,7 +19,7 @@ const (
 	lockTTL = 500 * time.Millisecond
 )
 
-// A holding is a lock as its holder sees it.
+// A holding is what the model needs of a Lock.
 type holding interface {
 	Fence(ctx context.Context) (int64, error)
 	Context() context.Context
@@ -38,10 +38,10 @@ func (k realLocker) Acquire(ctx context.Context, id string) (holding, error) {
 	return k.Locker.Acquire(ctx, id)
 }
 
-// Locks has members write to a fenced register under locks.
+// Locks writes to fenced registers under locks.
 type locks struct {
 	open    func(m *member) (locker, error)
-	w       *world
+	rd      *round
 	lockers map[*member]locker
 
 	mu        sync.Mutex
@@ -50,10 +50,10 @@ type locks struct {
 	holds     [lockIDs][]hold
 }
 
-// A register takes no write with a lower fence than it has seen.
+// A register refuses reads and writes with a fence that is lower than an earlier one.
 type register struct{ fence, value int64 }
 
-// A hold is a time for which a holder could trust its lock.
+// A hold is a span of time in which a holder could consider its lock valid.
 type hold struct{ from, till time.Time }
 
 func newLocks() *locks {
@@ -63,23 +63,23 @@ func newLocks() *locks {
 	}}
 }
 
-func (l *locks) start(w *world) {
-	l.w, l.lockers = w, map[*member]locker{}
-	for _, m := range w.members {
+func (l *locks) start(rd *round) {
+	l.rd, l.lockers = rd, map[*member]locker{}
+	for _, m := range rd.members {
 		k, err := l.open(m)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		l.lockers[m] = k
 	}
-	for i, m := range w.members {
+	for i, m := range rd.members {
 		for n := range 3 {
-			w.forever(3*time.Millisecond, func(rng *rand.Rand) { l.visit(m, 3*i+n, rng) })
+			rd.forever(3*time.Millisecond, func(rng *rand.Rand) { l.visit(m, 3*i+n, rng) })
 		}
 	}
 }
 
-// What is done to a register, as its model sees it.
+// An access is an operation on a register, as its model records it.
 type access struct {
 	id       int
 	kind     string // "acquire", "read" or "write"
@@ -88,13 +88,13 @@ type access struct {
 	accepted bool
 }
 
-// visit counts a register up under its lock.
+// visit increments a register under its lock.
 func (l *locks) visit(m *member, client int, rng *rand.Rand) {
 	id := rng.IntN(lockIDs)
 	var held holding
 	var fence int64
 	began := time.Now()
-	l.w.within("Acquire", callTimeout/2, func(ctx context.Context) {
+	l.rd.within("Acquire", callTimeout/2, func(ctx context.Context) {
 		var err error
 		if held, err = l.lockers[m].Acquire(ctx, fmt.Sprint(id)); err != nil {
 			held = nil
@@ -120,7 +120,7 @@ func (l *locks) visit(m *member, client int, rng *rand.Rand) {
 	if value, ok := l.access(client, id, "read", fence, 0); ok {
 		stay := time.Duration(rng.IntN(6)) * time.Millisecond
 		if rng.IntN(150) == 0 {
-			stay = 3 * lockTTL // only a renewal lets it last
+			stay = 3 * lockTTL // needs renewals
 		}
 		for until := time.Now().Add(stay); time.Now().Before(until) && sleep(held.Context(), min(stay, 5*time.Millisecond)); {
 			trusted()
@@ -135,7 +135,7 @@ func (l *locks) visit(m *member, client int, rng *rand.Rand) {
 }
 
 func (l *locks) release(held holding) {
-	l.w.call("Release", func(ctx context.Context) { _ = held.Release(ctx) })
+	l.rd.call("Release", func(ctx context.Context) { _ = held.Release(ctx) })
 }
 
 // access reads the register of id or writes to it.
@@ -164,8 +164,8 @@ func (l *locks) record(client int, began time.Time, a access) {
 	})
 }
 
-// model is a register whose fences rise with each acquisition, and which
-// changes only by who read it last under the fence that is highest.
+// model is a register whose fences rise with each acquisition. Only the holder of the
+// highest fence changes it, after it has read the current value.
 var model = porcupine.Model{
 	Partition: func(all []porcupine.Operation) [][]porcupine.Operation {
 		parts := make([][]porcupine.Operation, lockIDs)
@@ -209,21 +209,21 @@ func (l *locks) works(ctx context.Context, m *member) error {
 	return held.Release(ctx)
 }
 
-func (l *locks) check(w *world) {
-	w.checked(fencedLocks, len(l.history))
+func (l *locks) check(rd *round) {
+	rd.checked(fencedLocks, len(l.history))
 	if got := porcupine.CheckOperationsTimeout(model, l.history, 30*time.Second); got != porcupine.Ok {
-		w.violated(fencedLocks, "the history of %d operations on fenced registers is not linearizable: %v", len(l.history), got)
+		rd.violated(fencedLocks, "the history of %d operations on fenced registers is not linearizable: %v", len(l.history), got)
 	}
 	for id, holds := range l.holds {
 		slices.SortFunc(holds, func(a, b hold) int { return a.from.Compare(b.from) })
 		for i, b := range holds {
 			for _, a := range holds[:i] {
-				if b.from.Before(a.till) && w.weather.kept(a.from, b.from) {
-					w.violated(exclusion, "lock %d had two holders for %v", id, a.till.Sub(b.from))
+				if b.from.Before(a.till) && rd.window.durable(a.from, b.from) {
+					rd.violated(exclusion, "lock %d had two holders for %v", id, a.till.Sub(b.from))
 				}
 			}
 		}
-		w.checked(exclusion, max(len(holds)-1, 0))
+		rd.checked(exclusion, max(len(holds)-1, 0))
 	}
 }
 

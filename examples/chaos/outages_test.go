@@ -13,19 +13,19 @@ import (
 	"github.com/convkit/rediskit/cache"
 )
 
-// maxDelay is what a GetOrLoad may take beside its loader while Redis is known to be
-// down, at the 99th percentile of at least enoughDelays.
+// maxDelay is how much longer than its loader a GetOrLoad may take while Redis is known
+// to be down, at the 99th percentile of at least enoughDelays calls.
 const (
 	maxDelay     = 2 * time.Millisecond
 	enoughDelays = 100
 )
 
-// Outages has each member ask, while its breaker is open, for a list that only it
-// asks for.
+// Outages reads lists while the breakers are open. Each member reads a list that no other
+// member reads.
 type outages struct {
 	open   func(m *member) (loader, error)
-	timed  bool // whether the machine is quiet enough to take times
-	w      *world
+	timed  bool // check times, which needs a quiet machine
+	rd     *round
 	caches map[*member]loader
 
 	mu     sync.Mutex
@@ -38,20 +38,20 @@ func newOutages(timed bool) *outages {
 	}}
 }
 
-func (o *outages) start(w *world) {
-	o.w, o.caches = w, map[*member]loader{}
-	for _, m := range w.members {
+func (o *outages) start(rd *round) {
+	o.rd, o.caches = rd, map[*member]loader{}
+	for _, m := range rd.members {
 		c, err := o.open(m)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		o.caches[m] = c
 	}
-	w.each(1, time.Millisecond, o.ask)
+	rd.each(1, time.Millisecond, o.ask)
 }
 
 func (o *outages) ask(rng *rand.Rand, m *member) {
-	o.w.call("GetOrLoad", func(ctx context.Context) {
+	o.rd.call("GetOrLoad", func(ctx context.Context) {
 		if !refused(ctx, m) {
 			return
 		}
@@ -74,22 +74,22 @@ func (o *outages) ask(rng *rand.Rand, m *member) {
 	})
 }
 
-// refused says whether m's breaker is open.
+// refused reports whether m's breaker is open.
 func refused(ctx context.Context, m *member) bool {
 	return errors.Is(m.rdb.Ping(ctx).Err(), rediskit.ErrUnavailable)
 }
 
 func (o *outages) works(context.Context, *member) error { return nil }
 
-func (o *outages) check(w *world) {
+func (o *outages) check(rd *round) {
 	n := len(o.delays)
 	if !o.timed || n < enoughDelays {
 		return
 	}
-	w.checked(quickAnswers, n)
+	rd.checked(quickAnswers, n)
 	slices.Sort(o.delays)
 	if p99 := o.delays[n*99/100]; p99 > maxDelay {
-		w.violated(quickAnswers, "GetOrLoad took %v more than its loader at the 99th percentile", p99)
+		rd.violated(quickAnswers, "GetOrLoad took %v more than its loader at the 99th percentile", p99)
 	}
 }
 

@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// silence is go-redis's logger: each fault would fill pages.
+// silence replaces go-redis's logger, which writes much during each fault.
 type silence struct{}
 
 func (silence) Printf(context.Context, string, ...any) {}
 
-// Results are those of a run: rounds, checks and violations by fault.
+// Results are the results of a run: rounds, checks and violations by fault.
 type results struct {
 	seed  uint64
 	began time.Time
@@ -39,13 +39,13 @@ func (r *results) add(f fault, l *ledger) {
 	}
 }
 
-const head = `# What holds while Redis breaks
+const head = `# What holds while Redis fails
 
-` + "`make chaos`" + ` writes this page. Each round is a fleet of two members, with all packages
-and both example services over connections of their own, at work on servers of its own
-that the fault strikes for 0.3 to 1.3 s, or as long as its name says. Models watch the
-calls from before the fault until after the recovery. A cell is how often something was
-checked; violations, if there were any, stand before it in bold.
+` + "`make chaos`" + ` writes this page. In each round two members of a fleet use all packages
+and both example services, over connections of their own, on servers of the round's own.
+A fault then breaks the servers or the network for 0.3 to 1.3 s, or for as long as its name
+says. Models check the calls from before the fault until after the recovery. A cell is the
+number of checks. Violations, if there were any, stand before it in bold.
 
 %s, %s/%s with %d CPUs, %d rounds in %v, seed %d. ` + "`make chaos SEED=%d`" + ` repeats the
 faults, their order and their lengths.

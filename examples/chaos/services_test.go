@@ -24,10 +24,10 @@ import (
 	"github.com/convkit/rediskit/examples/internal/manager"
 )
 
-// Services has speakers talk to the example services, of which each member
-// runs both.
+// Services sends requests of speakers to the example services. Each member runs both
+// services.
 type services struct {
-	w        *world
+	rd       *round
 	path     string
 	gateways map[*member]*httptest.Server
 	ends     []func() error
@@ -37,7 +37,7 @@ type services struct {
 	said []exchange
 }
 
-// An exchange is a message and its answer, as a service confirmed them.
+// An exchange is a message and its answer, as a service has confirmed them.
 type exchange struct {
 	ID             string `json:"id"`
 	ConversationID string `json:"conversation_id"`
@@ -50,7 +50,7 @@ const talkers = 40
 
 func newServices() *services { return &services{} }
 
-// seeded is the services' database as they seed it, made once.
+// seeded returns a new database of the services. It is made once.
 var seeded = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "chaos")
 	if err != nil {
@@ -70,51 +70,51 @@ var seeded = sync.OnceValues(func() ([]byte, error) {
 	return os.ReadFile(path)
 })
 
-func (s *services) start(w *world) {
+func (s *services) start(rd *round) {
 	data, err := seeded()
 	if err != nil {
-		w.t.Fatal(err)
+		rd.t.Fatal(err)
 	}
-	s.w, s.gateways, s.client = w, map[*member]*httptest.Server{}, &http.Client{Transport: &http.Transport{}}
-	s.path = filepath.Join(w.t.TempDir(), "conversations.db")
+	s.rd, s.gateways, s.client = rd, map[*member]*httptest.Server{}, &http.Client{Transport: &http.Transport{}}
+	s.path = filepath.Join(rd.t.TempDir(), "conversations.db")
 	if err := os.WriteFile(s.path, data, 0o600); err != nil {
-		w.t.Fatal(err)
+		rd.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(rd.t.Context(), 10*time.Second)
 	defer cancel()
-	for _, m := range w.members {
+	for _, m := range rd.members {
 		conversations, err := manager.Open(ctx, s.path, m.rdb, 3*time.Millisecond)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		back := httptest.NewServer(conversations.Handler())
 		core, err := gateway.Open(ctx, m.rdb, back.URL)
 		if err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 		front := httptest.NewServer(core.Handler())
 		s.gateways[m] = front
 		s.ends = append(s.ends, func() error {
+			err := core.CloseStreams()
 			front.Close()
-			err := core.Close()
+			err = errors.Join(err, core.Close())
 			back.Close()
 			return errors.Join(err, conversations.Close())
 		})
 	}
-	w.each(2, 20*time.Millisecond, func(rng *rand.Rand, m *member) {
+	rd.each(2, 20*time.Millisecond, func(rng *rand.Rand, m *member) {
 		s.talk(m, fmt.Sprint("user_", 1+rng.IntN(talkers)))
 	})
 }
 
-// talk has a speaker look at their conversations and say something in the
-// latest.
+// talk reads the list of a speaker's conversations and sends a message to the latest.
 func (s *services) talk(m *member, speaker string) {
 	var list []struct {
 		ID string `json:"id"`
 	}
 	status, err := s.do(m, http.MethodGet, "/speakers/"+speaker+"/conversations", nil, &list)
 	if err != nil || status != http.StatusOK || len(list) == 0 {
-		s.w.violated(storedOnce, "a list was answered %d, %v: the database was there", status, err)
+		s.rd.violated(storedOnce, "a list was answered %d, %v, although the database works", status, err)
 		return
 	}
 	var done exchange
@@ -128,13 +128,13 @@ func (s *services) talk(m *member, speaker string) {
 	case err == nil && (status == http.StatusConflict || status == http.StatusTooManyRequests ||
 		status == http.StatusBadGateway || status == http.StatusServiceUnavailable):
 	default:
-		s.w.violated(storedOnce, "a message was answered %d, %v", status, err)
+		s.rd.violated(storedOnce, "a message was answered %d, %v", status, err)
 	}
 }
 
-// do makes a request; the services bound their own work.
+// do makes a request. It has a long time-out, because the services bound their own work.
 func (s *services) do(m *member, method, path string, in, out any) (status int, err error) {
-	s.w.within(method, 9*time.Second, func(ctx context.Context) {
+	s.rd.within(method, 9*time.Second, func(ctx context.Context) {
 		ctx, cancel := context.WithTimeout(ctx, 15*time.Second)
 		defer cancel()
 		var body []byte
@@ -177,18 +177,18 @@ func (s *services) works(_ context.Context, m *member) error {
 	return nil
 }
 
-// check looks for each confirmed message in the database, with its answer
-// right behind it.
-func (s *services) check(w *world) {
+// check looks for each confirmed message in the database, with its answer directly after
+// it.
+func (s *services) check(rd *round) {
 	db, err := sql.Open("sqlite", s.path)
 	if err != nil {
-		w.t.Error(err)
+		rd.t.Error(err)
 		return
 	}
 	defer db.Close()
 	rows, err := db.QueryContext(context.Background(), `SELECT id, conversation_id FROM messages ORDER BY rowid`)
 	if err != nil {
-		w.t.Error(err)
+		rd.t.Error(err)
 		return
 	}
 	defer rows.Close()
@@ -197,18 +197,18 @@ func (s *services) check(w *world) {
 	for rows.Next() {
 		var id, conversation string
 		if err := rows.Scan(&id, &conversation); err != nil {
-			w.t.Error(err)
+			rd.t.Error(err)
 			return
 		}
 		follows[before[conversation]], before[conversation] = id, id
 	}
 	if err := rows.Err(); err != nil {
-		w.t.Error(err)
+		rd.t.Error(err)
 	}
 	for _, said := range s.said {
-		w.checked(storedOnce, 1)
+		rd.checked(storedOnce, 1)
 		if follows[said.ID] != said.Answer.ID {
-			w.violated(storedOnce, "a message is not followed by its answer")
+			rd.violated(storedOnce, "a message is not followed by its answer")
 		}
 	}
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// A visit is a session: all of it or nothing.
+// A visit is a session. It must exist with all fields or not at all.
 type visit struct {
 	Speaker string    `redis:"speaker,required"`
 	Count   int64     `redis:"count,required"`
@@ -60,11 +60,11 @@ const (
 	ephemerals = 12
 )
 
-// Sessions has members count in sessions that last, race for transitions, and
-// change sessions while they expire.
+// Sessions increments counts in long-lived sessions, makes concurrent transitions, and
+// changes short-lived sessions while they expire.
 type sessions struct {
 	open        func(m *member, key string, ttl time.Duration) (visitor, error)
-	w           *world
+	rd          *round
 	long, short map[*member]visitor
 	counted     [counters]counter
 	races       atomic.Int64
@@ -72,50 +72,50 @@ type sessions struct {
 
 // A counter is what the model knows of a session's Count.
 type counter struct {
-	mu               sync.RWMutex // held for reading by who counts, for writing by who replaces
-	id               string       // empty until there is one
-	born             time.Time
+	mu               sync.RWMutex // read-locked to count, write-locked to replace the session
+	id               string       // empty until a session exists
+	created          time.Time
 	applied, unknown atomic.Int64
 }
 
 func newSessions() *sessions { return &sessions{open: openVisits} }
 
-func (s *sessions) start(w *world) {
-	s.w, s.long, s.short = w, map[*member]visitor{}, map[*member]visitor{}
-	for _, m := range w.members {
+func (s *sessions) start(rd *round) {
+	s.rd, s.long, s.short = rd, map[*member]visitor{}, map[*member]visitor{}
+	for _, m := range rd.members {
 		var err, err2 error
 		s.long[m], err = s.open(m, "session:visit:*", longLived)
 		s.short[m], err2 = s.open(m, "session:brief:*", shortLived)
 		if err := errors.Join(err, err2); err != nil {
-			w.t.Fatal(err)
+			rd.t.Fatal(err)
 		}
 	}
-	w.each(2, 3*time.Millisecond, func(rng *rand.Rand, m *member) { s.count(m, rng.IntN(counters)) })
-	w.each(1, 10*time.Millisecond, func(_ *rand.Rand, m *member) { s.race(m) })
-	w.each(2, 5*time.Millisecond, func(rng *rand.Rand, m *member) { s.jostle(m, rng) })
+	rd.each(2, 3*time.Millisecond, func(rng *rand.Rand, m *member) { s.count(m, rng.IntN(counters)) })
+	rd.each(1, 10*time.Millisecond, func(_ *rand.Rand, m *member) { s.race(m) })
+	rd.each(2, 5*time.Millisecond, func(rng *rand.Rand, m *member) { s.useShortLived(m, rng) })
 }
 
-// count counts one up. A session that may have been lost is given up for a
-// new one.
+// count increments one count. A session that may have been lost is replaced by a new
+// one.
 func (s *sessions) count(m *member, i int) {
 	c := &s.counted[i]
 	c.mu.RLock()
-	id, born := c.id, c.born
-	if id == "" || !s.w.weather.kept(born, time.Now()) {
+	id, created := c.id, c.created
+	if id == "" || !s.rd.window.durable(created, time.Now()) {
 		c.mu.RUnlock()
 		s.renew(m, c)
 		return
 	}
 	defer c.mu.RUnlock()
-	s.w.call("Update", func(ctx context.Context) {
+	s.rd.call("Update", func(ctx context.Context) {
 		_, err := s.long[m].Update(ctx, id, func(v *visit) error { v.Count++; return nil })
 		switch {
 		case err == nil:
 			c.applied.Add(1)
 		case errors.Is(err, rediskit.ErrUnavailable) && !errors.Is(err, session.ErrUncertain): // not sent
 		case errors.Is(err, session.ErrNotFound), errors.Is(err, session.ErrCorrupt):
-			if s.w.weather.kept(born, time.Now()) {
-				s.w.violated(exactUpdates, "a session that was created %v ago is gone: %v", time.Since(born), err)
+			if s.rd.window.durable(created, time.Now()) {
+				s.rd.violated(exactUpdates, "a session that was created %v ago is gone: %v", time.Since(created), err)
 			}
 		default:
 			c.unknown.Add(1)
@@ -124,31 +124,31 @@ func (s *sessions) count(m *member, i int) {
 }
 
 func (s *sessions) renew(m *member, c *counter) {
-	if !s.w.weather.kept(time.Now(), time.Now()) {
-		return // no use: it may be lost again
+	if !s.rd.window.durable(time.Now(), time.Now()) {
+		return // a new session may be lost too
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.id != "" && s.w.weather.kept(c.born, time.Now()) {
+	if c.id != "" && s.rd.window.durable(c.created, time.Now()) {
 		return
 	}
 	id := fmt.Sprint("counter ", s.races.Add(1))
-	born := time.Now()
-	s.w.call("Create", func(ctx context.Context) {
+	created := time.Now()
+	s.rd.call("Create", func(ctx context.Context) {
 		if s.long[m].Create(ctx, id, visit{Speaker: "user_1", State: waiting}) == nil {
-			c.id, c.born = id, born
+			c.id, c.created = id, created
 			c.applied.Store(0)
 			c.unknown.Store(0)
 		}
 	})
 }
 
-// race has both members answer one session, four times in all.
+// race makes the same transition of one session four times at once, twice per member.
 func (s *sessions) race(m *member) {
 	began := time.Now()
 	id := fmt.Sprint("race ", s.races.Add(1))
 	var err error
-	s.w.call("Create", func(ctx context.Context) {
+	s.rd.call("Create", func(ctx context.Context) {
 		err = s.long[m].Create(ctx, id, visit{Speaker: "user_1", State: waiting})
 	})
 	if err != nil {
@@ -158,8 +158,8 @@ func (s *sessions) race(m *member) {
 	var all sync.WaitGroup
 	for i := range 4 {
 		all.Go(func() {
-			s.w.call("Transition", func(ctx context.Context) {
-				_, err := s.long[s.w.members[i%2]].Answer(ctx, id)
+			s.rd.call("Transition", func(ctx context.Context) {
+				_, err := s.long[s.rd.members[i%2]].Answer(ctx, id)
 				var conflict *session.ConflictError[string]
 				switch {
 				case err == nil:
@@ -172,20 +172,20 @@ func (s *sessions) race(m *member) {
 		})
 	}
 	all.Wait()
-	if !s.w.weather.kept(began, time.Now()) {
+	if !s.rd.window.durable(began, time.Now()) {
 		return
 	}
-	s.w.checked(oneWinner, 1)
+	s.rd.checked(oneWinner, 1)
 	if n := won.Load(); n > 1 || n == 0 && unknown.Load() == 0 {
-		s.w.violated(oneWinner, "%d of 4 won a transition", n)
+		s.rd.violated(oneWinner, "%d of 4 transitions succeeded", n)
 	}
 }
 
-// jostle does something to a session that is about to expire.
-func (s *sessions) jostle(m *member, rng *rand.Rand) {
+// useShortLived reads or changes a session that expires soon.
+func (s *sessions) useShortLived(m *member, rng *rand.Rand) {
 	store, id := s.short[m], fmt.Sprint(rng.IntN(ephemerals))
 	what := rng.IntN(7)
-	s.w.call("a short-lived session", func(ctx context.Context) {
+	s.rd.call("a short-lived session", func(ctx context.Context) {
 		var v visit
 		var err error
 		switch what {
@@ -201,12 +201,12 @@ func (s *sessions) jostle(m *member, rng *rand.Rand) {
 		default:
 			v, err = store.Get(ctx, id)
 		}
-		s.w.checked(wholeSessions, 1)
+		s.rd.checked(wholeSessions, 1)
 		if errors.Is(err, session.ErrCorrupt) || err == nil && v.Speaker == "" {
-			s.w.violated(wholeSessions, "a session is there in part (after %d): %v", what, err)
+			s.rd.violated(wholeSessions, "a session exists in part (after operation %d): %v", what, err)
 		}
 	})
-	sleep(s.w.stop, time.Duration(rng.Int64N(int64(shortLived/2))))
+	sleep(s.rd.stop, time.Duration(rng.Int64N(int64(shortLived/2))))
 }
 
 func (s *sessions) works(ctx context.Context, m *member) error {
@@ -218,18 +218,18 @@ func (s *sessions) works(ctx context.Context, m *member) error {
 	return err
 }
 
-func (s *sessions) check(w *world) {
+func (s *sessions) check(rd *round) {
 	for i := range s.counted {
 		c := &s.counted[i]
-		if c.id == "" || !w.weather.kept(c.born, time.Now()) {
+		if c.id == "" || !rd.window.durable(c.created, time.Now()) {
 			continue
 		}
-		w.call("Get", func(ctx context.Context) {
-			v, err := s.long[w.members[0]].Get(ctx, c.id)
+		rd.call("Get", func(ctx context.Context) {
+			v, err := s.long[rd.members[0]].Get(ctx, c.id)
 			applied, unknown := c.applied.Load(), c.unknown.Load()
-			w.checked(exactUpdates, int(applied))
+			rd.checked(exactUpdates, int(applied))
 			if err != nil || v.Count < applied || v.Count > applied+unknown {
-				w.violated(exactUpdates, "%d counted, %d perhaps, made %d: %v", applied, unknown, v.Count, err)
+				rd.violated(exactUpdates, "%d updates succeeded, %d have an unknown outcome, the count is %d: %v", applied, unknown, v.Count, err)
 			}
 		})
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/convkit/rediskit/examples/internal/manager"
 )
 
-// welcome tells where everything is and what to try.
+// welcome prints the addresses of everything, and requests to try.
 func welcome(ctx context.Context, out io.Writer, service *manager.Service, addr net.Addr, path, redis string) error {
 	speaker, conversation, err := service.Example(ctx)
 	if err != nil {
@@ -22,21 +22,21 @@ Database     %[2]s
 Redis        %[3]s
 Metrics      http://%[1]s/metrics
 
-A list. X-Cache is a miss, and a hit the second time:
+A list. X-Cache is "miss", and "hit" the second time:
 
 curl -i http://%[1]s/speakers/%[4]s/conversations
 
-A message, and one that comes while the assistant still thinks about it: 409.
-The list after it is a miss again:
+A message. A second one while the assistant still thinks is answered 409.
+The next list is a miss again:
 
 curl -i http://%[1]s/conversations/%[5]s/messages \
   -H 'Content-Type: application/json' -d '{"role": "user", "text": "E amanhã?"}'
 
-The session that began with the message, for five minutes:
+The session that the message has begun. It lasts five minutes:
 
 curl http://%[1]s/conversations/%[5]s/session
 
-What the cache has counted, and how Redis and the database are:
+The counts of the cache, and the health of Redis and the database:
 
 curl http://%[1]s/stats
 curl http://%[1]s/healthz
@@ -47,8 +47,8 @@ Ctrl-C ends.
 	return err
 }
 
-// watch prints the cache's numbers whenever they have changed, at most once a
-// second, until ctx ends.
+// watch prints the counts of the cache when they have changed, at most once a second,
+// until ctx ends.
 func watch(ctx context.Context, out io.Writer, stats func() cache.Stats) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()

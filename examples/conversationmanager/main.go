@@ -1,8 +1,8 @@
-// Conversationmanager lists a speaker's conversations from an SQL database
+// Conversationmanager lists the conversations of a speaker from an SQL database
 // through a cache in Redis, and adds messages to them.
 //
-// It needs nothing but Go: without REDIS_URL or REDIS_ADDR in its environment
-// it runs a Redis of its own, and its database is a file that it seeds.
+// It needs only Go. Without REDIS_URL or REDIS_ADDR in its environment it runs a Redis
+// in its own process. Its database is a file that it creates and fills.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 chooses a free one")
 	path := flag.String("db", manager.DefaultDatabase(), "keep the conversations in this SQLite `file`")
 	thinks := flag.Duration("think", time.Second, "how long the assistant thinks before it answers")
 	flag.Parse()
@@ -28,8 +28,8 @@ func main() {
 	web.Main("conversationmanager", func(ctx context.Context) error { return run(ctx, *addr, *path, *thinks, os.Stdout) })
 }
 
-// run serves until ctx ends. The deferred calls close what it opened in the
-// reverse order: HTTP server, service, Redis client.
+// run serves until ctx ends. Then it closes the HTTP server, the service (locker,
+// cache, database) and the Redis client, in this order. It has no event streams.
 func run(ctx context.Context, addr, path string, thinks time.Duration, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 

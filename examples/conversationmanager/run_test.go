@@ -16,13 +16,13 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// start runs the service until stop is called, which returns its error.
+// start runs the service until stop is called. stop returns the error of run.
 func start(t *testing.T, path string) (out *exampletest.Terminal, stop func() error) {
 	t.Helper()
 	return exampletest.Start(t, func(ctx context.Context, out io.Writer) error { return run(ctx, "127.0.0.1:0", path, 0, out) })
 }
 
-func TestWhatTheWelcomeShowsWorks(t *testing.T) {
+func TestTheRequestsThatTheWelcomeShowsWork(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
 	out, stop := start(t, filepath.Join(t.TempDir(), "conversations.db"))
@@ -54,7 +54,7 @@ func TestWhatTheWelcomeShowsWorks(t *testing.T) {
 	}
 }
 
-func TestARequestUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
+func TestShutdownAnswersTheRequestThatIsBeingHandled(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
 	path := filepath.Join(t.TempDir(), "conversations.db")
@@ -96,19 +96,19 @@ func TestARequestUnderWayIsAnsweredBeforeTheEnd(t *testing.T) {
 	}
 }
 
-func TestAServerNamedByTheEnvironmentIsUsed(t *testing.T) {
+func TestTheServerInTheEnvironmentIsUsed(t *testing.T) {
 	process := redistest.Start(t, "--requirepass", "canary")
 	t.Setenv("REDIS_URL", "redis://:canary@"+process.Addr()+"/0")
 	out, stop := start(t, filepath.Join(t.TempDir(), "conversations.db"))
 	if !strings.Contains(out.String(), process.Addr()) || strings.Contains(out.String(), "canary") {
-		t.Errorf("the welcome must name the server and keep its password: %s", out)
+		t.Errorf("the welcome must name the server and hide its password: %s", out)
 	}
 	if err := stop(); err != nil {
 		t.Error(err)
 	}
 }
 
-func TestATakenPortIsSaid(t *testing.T) {
+func TestAPortInUseIsReported(t *testing.T) {
 	t.Parallel()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -121,7 +121,7 @@ func TestATakenPortIsSaid(t *testing.T) {
 	}
 }
 
-func TestTooLongARequestIsRefused(t *testing.T) {
+func TestARequestThatIsTooLongIsRefused(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	t.Setenv("REDIS_ADDR", "")
 	out, _ := start(t, filepath.Join(t.TempDir(), "conversations.db"))

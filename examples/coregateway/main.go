@@ -1,7 +1,8 @@
-// Coregateway stands in front of the Conversation Manager: it limits how often
-// each speaker may say something, and shows what goes on to browsers.
+// Coregateway stands in front of the Conversation Manager. It limits how often each
+// speaker may send a message, and shows events to browsers on a Dashboard.
 //
-// It and the manager must use one Redis: REDIS_URL or REDIS_ADDR names it.
+// The gateway and the manager must use the same Redis, which REDIS_URL or REDIS_ADDR
+// names.
 package main
 
 import (
@@ -18,15 +19,15 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
+	addr := flag.String("addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 chooses a free one")
 	manager := flag.String("manager", "http://127.0.0.1:8081", "the Conversation Manager's `URL`")
 	flag.Parse()
 
 	web.Main("coregateway", func(ctx context.Context) error { return run(ctx, *addr, *manager, os.Stdout) })
 }
 
-// run serves until ctx ends. The deferred calls close what it opened in the
-// reverse order: HTTP server, service with its WebSockets, Redis client.
+// run serves until ctx ends. Then it closes the event streams (WebSockets and the
+// hub behind them), the HTTP server, the service and the Redis client, in this order.
 func run(ctx context.Context, addr, manager string, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 
@@ -56,5 +57,5 @@ Metrics      http://%[1]s/metrics
 Ctrl-C ends.
 
 `, listener.Addr(), manager, redis.Name)
-	return web.Serve(ctx, listener, service.Handler())
+	return web.Serve(ctx, listener, service.Handler(), service.CloseStreams)
 }

@@ -27,11 +27,11 @@ type dashboard struct {
 	t   *testing.T
 	ctx context.Context
 
-	mu    sync.Mutex
-	wrong []string // what the browser complained of
+	mu     sync.Mutex
+	errors []string // what the browser wrote to its console
 }
 
-// open opens url in a Chromium of its own.
+// open opens url in a new Chromium.
 func open(t *testing.T, url string) *dashboard {
 	t.Helper()
 	redistest.Require(t, "chromium")
@@ -48,14 +48,14 @@ func open(t *testing.T, url string) *dashboard {
 		t.Fatal(err)
 	}
 	d := &dashboard{t: t, ctx: ctx}
-	var listening sync.WaitGroup
-	listening.Go(func() {
+	var reading sync.WaitGroup
+	reading.Go(func() {
 		for m, err := range chromedp.Console(ctx) {
 			if err != nil {
 				return
 			}
 			d.mu.Lock()
-			d.wrong = append(d.wrong, fmt.Sprintf("%s: %s (%s)", m.Type, m.Text, m.URL))
+			d.errors = append(d.errors, fmt.Sprintf("%s: %s (%s)", m.Type, m.Text, m.URL))
 			d.mu.Unlock()
 		}
 	})
@@ -63,7 +63,7 @@ func open(t *testing.T, url string) *dashboard {
 		if err := chromedp.Cancel(ctx); err != nil {
 			t.Error(err)
 		}
-		listening.Wait()
+		reading.Wait()
 	})
 	if err := chromedp.Do(ctx, chromedp.Navigate(url)); err != nil {
 		t.Fatal(err)
@@ -71,7 +71,7 @@ func open(t *testing.T, url string) *dashboard {
 	return d
 }
 
-// eval is the value of a JavaScript expression, as text.
+// eval returns the value of a JavaScript expression as text.
 func (d *dashboard) eval(expression string) string {
 	d.t.Helper()
 	got, err := chromedp.Run(d.ctx, chromedp.Evaluate[string]("String("+expression+")"))
@@ -86,7 +86,7 @@ func (d *dashboard) text(id string) string {
 	return d.eval(fmt.Sprintf("document.getElementById(%q).innerText", id))
 }
 
-// shows waits until the element of id has all of want in it.
+// shows waits until the element with this id contains all of want.
 func (d *dashboard) shows(id string, want ...string) {
 	d.t.Helper()
 	var last string
@@ -116,13 +116,13 @@ func (d *dashboard) resize(width int64) {
 	}
 }
 
-// noComplaints fails the test if the browser has complained.
-func (d *dashboard) noComplaints() {
+// noErrors fails the test if the browser has written to its console.
+func (d *dashboard) noErrors() {
 	d.t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if len(d.wrong) > 0 {
-		d.t.Errorf("the browser complained: %q", d.wrong)
+	if len(d.errors) > 0 {
+		d.t.Errorf("the browser's console has %q", d.errors)
 	}
 }
 
@@ -131,7 +131,7 @@ func (d *dashboard) click(id string) {
 	d.eval(fmt.Sprintf("document.getElementById(%q).click()", id))
 }
 
-func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
+func TestTheDashboardShowsEventsAndRecoversFromAnOutage(t *testing.T) {
 	redistest.Require(t, "chromium")
 	proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
 	demo, c := start(t, proxy.Addr(), true), client(t)
@@ -143,7 +143,7 @@ func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
 	page.shows("no-events", "None since")
 
 	// Events, and the conversation that they are about.
-	if status := say(t, c, demo.talk()); status != http.StatusCreated {
+	if status := send(t, c, demo.messages()); status != http.StatusCreated {
 		t.Fatalf("status %d", status)
 	}
 	page.shows("events", "message", "user_1", "E amanhã?", "answer")
@@ -152,14 +152,14 @@ func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
 
 	// Denials.
 	for range 25 {
-		say(t, c, demo.talk())
+		send(t, c, demo.messages())
 	}
 	page.shows("events", "denied", "retry in")
 	page.shows("denied", "6")
 	page.shows("limits", "100 per 1m")
 
 	// Lists, for the charts.
-	list, _, _ := strings.Cut(demo.talk(), "/conversations/")
+	list, _, _ := strings.Cut(demo.messages(), "/conversations/")
 	for range 4 {
 		res, err := c.Get(list + "/conversations")
 		if err != nil {
@@ -172,7 +172,7 @@ func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
 		return strings.Contains(page.eval(`document.querySelector("#latency-chart svg").getAttribute("aria-label")`), "hit")
 	}, "the latency of hits")
 
-	// An outage: Redis is away, and then it is back.
+	// An outage, and its end.
 	proxy.Down()
 	page.shows("redis", "away")
 	page.shows("notice", "cannot be read")
@@ -181,16 +181,16 @@ func TestTheDashboardShowsWhatGoesOnAndSurvivesAnOutage(t *testing.T) {
 	page.shows("redis", "connected")
 	page.shows("events", "resync")
 	redistest.Eventually(t, func() bool { return page.text("notice") == "" }, "the end of the notice")
-	redistest.Eventually(t, func() bool { return say(t, c, demo.talk()) == http.StatusCreated }, "a message that is taken again")
+	redistest.Eventually(t, func() bool { return send(t, c, demo.messages()) == http.StatusCreated }, "a message is accepted again")
 	redistest.Eventually(t, func() bool {
 		return strings.Contains(page.eval(`document.querySelector("#events li").innerText`), "user_1")
 	}, "a new event ahead of the resync")
 
-	page.noComplaints()
+	page.noErrors()
 }
 
-// Whoever may publish, or write a session, decides what these hold.
-func TestTheDashboardShowsAsTextWhatOthersWrite(t *testing.T) {
+// Every program that may publish, or write a session, decides what these contain.
+func TestTheDashboardShowsForeignContentAsText(t *testing.T) {
 	redistest.Require(t, "chromium")
 	process := redistest.Start(t)
 	demo, rdb := start(t, process.Addr(), true), process.Client()
@@ -223,7 +223,7 @@ func TestTheDashboardShowsAsTextWhatOthersWrite(t *testing.T) {
 	page.shows("events", markup, "the last", "user_\ufffd1")
 	page.shows("conversations", markup)
 	if wide := page.eval("document.documentElement.scrollWidth"); wide != "390" {
-		t.Errorf("on 390 pixels the page is %s wide", wide)
+		t.Errorf("on 390 pixels the page is %s pixels wide", wide)
 	}
 	if over := page.eval(`(({ scrollWidth, clientWidth }) => scrollWidth - clientWidth)(document.querySelector(".scroll"))`); over != "0" {
 		t.Errorf("the table is %s pixels too wide", over)
@@ -231,12 +231,12 @@ func TestTheDashboardShowsAsTextWhatOthersWrite(t *testing.T) {
 	if images := page.eval(`document.querySelectorAll("img").length + document.title`); images != "0Core Gateway" {
 		t.Errorf("markup became part of the page: %s", images)
 	}
-	page.noComplaints()
+	page.noErrors()
 }
 
-// A WebSocket can die without a word, as when a network goes away. This one
-// says nothing from the start, and the page's patience passes at once.
-func TestTheDashboardLeavesAWebSocketThatIsSilent(t *testing.T) {
+// A connection can break without a notice, as when a network fails. This WebSocket sends
+// nothing from the start, and the page's time-out is shortened to 100 ms.
+func TestTheDashboardReplacesASilentWebSocket(t *testing.T) {
 	redistest.Require(t, "chromium")
 	demo := start(t, "", true)
 	base, err := url.Parse(demo.base)
@@ -269,7 +269,7 @@ func TestTheDashboardLeavesAWebSocketThatIsSilent(t *testing.T) {
 	redistest.Eventually(t, func() bool { return opened.Load() >= 3 }, "another WebSocket, and another")
 }
 
-func TestTheDashboardIsForEverybody(t *testing.T) {
+func TestTheDashboardHasLanguagesThemesWidthsAndAccessibleNames(t *testing.T) {
 	redistest.Require(t, "chromium")
 	demo := start(t, "", true)
 	page := open(t, demo.base)
@@ -284,27 +284,27 @@ func TestTheDashboardIsForEverybody(t *testing.T) {
 		t.Errorf("after the change lang is %q", lang)
 	}
 
-	ground := "getComputedStyle(document.body).backgroundColor"
-	before := page.eval(ground)
+	background := "getComputedStyle(document.body).backgroundColor"
+	before := page.eval(background)
 	page.click("theme")
-	if after := page.eval(ground); after == before {
-		t.Errorf("both themes have the ground %s", after)
+	if after := page.eval(background); after == before {
+		t.Errorf("both themes have the background %s", after)
 	}
 	if err := chromedp.Do(page.ctx, chromedp.Reload()); err != nil {
 		t.Fatal(err)
 	}
 	page.shows("socket", "conectado")
-	if after := page.eval(ground); after == before {
-		t.Error("the theme was forgotten")
+	if after := page.eval(background); after == before {
+		t.Error("the theme was not kept")
 	}
 
 	for _, width := range []int64{390, 1180} {
 		page.resize(width)
 		if wide := page.eval("document.documentElement.scrollWidth"); wide != fmt.Sprint(width) {
-			t.Errorf("on %d pixels the page is %s wide", width, wide)
+			t.Errorf("on %d pixels the page is %s pixels wide", width, wide)
 		}
 	}
-	// Everything that can be used has a name, and can be reached with the keyboard.
+	// Every control has a name and can be reached with the keyboard.
 	if nameless := page.eval(`[...document.querySelectorAll("button, [tabindex='0'], section")].filter(
 		(e) => !(e.innerText.trim() && e.tagName === "BUTTON") && !e.getAttribute("aria-label") && !e.getAttribute("aria-labelledby")).length`); nameless != "0" {
 		t.Errorf("%s elements have no name", nameless)

@@ -1,8 +1,8 @@
-// Demo runs the Core Gateway with its Dashboard, the Conversation Manager
-// behind it, and a few speakers who talk, one of them too eagerly.
+// Demo runs the Core Gateway with its Dashboard, the Conversation Manager behind it,
+// and a few simulated speakers. One of them sends more than the limits allow.
 //
-// It needs nothing but Go: without REDIS_URL or REDIS_ADDR in its environment
-// it runs a Redis of its own, and its database is a file that it seeds.
+// It needs only Go. Without REDIS_URL or REDIS_ADDR in its environment it runs a Redis
+// in its own process. Its database is a file that it creates and fills.
 package main
 
 import (
@@ -28,18 +28,19 @@ type options struct {
 
 func main() {
 	var o options
-	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 takes a free one")
+	flag.StringVar(&o.addr, "addr", "127.0.0.1:8080", "listen on this `host:port`; port 0 chooses a free one")
 	flag.StringVar(&o.path, "db", manager.DefaultDatabase(), "keep the conversations in this SQLite `file`")
 	flag.DurationVar(&o.thinks, "think", time.Second, "how long the assistant thinks before it answers")
-	flag.BoolVar(&o.quiet, "quiet", false, "let nobody talk but you")
+	flag.BoolVar(&o.quiet, "quiet", false, "run no simulated speakers")
 	flag.Parse()
 
 	web.Main("demo", func(ctx context.Context) error { return run(ctx, o, os.Stdout) })
 }
 
-// run serves until ctx ends. The deferred calls close what it opened in the
-// reverse order: speakers, the gateway's HTTP server and WebSockets, the
-// manager's HTTP server, the manager, Redis.
+// run serves until ctx ends. Then it closes the gateway's event streams (WebSockets
+// and the hub behind them), the gateway's HTTP server, the gateway, the manager's
+// HTTP server, the manager (locker, cache, database) and the Redis client, in this
+// order.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 
@@ -90,5 +91,5 @@ func run(ctx context.Context, o options, out io.Writer) (err error) {
 		talking.Go(func() { talk(ctx, "http://"+front.Addr().String()) })
 	}
 	defer talking.Wait()
-	return web.Serve(ctx, front, core.Handler())
+	return web.Serve(ctx, front, core.Handler(), core.CloseStreams)
 }

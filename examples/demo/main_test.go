@@ -13,15 +13,15 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// A running is a demo that runs.
+// A running is a demo that the test has started.
 type running struct {
 	out  *exampletest.Terminal
 	base string
-	stop func() error // ends it and returns its error
+	stop func() error // ends the demo and returns its error
 }
 
-// start runs the demo over the Redis at addr, or over one of its own if addr
-// is empty.
+// start runs the demo with the Redis at addr, or with one in this process if addr is
+// empty.
 func start(t *testing.T, addr string, quiet bool) *running {
 	t.Helper()
 	t.Setenv("REDIS_URL", "")
@@ -33,7 +33,7 @@ func start(t *testing.T, addr string, quiet bool) *running {
 	return d
 }
 
-// talk is the URL of the conversation that the welcome shows.
-func (d *running) talk() string {
+// messages returns the URL to send messages to, of the conversation in the welcome.
+func (d *running) messages() string {
 	return regexp.MustCompile(`http://\S+/messages`).FindString(d.out.String())
 }

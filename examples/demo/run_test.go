@@ -22,11 +22,11 @@ func client(t *testing.T) *http.Client {
 	return c
 }
 
-const saying = `{"role": "user", "text": "E amanhã?"}`
+const message = `{"role": "user", "text": "E amanhã?"}`
 
-func say(t *testing.T, c *http.Client, url string) int {
+func send(t *testing.T, c *http.Client, url string) int {
 	t.Helper()
-	res, err := c.Post(url, "application/json", strings.NewReader(saying))
+	res, err := c.Post(url, "application/json", strings.NewReader(message))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +34,7 @@ func say(t *testing.T, c *http.Client, url string) int {
 	return res.StatusCode
 }
 
-func TestWhatTheWelcomeShowsWorks(t *testing.T) {
+func TestTheRequestsThatTheWelcomeShowsWork(t *testing.T) {
 	d, c := start(t, "", true), client(t)
 	urls := regexp.MustCompile(`curl (?:-i )?(http://\S+)`).FindAllStringSubmatch(d.out.String(), -1)
 	if len(urls) != 6 {
@@ -46,7 +46,7 @@ func TestWhatTheWelcomeShowsWorks(t *testing.T) {
 		var err error
 		if strings.HasSuffix(url[1], "/messages") {
 			want = http.StatusCreated
-			res, err = c.Post(url[1], "application/json", strings.NewReader(saying))
+			res, err = c.Post(url[1], "application/json", strings.NewReader(message))
 		} else {
 			res, err = c.Get(url[1])
 		}
@@ -64,7 +64,7 @@ func TestWhatTheWelcomeShowsWorks(t *testing.T) {
 	}
 }
 
-// next is the next event in which all of want stand.
+// next returns the next event that contains all of want.
 func next(t *testing.T, conn *websocket.Conn, want ...string) []byte {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
@@ -84,6 +84,7 @@ frames:
 	}
 }
 
+// browse opens a WebSocket as the Dashboard does.
 func (d *running) browse(t *testing.T) *websocket.Conn {
 	t.Helper()
 	conn, _, err := websocket.Dial(t.Context(), d.base+"/ws", nil)
@@ -94,7 +95,7 @@ func (d *running) browse(t *testing.T) *websocket.Conn {
 	return conn
 }
 
-func TestTheSpeakersTalkAndOneIsTooEager(t *testing.T) {
+func TestTheSimulatedSpeakersTalkAndOneExceedsTheLimits(t *testing.T) {
 	d := start(t, "", false)
 	conn := d.browse(t)
 	next(t, conn, "message_answered", eager)
@@ -106,12 +107,12 @@ func TestTheSpeakersTalkAndOneIsTooEager(t *testing.T) {
 	}
 }
 
-func TestTwoDemosOnOneServerShowTheSame(t *testing.T) {
+func TestTwoDemosOnOneServerShowTheSameEvents(t *testing.T) {
 	process := redistest.Start(t)
 	one, other := start(t, process.Addr(), true), start(t, process.Addr(), true)
 	conns, c := []*websocket.Conn{one.browse(t), other.browse(t)}, client(t)
 	for _, d := range []*running{one, other} {
-		if status := say(t, c, d.talk()); status != http.StatusCreated {
+		if status := send(t, c, d.messages()); status != http.StatusCreated {
 			t.Errorf("status %d", status)
 		}
 		for _, conn := range conns {

@@ -13,25 +13,25 @@ import (
 	"time"
 )
 
-// Who talks. The eager speaker has more to say than the limits allow.
+// The simulated speakers. The eager one sends more messages than the limits allow.
 const (
-	calm  = 5 // user_2 to user_6
+	calm  = 5 // speakers, user_2 to user_6
 	eager = "user_7"
 )
 
-var sayings = []string{
+var phrases = []string{
 	"E amanhã?", "Como vai estar o tempo?", "Coloca café na lista de compras.", "Me acorda às 7h.",
 	"Apaga as luzes da sala.", "Que horas joga o Bahia?", "Toca uma MPB tranquila.", "Quanto falta para o forno?",
 	"Me ensina a fazer pão de queijo.", "Liga para minha avó.", "Repete, por favor.", "Obrigada!",
 }
 
-// A visitor is a speaker's end of the gateway.
+// A visitor is a speaker as a client of the gateway.
 type visitor struct {
 	base, speaker string
 	client        *http.Client
 }
 
-// talk has the speakers talk until ctx ends.
+// talk runs the speakers until ctx ends.
 func talk(ctx context.Context, base string) {
 	client := &http.Client{Timeout: 10 * time.Second, Transport: &http.Transport{MaxIdleConnsPerHost: 32}}
 	defer client.CloseIdleConnections()
@@ -39,7 +39,7 @@ func talk(ctx context.Context, base string) {
 	for n := range calm {
 		v := visitor{base, fmt.Sprintf("user_%d", n+2), client}
 		all.Go(func() { v.chat(ctx, 3, 2*time.Second, 6*time.Second) })
-		all.Go(func() { v.look(ctx) })
+		all.Go(func() { v.pollList(ctx) })
 	}
 	for part := range 4 { // four conversations at once
 		v := visitor{base, eager, client}
@@ -48,8 +48,8 @@ func talk(ctx context.Context, base string) {
 	all.Wait()
 }
 
-// chat says something in one of the speaker's latest conversations, again and
-// again with pauses between the two.
+// chat sends messages until ctx ends, each in one of the speaker's latest
+// conversations, with pauses that take between from and to.
 func (v visitor) chat(ctx context.Context, latest int, from, to time.Duration) {
 	for pause(ctx, from+rand.N(to-from)) {
 		list := v.list(ctx)
@@ -58,14 +58,14 @@ func (v visitor) chat(ctx context.Context, latest int, from, to time.Duration) {
 		}
 		id := list[rand.IntN(latest)]
 		if v.speaker == eager {
-			id = list[latest-1] // its own, so that only the limits are in its way
+			id = list[latest-1] // one that no other goroutine uses, so that only the limits refuse messages
 		}
-		v.say(ctx, id, sayings[rand.IntN(len(sayings))])
+		v.send(ctx, id, phrases[rand.IntN(len(phrases))])
 	}
 }
 
-// look looks at the speaker's list about once a second.
-func (v visitor) look(ctx context.Context) {
+// pollList reads the speaker's list about once a second, until ctx ends.
+func (v visitor) pollList(ctx context.Context) {
 	for pause(ctx, 700*time.Millisecond+rand.N(600*time.Millisecond)) {
 		v.list(ctx)
 	}
@@ -79,8 +79,8 @@ func (v visitor) path(parts ...string) string {
 	return path
 }
 
-// list returns the ids of the speaker's conversations. What fails shows on the
-// Dashboard; a speaker just goes on.
+// list returns the ids of the speaker's conversations, or none after a failure. The
+// Dashboard shows failures; a speaker ignores them.
 func (v visitor) list(ctx context.Context) (ids []string) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, v.path(), nil)
 	if err != nil {
@@ -103,7 +103,8 @@ func (v visitor) list(ctx context.Context) (ids []string) {
 	return ids
 }
 
-func (v visitor) say(ctx context.Context, conversation, text string) {
+// send sends a message to a conversation, and ignores failures.
+func (v visitor) send(ctx context.Context, conversation, text string) {
 	body, err := json.Marshal(map[string]string{"role": "user", "text": text})
 	if err != nil {
 		return
@@ -121,7 +122,7 @@ func (v visitor) say(ctx context.Context, conversation, text string) {
 	_, _ = io.Copy(io.Discard, res.Body)
 }
 
-// pause says whether ctx lasted for d.
+// pause waits for d, or until ctx ends. It returns false if ctx ended first.
 func pause(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-time.After(d):

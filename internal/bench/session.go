@@ -14,7 +14,20 @@ import (
 // Sessions are compared with what a service sends by hand. Each goroutine has a
 // session of its own.
 
-// byHand is what go-redis can scan of a session.
+// A talk is the session of a conversation, as the voice platform's services store it.
+type talk struct {
+	SpeakerID    string    `redis:"speaker_id,required"`
+	StartedAt    time.Time `redis:"started_at,required"`
+	LastActivity time.Time `redis:"last_activity,touch"`
+	State        state     `redis:"state,required"`
+}
+
+// A state is the value of talk.State.
+type state string
+
+const waitingForLLM state = "waiting_for_llm"
+
+// byHand is a talk in the types that go-redis can scan.
 type byHand struct {
 	SpeakerID    string `redis:"speaker_id"`
 	StartedAt    int64  `redis:"started_at"`
@@ -66,11 +79,11 @@ func touches(name string) contest {
 func transitions(name string) contest {
 	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
 		store, rdb := sessions(a), a.goRedis()
-		state := must(session.FieldOf[session.State](store, "state"))
-		const from, to = session.WaitingForLLM, session.WaitingForLLM // so that it can be repeated
+		field := must(session.FieldOf[state](store, "state"))
+		const from, to = waitingForLLM, waitingForLLM // so that it can be repeated
 		return []contestant{
 			{by: "rediskit", call: func(ctx context.Context, g int) error {
-				_, err := state.Transition(ctx, strconv.Itoa(g), from, to)
+				_, err := field.Transition(ctx, strconv.Itoa(g), from, to)
 				return err
 			}},
 			{by: "WATCH,HGET,MULTI", call: func(ctx context.Context, g int) error {
@@ -94,11 +107,11 @@ func transitions(name string) contest {
 	}}
 }
 
-func sessions(a *arena) *session.Store[session.Conversation] {
-	store := must(session.New[session.Conversation](a.rediskit(), session.Config{Key: "session:*", TTL: ttl}))
+func sessions(a *arena) *session.Store[talk] {
+	store := must(session.New[talk](a.rediskit(), session.Config{Key: "session:*", TTL: ttl}))
 	for g := range levels[len(levels)-1] {
-		check(store.Create(a.ctx, strconv.Itoa(g), session.Conversation{
-			SpeakerID: "user_1", StartedAt: time.Now(), State: session.WaitingForLLM,
+		check(store.Create(a.ctx, strconv.Itoa(g), talk{
+			SpeakerID: "user_1", StartedAt: time.Now(), State: waitingForLLM,
 		}))
 	}
 	return store

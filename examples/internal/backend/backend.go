@@ -1,5 +1,5 @@
-// Package backend connects the example services to Redis: to the one that the
-// environment names, or to one that it starts in the process.
+// Package backend connects the example services to the Redis that the environment
+// names, or else to one that it starts in the process.
 package backend
 
 import (
@@ -19,18 +19,18 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// connectTimeout is how long the start waits for a Redis that is not up yet.
+// connectTimeout is how long Connect waits for a Redis that does not answer yet.
 const connectTimeout = 15 * time.Second
 
 // A Backend is the Redis that the services of a process use.
 type Backend struct {
 	Client   redis.UniversalClient
-	Name     string               // for people; without a password
-	embedded *miniredis.Miniredis // nil unless it runs in this process
+	Name     string               // to show to people; without a password
+	embedded *miniredis.Miniredis // nil unless Redis runs in this process
 }
 
-// Connect returns a client of the server that the environment names, or else
-// of one that it starts in this process.
+// Connect connects to the Redis that the environment names, or else starts one in this
+// process.
 func Connect(ctx context.Context) (*Backend, error) {
 	cfg, err := rediskit.ConfigFromEnv("")
 	if err != nil {
@@ -46,10 +46,10 @@ func Connect(ctx context.Context) (*Backend, error) {
 	return &Backend{Client: rdb, Name: strings.Join(cfg.Addrs, ", ")}, nil
 }
 
-// Embed starts a Redis in this process, whose keys end with it.
+// Embed starts a Redis in this process. Its keys exist as long as the process runs.
 func Embed(ctx context.Context) (*Backend, error) {
 	embedded := miniredis.NewMiniRedis()
-	embedded.ClockTTL(true) // or no TTL would ever pass
+	embedded.ClockTTL(true) // otherwise no key would expire
 	if err := embedded.Start(); err != nil {
 		return nil, fmt.Errorf("start an embedded Redis: %w", err)
 	}
@@ -71,7 +71,7 @@ func dial(ctx context.Context, cfg rediskit.Config) (redis.UniversalClient, erro
 	return rediskit.Connect(ctx, cfg)
 }
 
-// Close ends the connections, then the embedded server.
+// Close closes the client, then the embedded server.
 func (b *Backend) Close() error {
 	err := b.Client.Close()
 	if b.embedded != nil {
@@ -80,15 +80,16 @@ func (b *Backend) Close() error {
 	return err
 }
 
-// Log logs what a service copes with, at most one error a second: while Redis
-// is down each request brings one.
-var Log = sparingly(func(ctx context.Context, err error) {
-	if !errors.Is(err, cache.ErrRefused) { // a newer message kept an old list out: no failure
+// Log logs errors with which a service can go on working. It logs at most one a second,
+// because while Redis is down every request causes one.
+var Log = oncePerSecond(func(ctx context.Context, err error) {
+	if !errors.Is(err, cache.ErrRefused) { // a fill was refused because a newer message came: no failure
 		slog.WarnContext(ctx, "redis", "err", err)
 	}
 })
 
-func sparingly(tell func(context.Context, error)) func(context.Context, error) {
+// oncePerSecond returns a function that calls log at most once a second.
+func oncePerSecond(log func(context.Context, error)) func(context.Context, error) {
 	var last atomic.Pointer[time.Time]
 	return func(ctx context.Context, err error) {
 		now, before := time.Now(), last.Load()
@@ -96,7 +97,7 @@ func sparingly(tell func(context.Context, error)) func(context.Context, error) {
 			return
 		}
 		if last.CompareAndSwap(before, &now) {
-			tell(ctx, err)
+			log(ctx, err)
 		}
 	}
 }

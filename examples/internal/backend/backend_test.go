@@ -10,7 +10,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-func TestTTLsPassInTheEmbeddedRedis(t *testing.T) {
+func TestKeysExpireInTheEmbeddedRedis(t *testing.T) {
 	t.Parallel()
 	b, err := backend.Embed(t.Context())
 	if err != nil {
@@ -20,5 +20,5 @@ func TestTTLsPassInTheEmbeddedRedis(t *testing.T) {
 	if err := b.Client.Set(t.Context(), "k", "v", 20*time.Millisecond).Err(); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, func() bool { return b.Client.Exists(t.Context(), "k").Val() == 0 }, "the end of the key")
+	redistest.Eventually(t, func() bool { return b.Client.Exists(t.Context(), "k").Val() == 0 }, "the key expires")
 }

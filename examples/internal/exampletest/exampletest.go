@@ -1,4 +1,4 @@
-// Package exampletest is what the tests of the example services share.
+// Package exampletest has what the tests of the example services share.
 package exampletest
 
 import (
@@ -15,7 +15,7 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// Dial returns a client of the Redis at addr that ends with the test.
+// Dial returns a client of the Redis at addr. The end of the test closes it.
 func Dial(t *testing.T, addr string) redis.UniversalClient {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -23,7 +23,7 @@ func Dial(t *testing.T, addr string) redis.UniversalClient {
 	rdb, err := rediskit.Connect(ctx, rediskit.Config{
 		Addrs:        []string{addr},
 		Password:     secrets.None(),
-		ReadTimeout:  10 * time.Second, // a busy machine is no fault
+		ReadTimeout:  10 * time.Second, // a busy machine must not fail a test
 		WriteTimeout: 10 * time.Second,
 		PoolTimeout:  10 * time.Second,
 		DialTimeout:  10 * time.Second,
@@ -35,8 +35,8 @@ func Dial(t *testing.T, addr string) redis.UniversalClient {
 	return rdb
 }
 
-// Start runs a program until stop is called, which returns its error, and
-// returns once its welcome was printed.
+// Start runs a program until stop is called, and returns once the program has printed
+// its welcome. stop returns the error of run.
 func Start(t *testing.T, run func(context.Context, io.Writer) error) (out *Terminal, stop func() error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -47,7 +47,7 @@ func Start(t *testing.T, run func(context.Context, io.Writer) error) (out *Termi
 		return <-ended
 	})
 	t.Cleanup(func() { _ = stop() })
-	select { // seeding takes as long as it takes
+	select { // without a time-out: to fill the database may take long
 	case <-out.welcome:
 	case err := <-ended:
 		ended <- err
@@ -56,17 +56,17 @@ func Start(t *testing.T, run func(context.Context, io.Writer) error) (out *Termi
 	return out, stop
 }
 
-// A Terminal keeps what was printed.
+// A Terminal keeps what a program has printed.
 type Terminal struct {
 	mu      sync.Mutex
 	text    bytes.Buffer
-	welcome chan struct{} // closed once it was printed
+	welcome chan struct{} // closed once the welcome was printed
 }
 
 func (t *Terminal) Write(b []byte) (int, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	end := []byte("Ctrl-C") // of a welcome
+	end := []byte("Ctrl-C") // is in the last line of a welcome
 	before := bytes.Contains(t.text.Bytes(), end)
 	t.text.Write(b)
 	if !before && bytes.Contains(t.text.Bytes(), end) {
@@ -75,7 +75,7 @@ func (t *Terminal) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// String is all that was printed so far.
+// String returns everything that was printed so far.
 func (t *Terminal) String() string {
 	t.mu.Lock()
 	defer t.mu.Unlock()

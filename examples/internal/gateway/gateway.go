@@ -1,6 +1,5 @@
-// Package gateway is the Core Gateway: it limits how often each speaker may
-// talk to the Conversation Manager behind it, and shows everything that goes
-// on to browsers.
+// Package gateway is the Core Gateway. It limits how often each speaker may send
+// messages to the Conversation Manager behind it, and shows all events to browsers.
 package gateway
 
 import (
@@ -25,8 +24,8 @@ import (
 // listenTimeout is how long Open waits for Redis to confirm a subscription.
 const listenTimeout = 15 * time.Second
 
-// An envelope is the part of an update that every one has. What else is in it
-// concerns only the page that it is passed on to.
+// An envelope is the part that all updates have. The gateway passes the rest on to the
+// page unread.
 type envelope struct {
 	ConversationID string `json:"conversation_id"`
 	Event          string `json:"event"`
@@ -38,7 +37,7 @@ type Service struct {
 	manager   *url.URL
 	transport *http.Transport
 	proxy     *httputil.ReverseProxy
-	talk      http.Handler // a message, within the limits
+	talk      http.Handler // handles a message within the limits, and refuses others
 	tally     tally
 	publisher *updates.Publisher
 	hub       *pubsub.Hub[envelope]
@@ -48,23 +47,23 @@ type Service struct {
 	snapshots snapshots
 }
 
-// Open returns the service in front of the Conversation Manager at the URL
-// manager, over rdb, which stays its owner's.
+// Open returns the service in front of the Conversation Manager at the URL manager. The
+// caller closes rdb.
 func Open(ctx context.Context, rdb redis.UniversalClient, manager string) (*Service, error) {
-	return open(ctx, rdb, manager, defaultPace)
+	return open(ctx, rdb, manager, defaultSocketConfig)
 }
 
-func open(ctx context.Context, rdb redis.UniversalClient, manager string, p pace) (*Service, error) {
+func open(ctx context.Context, rdb redis.UniversalClient, manager string, cfg socketConfig) (*Service, error) {
 	base, err := url.Parse(manager)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, errors.New("the Conversation Manager's address must be a URL such as http://127.0.0.1:8081")
 	}
-	s := &Service{rdb: rdb, manager: base, sockets: newSockets(p), snapshots: snapshots{turn: make(chan struct{}, 1)}}
+	s := &Service{rdb: rdb, manager: base, sockets: newSockets(cfg), snapshots: snapshots{making: make(chan struct{}, 1)}}
 	s.transport = &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 		MaxIdleConnsPerHost:   32,
 		IdleConnTimeout:       30 * time.Second,
-		ResponseHeaderTimeout: 9 * time.Second, // longer than a message takes, shorter than web.Serve waits
+		ResponseHeaderTimeout: 9 * time.Second, // longer than a message may take, shorter than web.Serve waits
 	}
 	s.proxy = s.newProxy()
 	if s.talk, err = s.limited(http.HandlerFunc(s.pass)); err != nil {
@@ -73,13 +72,13 @@ func open(ctx context.Context, rdb redis.UniversalClient, manager string, p pace
 	if s.publisher, err = updates.NewPublisher(rdb); err != nil {
 		return nil, err
 	}
-	topic, err := pubsub.NewTopic[envelope](rdb, updates.Channel, pubsub.Config{Buffer: p.buffer, OnError: backend.Log})
+	topic, err := pubsub.NewTopic[envelope](rdb, updates.Channel, pubsub.Config{Buffer: cfg.buffer, OnError: backend.Log})
 	if err != nil {
 		return nil, err
 	}
-	patience, cancel := context.WithTimeout(ctx, listenTimeout)
+	listenCtx, cancel := context.WithTimeout(ctx, listenTimeout)
 	defer cancel()
-	if s.hub, err = topic.Listen(patience); err != nil {
+	if s.hub, err = topic.Listen(listenCtx); err != nil {
 		return nil, err
 	}
 	s.metrics, err = web.Metrics(s.limiter, s.publisher.Source(), s.hub, metrics.Pool("main", rdb))
@@ -89,22 +88,31 @@ func open(ctx context.Context, rdb redis.UniversalClient, manager string, p pace
 	return s, nil
 }
 
-// Close lets the browsers read what has come for them, says goodbye to them,
-// and ends what the service began. Its HTTP server must have ended.
-func (s *Service) Close() error {
-	patience, cancel := context.WithTimeout(context.Background(), s.sockets.pace.goodbye)
+// CloseStreams ends the event streams: it refuses new WebSockets, ends the hub, lets
+// each browser read what was received for it, and closes the WebSockets. A browser that
+// has not read everything within socketConfig.closeTimeout is cut off. Call it before
+// the HTTP server shuts down. It may be called more than once.
+func (s *Service) CloseStreams() error {
+	ctx, cancel := context.WithTimeout(context.Background(), s.sockets.cfg.closeTimeout)
 	defer cancel()
 	s.sockets.refuse()
-	err := s.hub.Shutdown(patience)
+	err := s.hub.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = nil // some browser was slow: nothing is amiss here
+		err = nil // a browser was slow, which is no error of this service
 	}
-	s.sockets.wait(patience)
+	s.sockets.wait(ctx)
+	return err
+}
+
+// Close calls CloseStreams, then closes the idle connections to the Conversation
+// Manager. Call it after the HTTP server has shut down.
+func (s *Service) Close() error {
+	err := s.CloseStreams()
 	s.transport.CloseIdleConnections()
 	return err
 }
 
-// Handler answers the service's requests.
+// Handler returns the handler of the service's requests.
 func (s *Service) Handler() http.Handler {
 	get := func(path string, h web.Handler) web.Route {
 		return web.Route{Method: http.MethodGet, Path: path, Handle: h}

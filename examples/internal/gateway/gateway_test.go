@@ -13,7 +13,7 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-const saying = `{"role": "user", "text": "Oi"}`
+const message = `{"role": "user", "text": "Oi"}`
 
 func TestAMessageReachesTheManagerUnderItsPath(t *testing.T) {
 	t.Parallel()
@@ -23,18 +23,18 @@ func TestAMessageReachesTheManagerUnderItsPath(t *testing.T) {
 			"/speakers/" + r.Prefix() + "/conversations/abc/messages":       "/conversations/abc/messages",
 			"/speakers/" + r.Prefix() + "/conversations/a%2Fb%20c/messages": "/conversations/a%2Fb%20c/messages",
 		} {
-			a := s.do(t, "POST", path, saying, "X-Speaker-Id", "somebody else")
-			if a.status != http.StatusOK || a.body != saying {
+			a := s.do(t, "POST", path, message, "X-Speaker-Id", "somebody else")
+			if a.status != http.StatusOK || a.body != message {
 				t.Errorf("status %d: %s", a.status, a.body)
 			}
 			if asked := a.header.Get("X-Asked"); asked != "POST "+want {
 				t.Errorf("the manager was asked for %s, want %s", asked, want)
 			}
 			if by := a.header.Get("X-By"); by != r.Prefix() {
-				t.Errorf("the manager was told that %q speaks", by)
+				t.Errorf("the manager got the speaker %q, want %q", by, r.Prefix())
 			}
 			if a.header.Get("RateLimit") == "" || a.header.Get("RateLimit-Policy") == "" {
-				t.Errorf("the limits are not told: %v", a.header)
+				t.Errorf("the answer has no limits: %v", a.header)
 			}
 		}
 		for _, path := range []string{"/speakers/user_1/conversations", "/conversations/abc/session", "/stats"} {
@@ -42,40 +42,40 @@ func TestAMessageReachesTheManagerUnderItsPath(t *testing.T) {
 				t.Errorf("%s: status %d, the manager was asked for %q", path, a.status, a.header.Get("X-Asked"))
 			}
 		}
-		// Past the limits there is no way.
-		if a := s.do(t, "POST", "/conversations/abc/messages", saying); a.status != http.StatusNotFound {
+		// No path leads past the limits.
+		if a := s.do(t, "POST", "/conversations/abc/messages", message); a.status != http.StatusNotFound {
 			t.Errorf("a message without its speaker: status %d", a.status)
 		}
 	})
 }
 
-func TestTheCountIsTheOneThatOtherServicesKeep(t *testing.T) {
+func TestMessagesAreCountedTogetherWithOtherServices(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), patient, echo)
 		talk := "/speakers/" + r.Prefix() + "/conversations/abc/messages"
-		s.do(t, "POST", talk, saying)
-		s.do(t, "POST", talk, saying)
+		s.do(t, "POST", talk, message)
+		s.do(t, "POST", talk, message)
 		rdb, key := r.Client(), "rate_limit:"+r.Prefix()
 		if n, err := rdb.Get(t.Context(), key).Int(); err != nil || n != 2 {
 			t.Errorf("%d are counted, %v; want 2", n, err)
 		}
-		rdb.IncrBy(t.Context(), key, 98) // elsewhere
-		a := s.do(t, "POST", talk, saying)
+		rdb.IncrBy(t.Context(), key, 98) // by other services
+		a := s.do(t, "POST", talk, message)
 		if a.status != http.StatusTooManyRequests || a.header.Get("Retry-After") == "" || !strings.Contains(a.body, "100 per 1m") {
 			t.Errorf("the 101st: status %d, %v: %s", a.status, a.header, a.body)
 		}
 	})
 }
 
-func TestADenialShowsOnEveryDashboardButNoFloodOfThem(t *testing.T) {
+func TestEveryDashboardShowsDenialsButNotAFloodOfThem(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		one, other := newService(t, r.Addr(), patient, echo), newService(t, r.Addr(), patient, echo)
 		browsers := []*browser{one.browse(t), other.browse(t)}
 		denied := 0
 		for range 60 {
-			if a := one.do(t, "POST", "/speakers/"+r.Prefix()+"/conversations/abc/messages", saying); a.status == http.StatusTooManyRequests {
+			if a := one.do(t, "POST", "/speakers/"+r.Prefix()+"/conversations/abc/messages", message); a.status == http.StatusTooManyRequests {
 				denied++
 			}
 		}
@@ -101,7 +101,7 @@ func TestADenialShowsOnEveryDashboardButNoFloodOfThem(t *testing.T) {
 	})
 }
 
-func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
+func TestInvalidRequestsAreRefusedInJSON(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), patient, echo)
@@ -131,7 +131,7 @@ func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
 	}
 }
 
-func TestAPageOfAnotherOriginChargesNobody(t *testing.T) {
+func TestARequestOfAnotherOriginIsNotCounted(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), patient, echo)
@@ -139,7 +139,7 @@ func TestAPageOfAnotherOriginChargesNobody(t *testing.T) {
 	for _, fields := range [][]string{
 		{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Site", "same-site"}, {"Origin", "https://elsewhere.example"}, {"Origin", "null"},
 	} {
-		if a := s.do(t, "POST", talk, saying, fields...); a.status != http.StatusForbidden || !json.Valid([]byte(a.body)) {
+		if a := s.do(t, "POST", talk, message, fields...); a.status != http.StatusForbidden || !json.Valid([]byte(a.body)) {
 			t.Errorf("%s: status %d: %s", fields, a.status, a.body)
 		}
 	}
@@ -147,13 +147,13 @@ func TestAPageOfAnotherOriginChargesNobody(t *testing.T) {
 		t.Errorf("refused requests left %q", keys)
 	}
 	for _, fields := range [][]string{{"Sec-Fetch-Site", "same-origin"}, {"Origin", s.url}} {
-		if a := s.do(t, "POST", talk, saying, fields...); a.status != http.StatusOK {
+		if a := s.do(t, "POST", talk, message, fields...); a.status != http.StatusOK {
 			t.Errorf("%s: status %d: %s", fields, a.status, a.body)
 		}
 	}
 }
 
-func TestTooLongABodyIsRefused(t *testing.T) {
+func TestABodyThatIsTooLongIsRefused(t *testing.T) {
 	t.Parallel()
 	s := newService(t, redistest.Mini(t).Addr(), patient, echo)
 	long := strings.Repeat("x", web.MaxBodyBytes+1)
@@ -163,7 +163,7 @@ func TestTooLongABodyIsRefused(t *testing.T) {
 	}
 }
 
-func TestEveryAnswerKeepsOtherPagesOut(t *testing.T) {
+func TestEveryAnswerHasTheHeadersAgainstOtherPages(t *testing.T) {
 	t.Parallel()
 	s := newService(t, redistest.Mini(t).Addr(), patient, echo)
 	for _, path := range []string{"/", "/page.js", "/api/snapshot", "/stats", "/none", "/ws"} {
@@ -176,11 +176,11 @@ func TestEveryAnswerKeepsOtherPagesOut(t *testing.T) {
 	}
 }
 
-func TestWithoutTheManagerThatIsSaid(t *testing.T) {
+func TestAMissingManagerIsReported(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), patient, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	if a := s.do(t, "POST", "/speakers/a/conversations/b/messages", saying); a.status != http.StatusBadGateway || !json.Valid([]byte(a.body)) {
+	if a := s.do(t, "POST", "/speakers/a/conversations/b/messages", message); a.status != http.StatusBadGateway || !json.Valid([]byte(a.body)) {
 		t.Errorf("status %d: %s", a.status, a.body)
 	}
 	if a := s.do(t, "GET", "/healthz", ""); a.status != http.StatusServiceUnavailable || !strings.Contains(a.body, `"redis":"ok"`) {
@@ -191,7 +191,7 @@ func TestWithoutTheManagerThatIsSaid(t *testing.T) {
 	}
 }
 
-func TestWithoutRedisThatIsSaid(t *testing.T) {
+func TestAMissingRedisIsReported(t *testing.T) {
 	t.Parallel()
 	process := redistest.Start(t)
 	s := newService(t, process.Addr(), patient, func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "{}") })
@@ -206,14 +206,14 @@ func TestWithoutRedisThatIsSaid(t *testing.T) {
 	redistest.Eventually(t, healthy, "all is well while Redis runs")
 
 	process.Kill()
-	redistest.Eventually(t, func() bool { return !s.snapshot(t).Redis }, "a snapshot that knows")
+	redistest.Eventually(t, func() bool { return !s.snapshot(t).Redis }, "a snapshot that shows it")
 	if h := health(); !strings.Contains(h, `"status":"degraded","redis":"rediskit: check`) {
 		t.Errorf("/healthz without Redis: %s", h)
 	}
-	// The limits then hold in this gateway.
+	// The gateway then enforces the limits by itself.
 	denied := 0
 	for range 30 {
-		if a := s.do(t, "POST", "/speakers/a/conversations/b/messages", saying); a.status == http.StatusTooManyRequests {
+		if a := s.do(t, "POST", "/speakers/a/conversations/b/messages", message); a.status == http.StatusTooManyRequests {
 			denied++
 		}
 	}
@@ -221,11 +221,11 @@ func TestWithoutRedisThatIsSaid(t *testing.T) {
 		t.Errorf("%d of 30 were denied, want those after the first 20", denied)
 	}
 	process.Restart()
-	redistest.Eventually(t, func() bool { return s.snapshot(t).Redis }, "a snapshot that knows it is back")
+	redistest.Eventually(t, func() bool { return s.snapshot(t).Redis }, "a snapshot that shows Redis again")
 	redistest.Eventually(t, healthy, "all is well again")
 }
 
-func TestASnapshotIsNeverOlderThanItsRequest(t *testing.T) {
+func TestASnapshotIsNeverOlderThanItsRequestAndIsShared(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	var mu sync.Mutex
@@ -245,21 +245,21 @@ func TestASnapshotIsNeverOlderThanItsRequest(t *testing.T) {
 	if asked != 3 {
 		t.Errorf("three snapshots, one after the other, asked %d times", asked)
 	}
-	// Those that come together share.
+	// Requests at the same time share one.
 	var all sync.WaitGroup
-	s.snapshots.turn <- struct{}{} // one is being made
+	s.snapshots.making <- struct{}{} // as if one were being made
 	for range 20 {
 		all.Go(func() { s.snapshot(t) })
 	}
-	redistest.Eventually(t, func() bool { return s.snapshots.waiting.Load() == 20 }, "20 that wait")
-	<-s.snapshots.turn
+	redistest.Eventually(t, func() bool { return s.snapshots.waiting.Load() == 20 }, "20 requests wait")
+	<-s.snapshots.making
 	all.Wait()
 	if asked != 4 {
 		t.Errorf("20 snapshots at once asked %d times, want once", asked-3)
 	}
 }
 
-// snapshot is what /api/snapshot answers.
+// snapshot returns the answer of /api/snapshot.
 func (s *service) snapshot(t *testing.T) (got struct {
 	Sessions, Stats json.RawMessage
 	Speakers        []speaker
@@ -274,7 +274,7 @@ func (s *service) snapshot(t *testing.T) (got struct {
 	return got
 }
 
-func TestMetricsTellWhatTheServiceDid(t *testing.T) {
+func TestMetricsShowWhatTheServiceDid(t *testing.T) {
 	t.Parallel()
 	s := newService(t, redistest.Mini(t).Addr(), patient, echo)
 	s.do(t, "POST", "/speakers/user_1/conversations/c1/messages", "{}")
@@ -291,6 +291,6 @@ func TestMetricsTellWhatTheServiceDid(t *testing.T) {
 		}
 	}
 	if strings.Contains(page, "user_1") {
-		t.Error("the metrics hold an id")
+		t.Error("the metrics contain an id")
 	}
 }

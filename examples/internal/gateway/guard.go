@@ -6,8 +6,8 @@ import (
 	"github.com/convkit/rediskit/examples/internal/web"
 )
 
-// headers of every answer let the page load, and talk to, what is here and
-// nothing else, and keep other pages from using what is here.
+// headers are sent with every answer. The page may load from, and connect to, this
+// server only, and pages of other origins may not use this server.
 var headers = map[string]string{
 	"Content-Security-Policy":      "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'",
 	"Cross-Origin-Resource-Policy": "same-origin",
@@ -15,8 +15,8 @@ var headers = map[string]string{
 	"X-Content-Type-Options":       "nosniff",
 }
 
-// guard refuses what a page of another origin would have its reader's browser
-// do here, before it counts against a speaker's limits.
+// guard refuses requests that a page of another origin makes with its reader's browser.
+// It does so before a request counts against a speaker's limits.
 func guard(h http.Handler) http.Handler {
 	ours := http.NewCrossOriginProtection()
 	ours.SetDenyHandler(web.Handler(func(http.ResponseWriter, *http.Request) error {

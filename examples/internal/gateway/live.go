@@ -13,52 +13,53 @@ import (
 	"github.com/convkit/rediskit/pubsub"
 )
 
-// resync tells a page that it has missed something: it is to read its snapshot
+// resync is sent to a page that has missed events. The page then reads its snapshot
 // again.
 var resync = []byte(`{"event":"resync"}`)
 
-// alive tells a page, after a silence, that its WebSocket is no dead one: a
-// browser does not show its page the pings.
+// alive is sent to a page after a time without events, to show that its WebSocket still
+// works. The page does not see pings, because the browser answers them by itself.
 var alive = []byte(`{"event":"alive"}`)
 
-// A pace is how long the parts of a WebSocket may take, and how many there are.
-type pace struct {
-	buffer  int           // messages that a browser may be behind before it misses some
-	most    int           // WebSockets at once
-	write   time.Duration // for one message, before the browser is given up
-	ping    time.Duration // of silence, before the browser is asked whether it is there
-	goodbye time.Duration // for all of them, at the end
+// A socketConfig has the limits of the WebSockets.
+type socketConfig struct {
+	buffer       int           // messages that a browser may be behind before it misses some
+	max          int           // WebSockets at the same time
+	writeTimeout time.Duration // for one message or ping; then the WebSocket is closed
+	pingAfter    time.Duration // time without events after which the browser is pinged
+	closeTimeout time.Duration // for all WebSockets together, at shutdown
 }
 
-var defaultPace = pace{
-	buffer:  1024,
-	most:    200,
-	write:   5 * time.Second,
-	ping:    20 * time.Second,
-	goodbye: 3 * time.Second,
+var defaultSocketConfig = socketConfig{
+	buffer:       1024,
+	max:          200,
+	writeTimeout: 5 * time.Second,
+	pingAfter:    20 * time.Second,
+	closeTimeout: 3 * time.Second,
 }
 
-// sockets are the WebSockets that are open. An HTTP server does not wait for
-// what was hijacked from it.
+// sockets counts the open WebSockets, because an HTTP server does not wait for
+// connections that were hijacked.
 type sockets struct {
-	pace    pace
+	cfg     socketConfig
 	ended   context.Context
 	cut     context.CancelFunc
 	mu      sync.Mutex
 	open    int
 	refused bool
-	idle    chan struct{} // closed when refused and none is open
+	idle    chan struct{} // closed when refused is set and none is open
 }
 
-func newSockets(p pace) *sockets {
+func newSockets(cfg socketConfig) *sockets {
 	ended, cut := context.WithCancel(context.Background())
-	return &sockets{pace: p, ended: ended, cut: cut, idle: make(chan struct{})}
+	return &sockets{cfg: cfg, ended: ended, cut: cut, idle: make(chan struct{})}
 }
 
+// enter counts a new WebSocket. It returns false if the WebSocket must be refused.
 func (s *sockets) enter() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refused || s.open == s.pace.most {
+	if s.refused || s.open == s.cfg.max {
 		return false
 	}
 	s.open++
@@ -80,7 +81,7 @@ func (s *sockets) count() int {
 	return s.open
 }
 
-// refuse lets no more in.
+// refuse makes enter refuse all further WebSockets.
 func (s *sockets) refuse() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -93,8 +94,7 @@ func (s *sockets) refuse() {
 	}
 }
 
-// wait waits until all have left, and cuts those off that are still there when
-// ctx ends.
+// wait waits until no WebSocket is open. When ctx ends it closes those that still are.
 func (s *sockets) wait(ctx context.Context) {
 	defer s.cut()
 	select {
@@ -105,16 +105,15 @@ func (s *sockets) wait(ctx context.Context) {
 	}
 }
 
-// live passes the updates on to a browser as they come. A page of another
-// origin is refused.
+// live passes updates on to a browser over a WebSocket. Accept refuses pages of other
+// origins.
 func (s *Service) live(w http.ResponseWriter, r *http.Request) error {
 	if !s.sockets.enter() {
 		w.Header().Set("Retry-After", "5")
 		return web.Refuse(http.StatusServiceUnavailable, "too many dashboards are open, or the gateway is about to end")
 	}
 	defer s.sockets.leave()
-	// From before the page can ask for its snapshot, so that between the two
-	// nothing is missed.
+	// Before the page can ask for its snapshot, so that it misses no event between the two.
 	sub := s.hub.Subscribe()
 	defer sub.Close()
 	conn, err := websocket.Accept(w, r, nil)
@@ -129,40 +128,41 @@ func (s *Service) live(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	conn.SetReadLimit(1 << 10)
-	reading.Go(func() { cancel(listen(r.Context(), conn)) })
-	err = s.sockets.pace.run(ctx, conn, sub)
+	reading.Go(func() { cancel(readControl(r.Context(), conn)) })
+	err = s.sockets.cfg.run(ctx, conn, sub)
 	switch {
-	case errors.Is(context.Cause(ctx), errTalks):
-		_ = conn.Close(websocket.StatusPolicyViolation, errTalks.Error())
+	case errors.Is(context.Cause(ctx), errUnexpectedMessage):
+		_ = conn.Close(websocket.StatusPolicyViolation, errUnexpectedMessage.Error())
 	case errors.Is(err, pubsub.ErrClosed), errors.Is(err, pubsub.ErrClientClosed):
 		_ = conn.Close(websocket.StatusGoingAway, "the gateway ends")
 	}
-	return nil // whoever has gone needs no answer
+	return nil // the connection is hijacked: no HTTP answer is possible
 }
 
-var errTalks = errors.New("a dashboard has nothing to say")
+var errUnexpectedMessage = errors.New("a dashboard must not send messages")
 
-// listen answers pings and takes pongs until the browser goes, or talks.
-// Conn.CloseRead would wait for itself then, for 15 s.
-func listen(ctx context.Context, conn *websocket.Conn) error {
+// readControl handles pings, pongs and the close frame until the browser disconnects or
+// sends a message. It then returns the reason. Conn.CloseRead is no replacement: after a
+// message it waits 15 s for itself.
+func readControl(ctx context.Context, conn *websocket.Conn) error {
 	if _, _, err := conn.Reader(ctx); err != nil {
 		return err
 	}
-	return errTalks
+	return errUnexpectedMessage
 }
 
-// run returns why it could not go on.
-func (p pace) run(ctx context.Context, conn *websocket.Conn, sub *pubsub.Subscription[envelope]) error {
+// run writes the events of sub to conn until either ends, and returns the reason.
+func (cfg socketConfig) run(ctx context.Context, conn *websocket.Conn, sub *pubsub.Subscription[envelope]) error {
 	for {
-		frame, err := p.next(ctx, sub)
-		within, cancel := context.WithTimeout(ctx, p.write)
+		frame, err := cfg.next(ctx, sub)
+		writeCtx, cancel := context.WithTimeout(ctx, cfg.writeTimeout)
 		switch {
 		case err != nil:
 		case frame != nil:
-			err = conn.Write(within, websocket.MessageText, frame)
+			err = conn.Write(writeCtx, websocket.MessageText, frame)
 		default:
-			if err = conn.Ping(within); err == nil {
-				err = conn.Write(within, websocket.MessageText, alive)
+			if err = conn.Ping(writeCtx); err == nil {
+				err = conn.Write(writeCtx, websocket.MessageText, alive)
 			}
 		}
 		cancel()
@@ -172,12 +172,12 @@ func (p pace) run(ctx context.Context, conn *websocket.Conn, sub *pubsub.Subscri
 	}
 }
 
-// next returns the next frame, or none when it is time for a ping.
-func (p pace) next(ctx context.Context, sub *pubsub.Subscription[envelope]) ([]byte, error) {
-	until, cancel := context.WithTimeout(ctx, p.ping)
+// next returns the next frame, or nil when it is time for a ping.
+func (cfg socketConfig) next(ctx context.Context, sub *pubsub.Subscription[envelope]) ([]byte, error) {
+	pingCtx, cancel := context.WithTimeout(ctx, cfg.pingAfter)
 	defer cancel()
 	for {
-		m, err := sub.Next(until)
+		m, err := sub.Next(pingCtx)
 		var gap *pubsub.GapError
 		var decode *pubsub.DecodeError
 		switch {
@@ -185,8 +185,8 @@ func (p pace) next(ctx context.Context, sub *pubsub.Subscription[envelope]) ([]b
 			return m.Raw, nil
 		case errors.As(err, &gap):
 			return resync, nil
-		case errors.As(err, &decode): // no update, whatever it is
-		case ctx.Err() == nil && until.Err() != nil && sub.Err() == nil:
+		case errors.As(err, &decode): // the message is no update, and is skipped
+		case ctx.Err() == nil && pingCtx.Err() != nil && sub.Err() == nil:
 			return nil, nil
 		default:
 			return nil, err

@@ -16,7 +16,7 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-func TestTwoGatewaysPassTheSameEventsOnAsTheyCame(t *testing.T) {
+func TestTwoGatewaysPassTheSameEventsOnUnchanged(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		var browsers []*browser
@@ -27,7 +27,7 @@ func TestTwoGatewaysPassTheSameEventsOnAsTheyCame(t *testing.T) {
 		rdb := r.Client()
 		for i := range 10 {
 			id := fmt.Sprintf("%s-%d", r.Prefix(), i)
-			// Space, order and further fields are the publisher's own.
+			// Whitespace, order and additional fields must stay as they were published.
 			want := fmt.Sprintf(`{"data": {"x": [1.0, null]},  "conversation_id": %q, "event": "a new one"}`, id)
 			if err := rdb.Publish(t.Context(), "conversation:updates", want).Err(); err != nil {
 				t.Fatal(err)
@@ -41,7 +41,7 @@ func TestTwoGatewaysPassTheSameEventsOnAsTheyCame(t *testing.T) {
 	})
 }
 
-func TestWhatIsNoUpdateIsNotPassedOn(t *testing.T) {
+func TestMessagesThatAreNoUpdatesAreNotPassedOn(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), patient, echo)
@@ -72,15 +72,15 @@ func TestALostConnectionToRedisBecomesAResync(t *testing.T) {
 	})
 }
 
-func TestASlowBrowserLosesTheOldestAndIsTold(t *testing.T) {
+func TestASlowBrowserMissesTheOldestEventsAndGetsAResync(t *testing.T) {
 	t.Parallel()
 	loses := func(t *testing.T, addr string, rdb *redis.Client) {
 		t.Parallel()
-		pace := patient
-		pace.buffer = 8
-		s := newService(t, addr, pace, echo)
+		cfg := patient
+		cfg.buffer = 8
+		s := newService(t, addr, cfg, echo)
 		slow, quick := s.browse(t), s.browse(t)
-		// More than the kernel keeps of a connection that nobody reads.
+		// More than the kernel buffers for a connection that nobody reads.
 		text := strings.Repeat("x", 256<<10)
 		const n = 40
 		for i := range n {
@@ -89,10 +89,10 @@ func TestASlowBrowserLosesTheOldestAndIsTold(t *testing.T) {
 			quick.next(id)
 		}
 		last := fmt.Sprintf("message-%d-", n-1)
-		got, told := 0, false
+		got, resynced := 0, false
 		for {
 			frame := slow.next("")
-			told = told || bytes.Equal(frame, resync)
+			resynced = resynced || bytes.Equal(frame, resync)
 			if bytes.Contains(frame, []byte("message-")) {
 				got++
 			}
@@ -100,51 +100,51 @@ func TestASlowBrowserLosesTheOldestAndIsTold(t *testing.T) {
 				break
 			}
 		}
-		if got == n || !told {
-			t.Errorf("the slow one got %d of %d messages, told: %v", got, n, told)
+		if got == n || !resynced {
+			t.Errorf("the slow browser got %d of %d messages, and a resync: %v", got, n, resynced)
 		}
 	}
 	t.Run("miniredis", func(t *testing.T) {
 		r := redistest.Mini(t)
 		loses(t, r.Addr(), r.Client())
 	})
-	// Of its own: what other tests publish would push out the last message too.
+	// On a server of its own, because messages of other tests would push the last one out.
 	t.Run("redis", func(t *testing.T) {
 		p := redistest.Start(t)
 		loses(t, p.Addr(), p.Client())
 	})
 }
 
-func TestABrowserThatReadsNothingIsGivenUp(t *testing.T) {
+func TestABrowserThatDoesNotReadIsDisconnected(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
-	pace := patient
-	pace.write = 50 * time.Millisecond
-	s := newService(t, r.Addr(), pace, echo)
+	cfg := patient
+	cfg.writeTimeout = 50 * time.Millisecond
+	s := newService(t, r.Addr(), cfg, echo)
 	s.browse(t)
 	rdb := r.Client()
 	for range 12 {
 		publish(t, rdb, "abc", strings.Repeat("x", 1<<20))
 	}
-	s.emptied() // the test's own time-out would strike
+	s.emptied() // otherwise the test runs into its time-out
 }
 
-func TestABrowserThatIsGoneIsNoticedByPing(t *testing.T) {
+func TestABrowserThatDoesNotAnswerPingsIsDisconnected(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
-	pace := patient
-	pace.ping, pace.write = 5*time.Millisecond, 20*time.Millisecond
-	s := newService(t, r.Addr(), pace, echo)
-	s.browse(t) // that never reads, so it answers no ping
-	s.emptied() // the test's own time-out would strike
+	cfg := patient
+	cfg.pingAfter, cfg.writeTimeout = 5*time.Millisecond, 20*time.Millisecond
+	s := newService(t, r.Addr(), cfg, echo)
+	s.browse(t) // it never reads, so it answers no ping
+	s.emptied() // otherwise the test runs into its time-out
 }
 
-func TestABrowserThatAnswersPingsStays(t *testing.T) {
+func TestABrowserThatAnswersPingsStaysConnected(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
-	pace := patient
-	pace.ping = time.Millisecond
-	s := newService(t, r.Addr(), pace, echo)
+	cfg := patient
+	cfg.pingAfter = time.Millisecond
+	s := newService(t, r.Addr(), cfg, echo)
 	pinged := make(chan struct{}, 100)
 	conn, _, err := websocket.Dial(t.Context(), s.url+"/ws", &websocket.DialOptions{
 		OnPingReceived: func(context.Context, []byte) bool {
@@ -169,12 +169,12 @@ func TestABrowserThatAnswersPingsStays(t *testing.T) {
 	<-got
 }
 
-func TestASilentWebSocketShowsThatItIsAlive(t *testing.T) {
+func TestAWebSocketWithoutEventsSendsAlive(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
-	pace := patient
-	pace.ping = time.Millisecond
-	s := newService(t, r.Addr(), pace, echo)
+	cfg := patient
+	cfg.pingAfter = time.Millisecond
+	s := newService(t, r.Addr(), cfg, echo)
 	b := s.browse(t)
 	for range 3 {
 		if got := b.next(""); !bytes.Equal(got, alive) {
@@ -202,37 +202,37 @@ func TestAnotherOriginIsRefused(t *testing.T) {
 	}
 }
 
-func TestABrowserThatTalksIsClosed(t *testing.T) {
+func TestABrowserThatSendsAMessageIsDisconnected(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), patient, echo)
-	for _, text := range []string{"Oi", strings.Repeat("x", 1<<20)} { // the longer one is not read to its end
+	for _, text := range []string{"Oi", strings.Repeat("x", 1<<20)} { // the gateway does not read the long one to its end
 		b := s.browse(t)
-		_ = b.conn.Write(t.Context(), websocket.MessageText, []byte(text)) // it may have been closed meanwhile
+		_ = b.conn.Write(t.Context(), websocket.MessageText, []byte(text)) // the gateway may close the WebSocket meanwhile
 		_, _, err := b.conn.Read(t.Context())
 		if status := websocket.CloseStatus(err); status != websocket.StatusPolicyViolation && status != websocket.StatusMessageTooBig && len(text) < 1<<10 {
-			t.Errorf("the end is %v", err)
+			t.Errorf("the WebSocket ended with %v", err)
 		}
 		redistest.Eventually(t, func() bool { return s.sockets.count() == 0 }, "the WebSocket has ended")
 	}
 }
 
-func TestMoreDashboardsThanFitAreRefused(t *testing.T) {
+func TestMoreDashboardsThanAllowedAreRefused(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
-	pace := patient
-	pace.most = 1
-	s := newService(t, r.Addr(), pace, echo)
+	cfg := patient
+	cfg.max = 1
+	s := newService(t, r.Addr(), cfg, echo)
 	first := s.browse(t)
 	if _, res, err := websocket.Dial(t.Context(), s.url+"/ws", nil); err == nil || res == nil || res.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("the second: %v, %v", res, err)
 	}
 	first.conn.CloseNow()
-	redistest.Eventually(t, func() bool { return s.sockets.count() == 0 }, "room again")
+	redistest.Eventually(t, func() bool { return s.sockets.count() == 0 }, "the first WebSocket has ended")
 	s.browse(t)
 }
 
-func TestTheServersWriteTimeoutCutsNoWebSocket(t *testing.T) {
+func TestTheServersTimeoutsDoNotEndAWebSocket(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), patient, echo)
@@ -242,7 +242,7 @@ func TestTheServersWriteTimeoutCutsNoWebSocket(t *testing.T) {
 	front.Start()
 	defer front.Close()
 	var conn *websocket.Conn
-	redistest.Eventually(t, func() bool { // on a busy machine they cut a handshake
+	redistest.Eventually(t, func() bool { // on a busy machine the time-outs may end a handshake
 		var err error
 		conn, _, err = websocket.Dial(t.Context(), front.URL+"/ws", nil)
 		return err == nil
@@ -255,7 +255,7 @@ func TestTheServersWriteTimeoutCutsNoWebSocket(t *testing.T) {
 	}
 }
 
-func TestTheEndLetsBrowsersReadWhatHasComeAndSaysGoodbye(t *testing.T) {
+func TestCloseLetsBrowsersReadWhatWasReceivedAndClosesThem(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), patient, echo)
@@ -273,10 +273,10 @@ func TestTheEndLetsBrowsersReadWhatHasComeAndSaysGoodbye(t *testing.T) {
 		for {
 			_, _, err := b.conn.Read(t.Context())
 			if err == nil {
-				continue // of a test beside this one
+				continue // another test has published it
 			}
 			if websocket.CloseStatus(err) != websocket.StatusGoingAway {
-				t.Errorf("the end is %v", err)
+				t.Errorf("the WebSocket ended with %v", err)
 			}
 			break
 		}
@@ -284,23 +284,23 @@ func TestTheEndLetsBrowsersReadWhatHasComeAndSaysGoodbye(t *testing.T) {
 			t.Error(err)
 		}
 		if _, res, err := websocket.Dial(t.Context(), s.url+"/ws", nil); err == nil || res == nil || res.StatusCode != http.StatusServiceUnavailable {
-			t.Errorf("after the end: %v, %v", res, err)
+			t.Errorf("after Close: %v, %v", res, err)
 		}
 	})
 }
 
-func TestASlowBrowserDoesNotHoldUpTheEnd(t *testing.T) {
+func TestASlowBrowserDoesNotDelayClose(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
-	pace := patient
-	pace.goodbye = 10 * time.Millisecond
-	s := newService(t, r.Addr(), pace, echo)
+	cfg := patient
+	cfg.closeTimeout = 10 * time.Millisecond
+	s := newService(t, r.Addr(), cfg, echo)
 	s.browse(t)
 	rdb := r.Client()
 	for range 20 {
 		publish(t, rdb, "abc", strings.Repeat("x", 1<<20))
 	}
-	if err := s.Close(); err != nil { // the test's own time-out would strike
+	if err := s.Close(); err != nil { // otherwise the test runs into its time-out
 		t.Error(err)
 	}
 }

@@ -22,24 +22,24 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// patient is a pace at which no busy machine fails a test.
-var patient = pace{buffer: 1024, most: 10, write: time.Hour, ping: time.Hour, goodbye: 10 * time.Second}
+// patient has time-outs that a busy machine does not exceed.
+var patient = socketConfig{buffer: 1024, max: 10, writeTimeout: time.Hour, pingAfter: time.Hour, closeTimeout: 10 * time.Second}
 
-// A service is what a test talks to, in front of a manager that answers
-// whatever its handler does.
+// A service is a gateway under test, over HTTP, in front of a manager whose handler the
+// test chooses.
 type service struct {
 	*Service
 	url  string
 	http *http.Client
 }
 
-func newService(t *testing.T, redisAddr string, p pace, manager http.HandlerFunc) *service {
+func newService(t *testing.T, redisAddr string, cfg socketConfig, manager http.HandlerFunc) *service {
 	t.Helper()
 	back := httptest.NewServer(manager)
 	t.Cleanup(back.Close)
 	s := &service{}
 	var err error
-	if s.Service, err = open(t.Context(), exampletest.Dial(t, redisAddr), back.URL, p); err != nil {
+	if s.Service, err = open(t.Context(), exampletest.Dial(t, redisAddr), back.URL, cfg); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -53,7 +53,8 @@ func newService(t *testing.T, redisAddr string, p pace, manager http.HandlerFunc
 	return s
 }
 
-// echo is a manager that tells how it was asked.
+// echo is a manager that answers with the request: method and path in X-Asked, the
+// speaker in X-By, and the body.
 func echo(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	w.Header().Set("X-Asked", r.Method+" "+r.URL.EscapedPath())
@@ -97,7 +98,7 @@ type browser struct {
 
 func (s *service) browse(t *testing.T) *browser {
 	t.Helper()
-	// With little room in the kernel a browser that does not read is soon noticed.
+	// A small kernel buffer, so that the gateway soon notices a browser that does not read.
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
 		if err != nil {
@@ -114,13 +115,13 @@ func (s *service) browse(t *testing.T) *browser {
 	return &browser{t, conn}
 }
 
-// emptied waits until the last WebSocket has ended. No more are let in.
+// emptied refuses new WebSockets and waits until the last one has ended.
 func (s *service) emptied() {
 	s.sockets.refuse()
 	<-s.sockets.idle
 }
 
-// next is the next frame, once one comes that want is part of.
+// next returns the next frame that contains want, and skips others.
 func (b *browser) next(want string) []byte {
 	b.t.Helper()
 	ctx, cancel := context.WithTimeout(b.t.Context(), time.Minute)
@@ -136,7 +137,7 @@ func (b *browser) next(want string) []byte {
 	}
 }
 
-// publish publishes an event about conversation as a service elsewhere would.
+// publish publishes an event about a conversation as another service does.
 func publish(t *testing.T, rdb redis.UniversalClient, conversation, text string) []byte {
 	t.Helper()
 	payload, err := json.Marshal(updates.Event{

@@ -16,16 +16,16 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-// limits is how often a speaker may say something. The first counts under
-// rate_limit:<speaker>, together with services in other languages; the second
-// keeps anyone from saying it all at once.
+// limits are the policies for the messages of one speaker. The first counts under
+// rate_limit:<speaker>, together with services in other languages. The second stops a
+// speaker from using up the first at once.
 var limits = []ratelimit.Policy{
 	ratelimit.PerMinute(100),
 	ratelimit.SlidingWindow(20, 10*time.Second),
 }
 
-// limitsConfig has each gateway count for itself while Redis is away: speakers
-// can then say nothing, but lists are answered.
+// limitsConfig lets each gateway count for itself while Redis is down. The Conversation
+// Manager then refuses messages, but it still answers lists.
 var limitsConfig = ratelimit.Config{
 	Key:       "rate_limit:*",
 	WhenDown:  ratelimit.Local,
@@ -33,7 +33,8 @@ var limitsConfig = ratelimit.Config{
 	OnError:   backend.Log,
 }
 
-// limited passes on what the speaker in the path may say, and refuses the rest.
+// limited returns a handler that passes requests of the speaker in the path on to next,
+// within the limits, and refuses the others.
 func (s *Service) limited(next http.Handler) (http.Handler, error) {
 	var err error
 	if s.limiter, err = ratelimit.New(s.rdb, limitsConfig, limits...); err != nil {
@@ -53,7 +54,7 @@ func (s *Service) limited(next http.Handler) (http.Handler, error) {
 	})), nil
 }
 
-// message takes what a speaker says, if the limits allow it.
+// message handles a message of a speaker.
 func (s *Service) message(w http.ResponseWriter, r *http.Request) error {
 	for _, name := range []string{"id", "conversation"} {
 		if _, err := web.PathID(r, name); err != nil {
@@ -64,20 +65,20 @@ func (s *Service) message(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// denied refuses a message, and shows it on every dashboard.
+// denied refuses a message and publishes that, so that every Dashboard shows it.
 func (s *Service) denied(w http.ResponseWriter, r *http.Request, res ratelimit.Result) {
 	speaker := r.PathValue("id")
 	if s.tally.deny(speaker, time.Now()) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), time.Second)
 		defer cancel()
-		s.publisher.Tell(ctx, updates.RequestDenied, r.PathValue("conversation"), updates.Data{
+		s.publisher.Publish(ctx, updates.RequestDenied, r.PathValue("conversation"), updates.Data{
 			SpeakerID: speaker, RetryAfter: res.RetryAfter.Milliseconds(),
 		})
 	}
 	answer(w, r, web.Refuse(http.StatusTooManyRequests, "too many messages: at most %s; wait as long as Retry-After says", res.Policy))
 }
 
-// undecided refuses a message of which Redis holds no count.
+// undecided refuses a message about which the limiter could not decide.
 func undecided(w http.ResponseWriter, r *http.Request, err error) {
 	if errors.Is(err, ratelimit.ErrKey) {
 		answer(w, r, web.Refuse(http.StatusBadRequest, "the path names no speaker"))
@@ -91,7 +92,7 @@ func answer(w http.ResponseWriter, r *http.Request, err error) {
 	web.Handler(func(http.ResponseWriter, *http.Request) error { return err }).ServeHTTP(w, r)
 }
 
-// pass hands a message to the manager, under the path that it has there.
+// pass forwards a message to the manager, under the manager's own path.
 func (s *Service) pass(w http.ResponseWriter, r *http.Request) {
 	conversation := r.PathValue("conversation")
 	out := r.Clone(r.Context())
@@ -103,7 +104,7 @@ func (s *Service) pass(w http.ResponseWriter, r *http.Request) {
 	s.proxy.ServeHTTP(w, out)
 }
 
-// forward hands a request to the manager as it is.
+// forward forwards a request to the manager unchanged.
 func (s *Service) forward(w http.ResponseWriter, r *http.Request) error {
 	s.proxy.ServeHTTP(w, r)
 	return nil

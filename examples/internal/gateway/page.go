@@ -12,9 +12,9 @@ import (
 //go:embed page
 var page embed.FS
 
-// pageRoutes serve the Dashboard, its index.html as /.
+// pageRoutes returns the routes of the Dashboard's files. index.html is served as /.
 func pageRoutes() []web.Route {
-	files, _ := page.ReadDir("page") // it is part of the program
+	files, _ := page.ReadDir("page") // embedded, so it cannot fail
 	var routes []web.Route
 	for _, file := range files {
 		name := file.Name()
@@ -40,7 +40,7 @@ func serveFile(name string) web.Handler {
 	}
 }
 
-// contentTypes are fixed, for the system's tables may say anything.
+// contentTypes does not use package mime, whose tables depend on the machine.
 var contentTypes = map[string]string{
 	".html": "text/html; charset=utf-8",
 	".css":  "text/css; charset=utf-8",

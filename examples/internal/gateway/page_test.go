@@ -8,7 +8,7 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-func TestThePageIsWholeAndStaysAtHome(t *testing.T) {
+func TestThePageHasAllItsFilesAndLoadsNothingFromElsewhere(t *testing.T) {
 	t.Parallel()
 	s := newService(t, redistest.Mini(t).Addr(), patient, echo)
 	home := s.do(t, "GET", "/", "")
@@ -41,8 +41,7 @@ func TestThePageIsWholeAndStaysAtHome(t *testing.T) {
 	}
 }
 
-// Each text of the page must be there in both languages.
-func TestBothLanguagesSayTheSame(t *testing.T) {
+func TestBothLanguagesHaveTheSameTexts(t *testing.T) {
 	t.Parallel()
 	source, err := page.ReadFile("page/text.js")
 	if err != nil {
@@ -52,7 +51,7 @@ func TestBothLanguagesSayTheSame(t *testing.T) {
 	english, rest, found := strings.Cut(rest, "pt: {")
 	portuguese, _, closed := strings.Cut(rest, "};")
 	if !found || !closed {
-		t.Fatal("text.js is not as this test knows it")
+		t.Fatal("text.js does not have the form that this test reads")
 	}
 	names := func(text string) string {
 		var all []string
@@ -70,7 +69,7 @@ func TestBothLanguagesSayTheSame(t *testing.T) {
 	}
 	for _, match := range regexp.MustCompile(`data-text="(\w+)"`).FindAllStringSubmatch(string(html), -1) {
 		if !strings.Contains(" "+names(english)+" ", " "+match[1]+" ") {
-			t.Errorf("the page wants a text %q that there is not", match[1])
+			t.Errorf("the page uses a text %q that text.js does not have", match[1])
 		}
 	}
 }

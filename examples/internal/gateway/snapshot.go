@@ -19,34 +19,34 @@ const (
 	maxAnswerBytes = 1 << 20         // of the manager's answers
 )
 
-// A snapshot is all that a dashboard shows, but for what happens next.
+// A snapshot is everything that a Dashboard shows, apart from later events.
 type snapshot struct {
 	At       int64           `json:"at"`       // Unix milliseconds
-	Sessions json.RawMessage `json:"sessions"` // as of the manager's /sessions, null while it is unknown
-	Stats    json.RawMessage `json:"stats"`    // as of the manager's /stats, null while it is unknown
-	Speakers []speaker       `json:"speakers"` // what this gateway allowed and denied
+	Sessions json.RawMessage `json:"sessions"` // the manager's answer to /sessions, or null without one
+	Stats    json.RawMessage `json:"stats"`    // the manager's answer to /stats, or null without one
+	Speakers []speaker       `json:"speakers"` // counts of this gateway
 	Limits   []string        `json:"limits"`
-	Redis    bool            `json:"redis"` // whether it answers
+	Redis    bool            `json:"redis"` // whether Redis answers
 }
 
-// snapshots share what it costs to make one.
+// snapshots lets concurrent requests share one snapshot.
 type snapshots struct {
-	turn    chan struct{} // held by who makes one or looks at the last
+	making  chan struct{} // a lock: held by the request that makes a snapshot or reads the last one
 	waiting atomic.Int64  // requests that are not answered yet
-	began   time.Time
+	began   time.Time     // when the last snapshot was begun
 	last    snapshot
 }
 
-// snapshot answers with how everything is. Whoever comes while one is made
-// waits for the next, and shares it: a page that has missed an event needs a
-// snapshot from after it, but a hundred pages need no hundred.
+// snapshot answers with a snapshot that was begun after the request arrived, because a
+// page that has missed an event needs a later snapshot. Requests that arrive while one
+// is made wait for the next, and share it.
 func (s *Service) snapshot(w http.ResponseWriter, r *http.Request) error {
 	arrived := time.Now()
 	s.snapshots.waiting.Add(1)
 	defer s.snapshots.waiting.Add(-1)
 	select {
-	case s.snapshots.turn <- struct{}{}:
-		defer func() { <-s.snapshots.turn }()
+	case s.snapshots.making <- struct{}{}:
+		defer func() { <-s.snapshots.making }()
 	case <-r.Context().Done():
 		return r.Context().Err()
 	}
@@ -58,6 +58,7 @@ func (s *Service) snapshot(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, s.snapshots.last)
 }
 
+// collect makes a snapshot. It asks the manager and Redis at the same time.
 func (s *Service) collect(ctx context.Context) snapshot {
 	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
 	defer cancel()
@@ -81,7 +82,7 @@ func (s *Service) collect(ctx context.Context) snapshot {
 
 var errNoAnswer = errors.New("the Conversation Manager has no answer")
 
-// ask returns what the manager answers under path.
+// ask returns the manager's answer to GET path.
 func (s *Service) ask(ctx context.Context, path string) (json.RawMessage, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.manager.JoinPath(path).String(), nil)
 	if err != nil {
@@ -102,8 +103,8 @@ func (s *Service) ask(ctx context.Context, path string) (json.RawMessage, error)
 	return body, nil
 }
 
-// health answers with how Redis and the manager are. Without the manager
-// nothing can be done; without Redis lists are answered.
+// health answers with the health of Redis and of the manager. Without the manager the
+// gateway can do nothing, so the status is 503. Without Redis lists are still answered.
 func (s *Service) health(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), collectTimeout)
 	defer cancel()

@@ -8,36 +8,37 @@ import (
 	"time"
 )
 
-// The bounds of a tally: speakers' ids are whatever clients send.
+// The bounds of a tally. It needs them because clients may send any speaker ids.
 const (
-	maxSpeakers   = 1000 // who are counted by name; the others are counted together
-	shownSpeakers = 30   // likewise, of those
-	tellsPerID    = 3    // denials of a speaker that are published in a second
-	tellsPerAll   = 20
+	maxSpeakers         = 1000 // speakers that are counted one by one; the others are counted together
+	shownSpeakers       = 30   // speakers that top returns one by one; the others are added up
+	publishedPerSpeaker = 3    // denials of one speaker that are published in a second
+	publishedPerSecond  = 20   // denials of all speakers that are published in a second
 )
 
-// A tally counts what this gateway allowed and denied, by speaker.
+// A tally counts the messages that this gateway allowed and denied, by speaker.
 type tally struct {
-	mu       sync.Mutex
-	speakers map[string]*speaker
-	others   speaker
-	told     rate
+	mu        sync.Mutex
+	speakers  map[string]*speaker
+	others    speaker
+	published rate
 }
 
-// A speaker is a line of a tally.
+// A speaker has the counts of one speaker.
 type speaker struct {
-	ID      string `json:"id"` // empty for all others
-	Allowed uint64 `json:"allowed"`
-	Denied  uint64 `json:"denied"`
-	told    rate
+	ID        string `json:"id"` // empty for all others together
+	Allowed   uint64 `json:"allowed"`
+	Denied    uint64 `json:"denied"`
+	published rate   // denials
 }
 
-// A rate counts what happens within one second.
+// A rate counts events within one second.
 type rate struct {
 	second int64
 	n      int
 }
 
+// below reports whether fewer than limit events were counted in the second of now.
 func (r *rate) below(limit int, now time.Time) bool {
 	if second := now.Unix(); r.second != second {
 		*r = rate{second: second}
@@ -51,21 +52,22 @@ func (t *tally) allow(id string) {
 	t.of(id).Allowed++
 }
 
-// deny counts a denial, and says whether it should be told: a flood of
-// requests must not become a flood of events.
-func (t *tally) deny(id string, now time.Time) (tell bool) {
+// deny counts a denial, and reports whether it should be published. Not every denial is:
+// a flood of requests must not become a flood of events.
+func (t *tally) deny(id string, now time.Time) (publish bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.of(id)
 	s.Denied++
-	if !s.told.below(tellsPerID, now) || !t.told.below(tellsPerAll, now) {
+	if !s.published.below(publishedPerSpeaker, now) || !t.published.below(publishedPerSecond, now) {
 		return false
 	}
-	s.told.n++
-	t.told.n++
+	s.published.n++
+	t.published.n++
 	return true
 }
 
+// of returns the counts of a speaker. t.mu must be held.
 func (t *tally) of(id string) *speaker {
 	if s := t.speakers[id]; s != nil {
 		return s
@@ -81,8 +83,8 @@ func (t *tally) of(id string) *speaker {
 	return s
 }
 
-// top returns the lines with the most denials, then with the most requests.
-// The last one is that of all others, if there are any.
+// top returns the speakers with the most denials, then those with the most allowed
+// messages. The last element adds up all others, if any were counted.
 func (t *tally) top() []speaker {
 	t.mu.Lock()
 	defer t.mu.Unlock()

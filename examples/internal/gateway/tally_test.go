@@ -14,7 +14,7 @@ func TestATallyIsBounded(t *testing.T) {
 	}
 	tally.deny("one more", time.Now())
 	if n := len(tally.speakers); n != maxSpeakers {
-		t.Errorf("%d speakers are counted by name, want %d", n, maxSpeakers)
+		t.Errorf("%d speakers are counted one by one, want %d", n, maxSpeakers)
 	}
 	top := tally.top()
 	others := top[len(top)-1]
@@ -41,11 +41,11 @@ func TestATallyShowsTheMostDeniedFirst(t *testing.T) {
 	}
 }
 
-func TestFewDenialsAreToldInASecond(t *testing.T) {
+func TestFewDenialsArePublishedInASecond(t *testing.T) {
 	t.Parallel()
 	var tally tally
 	now := time.Unix(1000, 0)
-	told := func(id string) (n int) {
+	published := func(id string) (n int) {
 		for range 10 {
 			if tally.deny(id, now) {
 				n++
@@ -53,18 +53,18 @@ func TestFewDenialsAreToldInASecond(t *testing.T) {
 		}
 		return n
 	}
-	if n := told("a"); n != tellsPerID {
-		t.Errorf("%d of one speaker were told", n)
+	if n := published("a"); n != publishedPerSpeaker {
+		t.Errorf("%d denials of one speaker were published, want %d", n, publishedPerSpeaker)
 	}
-	all := tellsPerID
+	all := publishedPerSpeaker
 	for i := range 50 {
-		all += told(fmt.Sprint(i))
+		all += published(fmt.Sprint(i))
 	}
-	if all != tellsPerAll {
-		t.Errorf("%d of all speakers were told, want %d", all, tellsPerAll)
+	if all != publishedPerSecond {
+		t.Errorf("%d denials of all speakers were published, want %d", all, publishedPerSecond)
 	}
 	now = now.Add(time.Second)
-	if n := told("a"); n != tellsPerID {
-		t.Errorf("in the next second %d were told", n)
+	if n := published("a"); n != publishedPerSpeaker {
+		t.Errorf("in the next second %d denials of one speaker were published, want %d", n, publishedPerSpeaker)
 	}
 }

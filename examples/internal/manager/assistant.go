@@ -6,9 +6,9 @@ import (
 	"time"
 )
 
-// parrot is an assistant for demonstrations: it thinks for a while, then says
-// something that fits anything. The same words get the same answer.
-type parrot struct{ thinks time.Duration }
+// A cannedAssistant is an Assistant for demonstrations. It waits for thinks, then answers
+// with one of a few phrases. The same words get the same answer.
+type cannedAssistant struct{ thinks time.Duration }
 
 var phrases = []string{
 	"Pronto, anotado. Quer que eu faça mais alguma coisa?",
@@ -18,7 +18,7 @@ var phrases = []string{
 	"Claro. Começo agora mesmo.",
 }
 
-func (p parrot) Answer(ctx context.Context, said string) (string, error) {
+func (p cannedAssistant) Answer(ctx context.Context, said string) (string, error) {
 	select {
 	case <-time.After(p.thinks):
 	case <-ctx.Done():

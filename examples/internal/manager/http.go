@@ -15,14 +15,14 @@ import (
 
 const maxTextRunes = 4000
 
-// A saying is the body of a request that adds a message.
-type saying struct {
+// A newMessage is the body of a request that adds a message.
+type newMessage struct {
 	Role string `json:"role"`
 	Text string `json:"text"`
 }
 
-func readMessage(r *http.Request) (saying, error) {
-	var m saying
+func readMessage(r *http.Request) (newMessage, error) {
+	var m newMessage
 	if media, _, err := mime.ParseMediaType(r.Header.Get("Content-Type")); err != nil || media != "application/json" {
 		return m, web.Refuse(http.StatusUnsupportedMediaType, "send the message as application/json")
 	}
@@ -30,7 +30,7 @@ func readMessage(r *http.Request) (saying, error) {
 	if err != nil {
 		return m, err
 	}
-	if !utf8.Valid(text) { // the decoder would replace what is not
+	if !utf8.Valid(text) { // the decoder would replace invalid bytes
 		return m, web.Refuse(http.StatusBadRequest, "the body must be UTF-8")
 	}
 	body := json.NewDecoder(bytes.NewReader(text))
@@ -54,13 +54,13 @@ func readMessage(r *http.Request) (saying, error) {
 	return m, nil
 }
 
-// refuseBody says what is wrong with a body that did not decode.
+// refuseBody returns a Refusal that says why a body did not decode.
 func refuseBody(err error) error {
 	var mismatch *json.UnmarshalTypeError
 	switch {
 	case errors.As(err, &mismatch) && mismatch.Field != "":
 		return web.Refuse(http.StatusBadRequest, "%s must be a %v", mismatch.Field, mismatch.Type)
-	case strings.HasPrefix(err.Error(), "json: unknown field "): // the only way to tell
+	case strings.HasPrefix(err.Error(), "json: unknown field "): // it has no type of its own
 		return web.Refuse(http.StatusBadRequest, "the body has a field besides role and text")
 	default:
 		return web.Refuse(http.StatusBadRequest, `the body must be JSON such as {"role": "user", "text": "Olá!"}`)

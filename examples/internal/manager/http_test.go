@@ -11,14 +11,14 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
+func TestInvalidRequestsAreRefusedInJSON(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), r.Prefix())
 	talk := "/conversations/" + s.talk + "/messages"
 	const js = "application/json"
 	message := func(text string) string {
-		body, _ := json.Marshal(saying{"user", text})
+		body, _ := json.Marshal(newMessage{"user", text})
 		return string(body)
 	}
 	for name, c := range map[string]struct {
@@ -49,12 +49,12 @@ func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.do(t, c.method, c.path, c.contentType, c.body)
-			var told struct{ Error string }
-			if err := json.Unmarshal(a.body, &told); err != nil {
+			var problem struct{ Error string }
+			if err := json.Unmarshal(a.body, &problem); err != nil {
 				t.Fatalf("the answer is not JSON: %q", a.body)
 			}
-			if a.status != c.status || !strings.Contains(told.Error, c.says) {
-				t.Errorf("%d %q; want %d and %q", a.status, told.Error, c.status, c.says)
+			if a.status != c.status || !strings.Contains(problem.Error, c.says) {
+				t.Errorf("%d %q; want %d and %q", a.status, problem.Error, c.status, c.says)
 			}
 			if got := a.header.Get("Content-Type"); got != js {
 				t.Errorf("Content-Type %q", got)
@@ -69,7 +69,7 @@ func TestWrongRequestsAreRefusedInJSON(t *testing.T) {
 	}
 }
 
-func TestALongestTextIsTaken(t *testing.T) {
+func TestATextOfTheLongestAllowedLengthIsAccepted(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), r.Prefix())
@@ -78,7 +78,7 @@ func TestALongestTextIsTaken(t *testing.T) {
 	}
 }
 
-func TestHostileIDsReachNoKeyButTheirOwn(t *testing.T) {
+func TestHostileIDsReachNoOtherKeys(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), "user_0")
@@ -105,7 +105,7 @@ func TestHostileIDsReachNoKeyButTheirOwn(t *testing.T) {
 	for _, key := range r.Mini().Keys() {
 		switch {
 		case key == "conversations:user_0:list", key == "conversations:"+own+":list":
-		case strings.HasPrefix(key, "rediskit:lease:"): // absence, remembered
+		case strings.HasPrefix(key, "rediskit:lease:"): // negative caching of unknown speakers
 		default:
 			t.Errorf("there is a key %q", key)
 		}

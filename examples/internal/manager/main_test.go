@@ -21,8 +21,8 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// A service is what a test talks to over HTTP, with a speaker of its own: the
-// keys of the service are fixed, and tests share a redis-server.
+// A service is a service under test, over HTTP, with a speaker of its own. The service
+// has fixed keys and tests share a redis-server, so each test uses its own speaker.
 type service struct {
 	*Service
 	url       string
@@ -41,8 +41,7 @@ func newService(t *testing.T, redisAddr, speaker string) *service {
 	return s
 }
 
-// openService is one copy of the service over the database in the file at
-// path.
+// openService opens a copy of the service with the database in the file at path.
 func openService(t *testing.T, redisAddr, path string) *service {
 	t.Helper()
 	db, err := openStore(t.Context(), path)
@@ -51,7 +50,7 @@ func openService(t *testing.T, redisAddr, path string) *service {
 	}
 	s := &service{store: &gatedStore{store: db}, assistant: &gatedAssistant{}}
 	cfg := listsConfig
-	cfg.LoadTimeout = time.Minute // the gates decide how long a load takes
+	cfg.LoadTimeout = time.Minute // a gate may hold a load back for longer than the default
 	s.Service, err = assemble(s.store, exampletest.Dial(t, redisAddr), s.assistant, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -67,8 +66,8 @@ func openService(t *testing.T, redisAddr, path string) *service {
 	return s
 }
 
-// A gatedAssistant answers at once, unless a test holds an answer back or
-// makes it fail.
+// A gatedAssistant answers at once, unless a test holds an answer back or makes it
+// fail.
 type gatedAssistant struct {
 	mu   sync.Mutex
 	gate *gate
@@ -102,7 +101,8 @@ func (a *gatedAssistant) Answer(ctx context.Context, said string) (string, error
 
 func answerTo(said string) string { return "Ouvi: " + said }
 
-// seedBytes is a freshly seeded database: seeding takes longer than most tests.
+// seedBytes returns the file of a new database. It makes the file once, because that
+// takes longer than most tests.
 var seedBytes = sync.OnceValues(func() ([]byte, error) {
 	dir, err := os.MkdirTemp("", "conversationmanager")
 	if err != nil {
@@ -114,7 +114,7 @@ var seedBytes = sync.OnceValues(func() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := s.Close(); err != nil { // moves the WAL into the file
+	if err := s.Close(); err != nil { // Close moves the WAL into the file
 		return nil, err
 	}
 	return os.ReadFile(path)
@@ -141,11 +141,11 @@ func addSpeaker(t *testing.T, s *store, speaker string) (conversationID string) 
 		t.Fatal(err)
 	}
 	defer tx.Rollback()
-	sower := newSower(t.Context(), tx)
-	sower.entropy.Seed([32]byte([]byte(fmt.Sprintf("%32.32s", speaker)))) // ids that the seed has not
-	sower.speaker(speaker)
-	if sower.err != nil {
-		t.Fatal(sower.err)
+	seeder := newSeeder(t.Context(), tx)
+	seeder.entropy.Seed([32]byte([]byte(fmt.Sprintf("%32.32s", speaker)))) // for ids that the database does not have yet
+	seeder.speaker(speaker)
+	if seeder.err != nil {
+		t.Fatal(seeder.err)
 	}
 	if err := tx.Commit(); err != nil {
 		t.Fatal(err)
@@ -157,8 +157,8 @@ func addSpeaker(t *testing.T, s *store, speaker string) (conversationID string) 
 	return list[len(list)-1].ID
 }
 
-// A gatedStore is a store that counts its list queries and can hold back
-// their results.
+// A gatedStore is a store that counts its list queries and can hold their results
+// back.
 type gatedStore struct {
 	*store
 	mu      sync.Mutex
@@ -166,10 +166,11 @@ type gatedStore struct {
 	gate    *gate
 }
 
-// A gate holds back one query, after it has read its rows, or one answer.
+// A gate holds back one query, after the query has read its rows, or one answer. reached
+// is closed when the query or answer waits; the test closes open to let it go on.
 type gate struct{ reached, open chan struct{} }
 
-// hold makes the next list query wait, with its rows, until the gate opens.
+// hold makes the next list query wait, after it has read its rows, until the gate opens.
 func (s *gatedStore) hold() *gate {
 	g := &gate{make(chan struct{}), make(chan struct{})}
 	s.mu.Lock()
@@ -198,13 +199,14 @@ func (s *gatedStore) count() int {
 	return s.queries
 }
 
-// An answer is what the service said.
+// An answer is an HTTP response of the service.
 type answer struct {
 	status int
 	header http.Header
 	body   []byte
 }
 
+// cache returns the X-Cache header.
 func (a answer) cache() string { return a.header.Get("X-Cache") }
 
 // list decodes the conversations of an answer.
@@ -230,16 +232,17 @@ func (s *service) conversations(t *testing.T) answer {
 	return s.get(t, "/speakers/"+s.speaker+"/conversations")
 }
 
+// say sends a message of the service's speaker.
 func (s *service) say(t *testing.T, text string) answer {
 	t.Helper()
-	body, err := json.Marshal(saying{"user", text})
+	body, err := json.Marshal(newMessage{"user", text})
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s.do(t, http.MethodPost, "/conversations/"+s.talk+"/messages", "application/json", string(body))
 }
 
-// state is the state of the session of the service's conversation.
+// state returns the session state of the service's conversation, or "none".
 func (s *service) state(t *testing.T) string {
 	t.Helper()
 	a := s.get(t, "/conversations/"+s.talk+"/session")
@@ -257,7 +260,7 @@ func (s *service) do(t *testing.T, method, path, contentType, body string) answe
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.url+path, strings.NewReader(body))
 	if err != nil {
-		t.Error(err) // not Fatal: tests call this from goroutines of theirs
+		t.Error(err) // not Fatal, because tests call this from other goroutines
 		return answer{}
 	}
 	if contentType != "" {

@@ -11,29 +11,31 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/lock"
 	"github.com/convkit/rediskit/session"
 )
 
-// processTimeout bounds the handling of one message, from its lock to its
-// answer, whether or not its sender still listens. finishTimeout comes on top,
-// and the lock's release: together they fit into what web.Serve allows.
+// processTimeout bounds the handling of one message, from its lock to its answer. It
+// counts whether or not the sender still waits. finishTimeout and the release of the
+// lock come after it. All together take less time than the 10 s for which web.Serve
+// waits.
 const (
 	processTimeout = 6 * time.Second
 	finishTimeout  = 2 * time.Second
 )
 
-// locksConfig is that of the locks on conversations. A service in another
-// language that takes lock:conversation:<id> with SET NX excludes this one.
+// locksConfig configures the locks on conversations. A service in another language that
+// takes lock:conversation:<id> with SET NX excludes this service.
 var locksConfig = lock.Config{Key: "lock:conversation:*", TTL: 10 * time.Second, OnError: backend.Log}
 
-// sessionsConfig is that of the sessions of conversations that are going on.
+// sessionsConfig configures the sessions of active conversations.
 var sessionsConfig = session.Config{Key: "session:*", TTL: 5 * time.Minute, OnError: backend.Log}
 
-// SpeakerHeader is where a gateway says whose message it passes on. It is
-// checked, so that nobody talks at the expense of another speaker's limit.
+// SpeakerHeader is the header in which a gateway names the speaker of a message. The
+// manager checks it, so that no message is counted against another speaker's limit.
 const SpeakerHeader = "X-Speaker-Id"
 
 // An Assistant answers what a speaker has said.
@@ -41,16 +43,16 @@ type Assistant interface {
 	Answer(ctx context.Context, said string) (string, error)
 }
 
-// An exchange is a message of a speaker and its answer.
+// An exchange is a message of a speaker with its answer.
 type exchange struct {
 	Message
 	Answer Message `json:"answer"`
 }
 
-// addMessage handles a message of a speaker: it stores it, has the assistant
-// answer, and stores the answer. A conversation is handled by one request of
-// the fleet at a time; another one for it is refused and not queued, because
-// what it says was said without the answer that is under way.
+// addMessage handles a message of a speaker: it stores the message, lets the assistant
+// answer, and stores the answer. In the whole fleet one request at a time handles a
+// conversation. Another request for it is refused and not queued, because its speaker
+// does not know the answer that is still to come.
 func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	id, err := web.PathID(r, "id")
 	if err != nil {
@@ -60,7 +62,7 @@ func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	// Asked first, so that ids that do not exist leave nothing in Redis.
+	// Before the lock, so that ids that do not exist leave nothing in Redis.
 	speaker, err := s.db.Speaker(r.Context(), id)
 	if errors.Is(err, errNoConversation) {
 		return web.Refuse(http.StatusNotFound, "there is no such conversation")
@@ -71,7 +73,7 @@ func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	if by := r.Header.Get(SpeakerHeader); by != "" && by != speaker {
 		return web.Refuse(http.StatusNotFound, "this speaker has no such conversation")
 	}
-	// What was stored is answered, even if the client hangs up meanwhile.
+	// A message that was stored is answered, even if the client disconnects meanwhile.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), processTimeout)
 	defer cancel()
 	done, err := s.handle(ctx, id, speaker, said)
@@ -86,7 +88,7 @@ func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 		return web.Refuse(http.StatusBadGateway, "the message is stored, but the assistant has not answered it")
 	case errors.Is(err, errStore):
 		return err
-	default: // without a lock nobody may process, and a lock that was lost may be another's
+	default: // the lock was not taken, or was lost and another process may hold it
 		slog.ErrorContext(ctx, "a message was not processed to its end", "err", err)
 		w.Header().Set("Retry-After", "1")
 		return web.Refuse(http.StatusServiceUnavailable, "the message could not be processed to its end; look at the conversation before you send it again")
@@ -98,9 +100,9 @@ var (
 	errStore      = errors.New("store a message")
 )
 
-// handle deals with a message under its conversation's lock, and moves the
-// session of the conversation along.
-func (s *Service) handle(ctx context.Context, id, speaker string, said saying) (done exchange, err error) {
+// handle handles a message under the lock of its conversation, and sets the states of
+// the conversation's session.
+func (s *Service) handle(ctx context.Context, id, speaker string, said newMessage) (done exchange, err error) {
 	err = s.locks.TryDo(ctx, id, func(ctx context.Context, held *lock.Lock) error {
 		fence, err := held.Fence(ctx)
 		if err != nil {
@@ -116,17 +118,17 @@ func (s *Service) handle(ctx context.Context, id, speaker string, said saying) (
 	return done, err
 }
 
-// converse stores a message, has it answered, and stores the answer. Each
-// write to the database carries the lock's fence, so that a process that stood
-// still for longer than its lock lived cannot write into what the next one
-// does.
-func (s *Service) converse(ctx context.Context, fence int64, id, speaker string, said saying) (exchange, error) {
+// converse stores a message, lets the assistant answer it, and stores the answer. Each
+// write to the database carries the fence of the lock. So a process that was suspended
+// for longer than its lock existed cannot write between the messages of the next
+// holder.
+func (s *Service) converse(ctx context.Context, fence int64, id, speaker string, said newMessage) (exchange, error) {
 	var done exchange
 	var err error
 	if done.Message, err = s.store(ctx, fence, id, "user", said.Text); err != nil {
 		return done, err
 	}
-	s.updates.Tell(ctx, updates.MessageReceived, id, updates.Data{SpeakerID: speaker, Text: said.Text})
+	s.updates.Publish(ctx, updates.MessageReceived, id, updates.Data{SpeakerID: speaker, Text: said.Text})
 	text, err := s.assistant.Answer(ctx, said.Text)
 	if err != nil {
 		return done, fmt.Errorf("%w: %w", errUnanswered, err)
@@ -134,22 +136,23 @@ func (s *Service) converse(ctx context.Context, fence int64, id, speaker string,
 	if done.Answer, err = s.store(ctx, fence, id, "assistant", text); err != nil {
 		return done, err
 	}
-	s.updates.Tell(ctx, updates.MessageAnswered, id, updates.Data{SpeakerID: speaker, Text: text})
+	s.updates.Publish(ctx, updates.MessageAnswered, id, updates.Data{SpeakerID: speaker, Text: text})
 	return done, nil
 }
 
-// begin moves the conversation's session to waiting_for_llm, whatever it was:
-// a process that died while it waited is replaced by this one, as is what a
-// service left that wrote a field after the session had expired.
+// begin sets the state of the conversation's session to waiting_for_llm, whatever the
+// state was: this process replaces one that crashed while it waited. It also replaces a
+// hash that is no session, which a service leaves that writes one field after the
+// session has expired.
 func (s *Service) begin(ctx context.Context, id, speaker string) error {
 	now := time.Now()
-	fresh := session.Conversation{
-		SpeakerID: speaker, StartedAt: now, LastActivity: now, State: session.WaitingForLLM,
+	fresh := conversation.Session{
+		SpeakerID: speaker, StartedAt: now, LastActivity: now, State: conversation.WaitingForLLM,
 	}
 	err := s.sessions.Create(ctx, id, fresh)
 	if errors.Is(err, session.ErrExists) {
-		_, err = s.sessions.Update(ctx, id, func(c *session.Conversation) error {
-			c.State = session.WaitingForLLM
+		_, err = s.sessions.Update(ctx, id, func(c *conversation.Session) error {
+			c.State = conversation.WaitingForLLM
 			return nil
 		})
 	}
@@ -160,33 +163,33 @@ func (s *Service) begin(ctx context.Context, id, speaker string) error {
 		err = s.sessions.Put(ctx, id, fresh)
 	}
 	if err == nil {
-		s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: session.WaitingForLLM})
+		s.updates.Publish(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: conversation.WaitingForLLM})
 	}
 	return err
 }
 
-// finish moves the session on from waiting_for_llm: also when the time for the
-// message is over, but never when the lock was lost, for the session is then
-// the next holder's. The messages are stored whether or not that succeeds, and
-// the session ends by its TTL, so a failure is only logged.
+// finish moves the session on from waiting_for_llm, also after processTimeout. It does
+// nothing if the lock was lost, because the session then belongs to the next holder. A
+// failure is only logged: the messages are stored whether or not finish succeeds, and
+// the session expires by its TTL.
 func (s *Service) finish(ctx context.Context, id, speaker string, failed error) {
 	if errors.Is(context.Cause(ctx), lock.ErrLost) || errors.Is(failed, errFenced) {
 		return
 	}
-	to := session.Answered
+	to := conversation.Answered
 	if failed != nil {
-		to = session.Listening // the speaker may try again
+		to = conversation.Listening // the speaker may try again
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), finishTimeout)
 	defer cancel()
-	if _, err := s.state.Transition(ctx, id, session.WaitingForLLM, to); err != nil {
-		slog.ErrorContext(ctx, "a session keeps its state until it expires", "state", session.WaitingForLLM, "err", err)
+	if _, err := s.state.Transition(ctx, id, conversation.WaitingForLLM, to); err != nil {
+		slog.ErrorContext(ctx, "a session keeps its state until it expires", "state", conversation.WaitingForLLM, "err", err)
 		return
 	}
-	s.updates.Tell(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: to})
+	s.updates.Publish(ctx, updates.StateChanged, id, updates.Data{SpeakerID: speaker, State: to})
 }
 
-// store stores a message and makes its speaker's list be loaded anew.
+// store stores a message and invalidates the cached list of its speaker.
 func (s *Service) store(ctx context.Context, fence int64, id, role, text string) (Message, error) {
 	m := Message{
 		ID:             uuid.NewString(),
@@ -205,10 +208,10 @@ func (s *Service) store(ctx context.Context, fence int64, id, role, text string)
 	return m, err
 }
 
-// invalidate deletes a list whose rows have changed: after the commit, so
-// that no load can store the old rows again. The write is done whether or not
-// this succeeds, so the client is not told of a failure; the log and /stats
-// are, since the old list then lives for up to listTTL.
+// invalidate deletes a cached list whose rows have changed. It runs after the commit,
+// so that no load can store the old rows again. The client gets no error from it,
+// because its message is stored whether or not invalidate succeeds. The log and /stats
+// show a failure, because the old list then stays for up to listTTL.
 func (s *Service) invalidate(ctx context.Context, speakerID string) {
 	if err := s.lists.Delete(ctx, speakerID); err != nil {
 		s.failedInvalidations.Add(1)

@@ -14,14 +14,14 @@ import (
 	"github.com/convkit/rediskit/lock"
 )
 
-func TestASessionFollowsItsMessage(t *testing.T) {
+func TestTheSessionHasTheStateOfItsMessage(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
 		if got := s.state(t); got != "none" {
 			t.Errorf("before the first message the session is %s", got)
 		}
-		for range 2 { // with a new session, then with the one that is there
+		for range 2 { // with a new session, then with an existing one
 			g := s.assistant.hold()
 			answered := make(chan answer)
 			go func() { answered <- s.say(t, "E amanhã?") }()
@@ -60,7 +60,7 @@ func TestRedisHoldsTheSessionAsOtherServicesReadIt(t *testing.T) {
 		for _, name := range []string{"started_at", "last_activity"} {
 			var ms int64
 			if err := json.Unmarshal([]byte(hash[name]), &ms); err != nil || ms < before || ms > before+60_000 {
-				t.Errorf("%s is %q, want milliseconds as of Date.now()", name, hash[name])
+				t.Errorf("%s is %q, want milliseconds as Date.now() returns them", name, hash[name])
 			}
 		}
 		if ttl := r.Client().PTTL(t.Context(), "session:"+s.talk).Val(); ttl <= 4*time.Minute || ttl > 5*time.Minute {
@@ -69,9 +69,9 @@ func TestRedisHoldsTheSessionAsOtherServicesReadIt(t *testing.T) {
 	})
 }
 
-// A service in another language that writes a field of a session that has
-// expired, without asking, leaves a hash that is no session and never ends.
-func TestWhatIsLeftOfASessionStopsNobody(t *testing.T) {
+// A service in another language may write one field of a session that has expired. It
+// leaves a hash that is no session and has no TTL.
+func TestAMessageReplacesAHashThatIsNoSession(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
@@ -111,9 +111,8 @@ func TestADuplicateIsRefusedWhileTheFirstIsProcessed(t *testing.T) {
 	})
 }
 
-// A service in another language takes the lock with SET NX and gives it back
-// with DEL.
-func TestAForeignLockIsRespected(t *testing.T) {
+// A service in another language takes the lock with SET NX and releases it with DEL.
+func TestALockOfAnotherProgramIsRespected(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
@@ -131,10 +130,10 @@ func TestAForeignLockIsRespected(t *testing.T) {
 	})
 }
 
-// A copy that stood still for longer than its lock lived must not write into
-// what the next holder has written, nor end the session that is now that
-// holder's.
-func TestAnAnswerThatComesAfterItsLockIsLostIsNotStored(t *testing.T) {
+// A copy of the service that was suspended for longer than its lock existed must not
+// write between the messages of the next holder, and must not end the session, which
+// then belongs to that holder.
+func TestAnAnswerAfterTheLossOfTheLockIsNotStored(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		path := seededFile(t)
@@ -145,7 +144,7 @@ func TestAnAnswerThatComesAfterItsLockIsLostIsNotStored(t *testing.T) {
 		late, prompt := make(chan answer), make(chan answer)
 		go func() { late <- slow.say(t, "lenta") }()
 		<-g.reached
-		r.Client().Del(t.Context(), "lock:conversation:"+talk) // as its end by TTL, unnoticed so far
+		r.Client().Del(t.Context(), "lock:conversation:"+talk) // as when it expires and the holder has not noticed yet
 		go func() { prompt <- quick.say(t, "rápida") }()
 		<-next.reached
 		close(g.open)
@@ -166,7 +165,7 @@ func TestAnAnswerThatComesAfterItsLockIsLostIsNotStored(t *testing.T) {
 	})
 }
 
-func TestASessionEndsItsWaitUnlessTheLockIsLost(t *testing.T) {
+func TestATimeOutEndsTheWaitingStateAndALostLockDoesNot(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
@@ -184,7 +183,7 @@ func TestASessionEndsItsWaitUnlessTheLockIsLost(t *testing.T) {
 				<-g.reached
 				cancel(c.cause)
 			}()
-			if _, err := s.handle(ctx, s.talk, s.speaker, saying{"user", "Oi"}); !errors.Is(err, c.cause) {
+			if _, err := s.handle(ctx, s.talk, s.speaker, newMessage{"user", "Oi"}); !errors.Is(err, c.cause) {
 				t.Errorf("the error is %v, want %v", err, c.cause)
 			}
 			if got := s.state(t); got != c.want {
@@ -194,9 +193,8 @@ func TestASessionEndsItsWaitUnlessTheLockIsLost(t *testing.T) {
 	})
 }
 
-// Two copies of the service share Redis and the database. However their
-// callers race, a conversation is processed by one of them at a time: between
-// a message and its answer stands nothing.
+// Two copies of the service share Redis and the database. Only one of them at a time
+// processes a conversation, so nothing is stored between a message and its answer.
 func TestTwoCopiesNeverProcessAConversationAtOnce(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {

@@ -37,14 +37,14 @@ const schema = `
 // The speakers of the seed are user_1 to user_120.
 const speakers = 120
 
-// fences is the highest fence that has written to each conversation; files of
-// before there were locks lack it.
+// fences adds the highest fence that has written to each conversation. Files from
+// before the service took locks do not have it.
 const fences = `
 	ALTER TABLE conversations ADD COLUMN fence INTEGER NOT NULL DEFAULT 0;
 	PRAGMA user_version = 2;`
 
-// seed fills a new database and brings an old one up to date, in one
-// transaction: a file is seeded or empty, whatever ended the process meanwhile.
+// seed fills a new database and migrates an old one, in one transaction. So a file is
+// complete or empty, even if the process ends meanwhile.
 func seed(ctx context.Context, db *sql.DB) error {
 	tx, err := db.BeginTx(ctx, nil)
 	if err != nil {
@@ -57,7 +57,7 @@ func seed(ctx context.Context, db *sql.DB) error {
 		return err
 	}
 	if version < 1 {
-		if err := sow(ctx, tx); err != nil {
+		if err := fill(ctx, tx); err != nil {
 			return err
 		}
 	}
@@ -69,31 +69,31 @@ func seed(ctx context.Context, db *sql.DB) error {
 	return tx.Commit()
 }
 
-// sow creates the tables and fills them.
-func sow(ctx context.Context, tx *sql.Tx) error {
+// fill creates the tables and fills them.
+func fill(ctx context.Context, tx *sql.Tx) error {
 	if _, err := tx.ExecContext(ctx, schema); err != nil {
 		return err
 	}
-	s := newSower(ctx, tx)
+	s := newSeeder(ctx, tx)
 	for n := 1; n <= speakers && s.err == nil; n++ {
 		s.speaker(fmt.Sprintf("user_%d", n))
 	}
 	return s.err
 }
 
-// A sower writes the same conversations each time. It stops at its first
+// A seeder writes the same conversations each time. It inserts nothing after its first
 // error.
-type sower struct {
+type seeder struct {
 	*rand.Rand
 	entropy                           *rand.ChaCha8
-	speakers, conversations, messages *sql.Stmt // they end with their transaction
+	speakers, conversations, messages *sql.Stmt // the end of the transaction closes them
 	insert                            func(into *sql.Stmt, row ...any)
-	err                               error // the first one; nothing is inserted after it
+	err                               error // the first one
 }
 
-func newSower(ctx context.Context, tx *sql.Tx) *sower {
+func newSeeder(ctx context.Context, tx *sql.Tx) *seeder {
 	entropy := rand.NewChaCha8([32]byte{'s', 'e', 'e', 'd'})
-	s := &sower{Rand: rand.New(entropy), entropy: entropy}
+	s := &seeder{Rand: rand.New(entropy), entropy: entropy}
 	prepare := func(insert string) *sql.Stmt {
 		stmt, err := tx.PrepareContext(ctx, insert)
 		if s.err == nil {
@@ -112,7 +112,7 @@ func newSower(ctx context.Context, tx *sql.Tx) *sower {
 	return s
 }
 
-func (s *sower) id() string {
+func (s *seeder) id() string {
 	id, err := uuid.NewRandomFromReader(s.entropy)
 	if err != nil && s.err == nil {
 		s.err = err
@@ -120,10 +120,10 @@ func (s *sower) id() string {
 	return id.String()
 }
 
-func (s *sower) pick(from []string) string { return from[s.IntN(len(from))] }
+func (s *seeder) pick(from []string) string { return from[s.IntN(len(from))] }
 
 // speaker writes one speaker with 10 to 40 conversations.
-func (s *sower) speaker(id string) {
+func (s *seeder) speaker(id string) {
 	first := s.pick(firstNames)
 	s.insert(s.speakers, id, first+" "+s.pick(lastNames))
 	for range 10 + s.IntN(31) {
@@ -131,7 +131,7 @@ func (s *sower) speaker(id string) {
 	}
 }
 
-func (s *sower) conversation(speakerID, firstName string) {
+func (s *seeder) conversation(speakerID, firstName string) {
 	topic := topics[s.IntN(len(topics))]
 	relative := s.pick(relatives)
 	fill := strings.NewReplacer(
@@ -163,15 +163,15 @@ func (s *sower) conversation(speakerID, firstName string) {
 	}
 }
 
-// The seed covers half a year, in the time of Brasília.
+// The seed covers half a year, in the time zone of Brasília.
 var (
 	firstDay = time.Date(2026, time.May, 1, 0, 0, 0, 0, time.FixedZone("-03", -3*60*60))
 	days     = 184
 )
 
-// times returns when each of n turns was said: on some day, at an hour at
-// which people speak of the topic, with the pauses of a spoken conversation.
-func (s *sower) times(t topic, n int) []int64 {
+// times returns the time of each of n messages: on a random day, at an hour that suits
+// the topic, with the pauses of a spoken conversation.
+func (s *seeder) times(t topic, n int) []int64 {
 	at := firstDay.AddDate(0, 0, s.IntN(days)).
 		Add(time.Duration(t.from) * time.Hour).
 		Add(s.upTo(time.Duration(t.to-t.from) * time.Hour))
@@ -187,4 +187,4 @@ func (s *sower) times(t topic, n int) []int64 {
 	return times
 }
 
-func (s *sower) upTo(d time.Duration) time.Duration { return time.Duration(s.Int64N(int64(d))) }
+func (s *seeder) upTo(d time.Duration) time.Duration { return time.Duration(s.Int64N(int64(d))) }

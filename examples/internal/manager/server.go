@@ -1,6 +1,5 @@
-// Package manager is the Conversation Manager: it lists a speaker's
-// conversations from an SQL database through a cache in Redis, and adds
-// messages to them.
+// Package manager is the Conversation Manager. It lists the conversations of a speaker
+// from an SQL database through a cache in Redis, and adds messages to them.
 package manager
 
 import (
@@ -15,6 +14,7 @@ import (
 
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/lock"
@@ -22,10 +22,10 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// listTTL bounds how old a list can be when its invalidation failed.
+// listTTL bounds the age of a list whose invalidation has failed.
 const listTTL = 5 * time.Minute
 
-// listsConfig is that of the cache of each speaker's conversations.
+// listsConfig configures the cache of the speakers' lists.
 var listsConfig = cache.Config{
 	Key:         "conversations:*:list",
 	TTL:         listTTL,
@@ -33,7 +33,7 @@ var listsConfig = cache.Config{
 	OnError:     backend.Log,
 }
 
-// A database is what the service asks of its store.
+// A database is what the service needs of its store.
 type database interface {
 	Ping(context.Context) error
 	Conversations(ctx context.Context, speakerID string) ([]Conversation, error)
@@ -49,8 +49,8 @@ type Service struct {
 	rdb       redis.UniversalClient
 	lists     *cache.Cache[[]Conversation]
 	locks     *lock.Locker
-	sessions  *session.Store[session.Conversation]
-	state     *session.Field[session.State, session.Conversation]
+	sessions  *session.Store[conversation.Session]
+	state     *session.Field[conversation.State, conversation.Session]
 	updates   *updates.Publisher
 	metrics   web.Route
 
@@ -58,15 +58,15 @@ type Service struct {
 	hitReads, missReads latency
 }
 
-// Open returns the service over the database in the file at path, which it
-// seeds if it is new, and over rdb, which stays its owner's. Its assistant
-// thinks for as long as thinks before each answer.
+// Open returns the service with the database in the file at path, which it creates and
+// fills if it does not exist. The caller closes rdb. The assistant waits for thinks
+// before each answer.
 func Open(ctx context.Context, path string, rdb redis.UniversalClient, thinks time.Duration) (*Service, error) {
 	db, err := openStore(ctx, path)
 	if err != nil {
 		return nil, err
 	}
-	s, err := assemble(db, rdb, parrot{thinks}, listsConfig)
+	s, err := assemble(db, rdb, cannedAssistant{thinks}, listsConfig)
 	if err != nil {
 		return nil, errors.Join(err, db.Close())
 	}
@@ -82,10 +82,10 @@ func assemble(db database, rdb redis.UniversalClient, assistant Assistant, lists
 	if s.locks, err = lock.New(rdb, locksConfig); err != nil {
 		return nil, err
 	}
-	if s.sessions, err = session.New[session.Conversation](rdb, sessionsConfig); err != nil {
+	if s.sessions, err = session.New[conversation.Session](rdb, sessionsConfig); err != nil {
 		return nil, err
 	}
-	if s.state, err = session.FieldOf[session.State](s.sessions, "state"); err != nil {
+	if s.state, err = session.FieldOf[conversation.State](s.sessions, "state"); err != nil {
 		return nil, err
 	}
 	if s.updates, err = updates.NewPublisher(rdb); err != nil {
@@ -95,12 +95,14 @@ func assemble(db database, rdb redis.UniversalClient, assistant Assistant, lists
 	return s, err
 }
 
-// Close ends what the service began. Its requests must have ended.
+// Close closes the locker, the cache and the database. Call it after the HTTP server has
+// shut down.
 func (s *Service) Close() error {
 	return errors.Join(s.locks.Close(), s.lists.Close(), s.db.Close())
 }
 
-// Handler answers the service's requests, in JSON throughout.
+// Handler returns the handler of the service's requests. All its answers but /metrics
+// are JSON.
 func (s *Service) Handler() http.Handler {
 	return web.Routes(
 		web.Route{Method: http.MethodGet, Path: "/speakers/{id}/conversations", Handle: s.list},
@@ -113,7 +115,7 @@ func (s *Service) Handler() http.Handler {
 	)
 }
 
-// Example returns a speaker of the seed and a conversation of theirs.
+// Example returns a speaker of the seed and one of the speaker's conversations.
 func (s *Service) Example(ctx context.Context) (speakerID, conversationID string, err error) {
 	speakerID = "user_1"
 	list, err := s.db.Conversations(ctx, speakerID)
@@ -126,12 +128,12 @@ func (s *Service) Example(ctx context.Context) (speakerID, conversationID string
 	return speakerID, list[0].ID, nil
 }
 
-// Lists is what the cache of lists has counted.
+// Lists returns the counts of the cache of lists.
 func (s *Service) Lists() cache.Stats { return s.lists.Stats() }
 
-// list answers with a speaker's conversations. Its X-Cache header is "miss"
-// if this request asked the database, and "hit" if the answer came from Redis
-// or from another request's query.
+// list answers with the conversations of a speaker. The X-Cache header is "miss" if this
+// request queried the database. It is "hit" if the answer came from Redis or from the
+// query of another request.
 func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 	id, err := web.PathID(r, "id")
 	if err != nil {
@@ -143,7 +145,7 @@ func (s *Service) list(w http.ResponseWriter, r *http.Request) error {
 		asked.Store(true)
 		list, err := s.db.Conversations(ctx, id)
 		if errors.Is(err, errNoSpeaker) {
-			err = cache.ErrNotFound // to be remembered
+			err = cache.ErrNotFound // which the cache remembers
 		}
 		return list, err
 	})

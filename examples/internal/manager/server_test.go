@@ -113,18 +113,18 @@ func TestAMessageIsInTheNextList(t *testing.T) {
 	})
 }
 
-func TestASlowListDoesNotBringBackWhatAMessageReplaced(t *testing.T) {
+func TestASlowListDoesNotStoreRowsFromBeforeAMessage(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
 		g := s.store.hold()
 		slow := make(chan answer)
 		go func() { slow <- s.conversations(t) }()
-		<-g.reached // it has the rows of before the message
+		<-g.reached // the query has read the rows from before the message
 		s.say(t, "Mudei de ideia.")
 
 		if got := s.conversations(t).list(t)[0].LastMessage; got != answerTo("Mudei de ideia.") {
-			t.Errorf("while the slow list is under way the last message is %q", got)
+			t.Errorf("while the slow list is loaded the last message is %q", got)
 		}
 		close(g.open)
 		<-slow
@@ -167,7 +167,7 @@ func TestAHundredRequestsForAColdSpeakerRunOneQuery(t *testing.T) {
 	})
 }
 
-func TestAnUnknownSpeakerIsRemembered(t *testing.T) {
+func TestTheCacheRemembersAnUnknownSpeaker(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
@@ -196,7 +196,7 @@ func TestListsComeFromTheDatabaseWhileRedisIsDown(t *testing.T) {
 	redistest.Eventually(t, healthy, "all is well while Redis runs")
 
 	process.Kill()
-	for range 20 { // through the opening of the breaker and beyond
+	for range 20 { // before the breaker opens, and after
 		if a := s.conversations(t); a.status != http.StatusOK || a.cache() != "miss" || len(a.list(t)) < 10 {
 			t.Fatalf("without Redis: status %d, a %s: %s", a.status, a.cache(), a.body)
 		}
@@ -204,7 +204,7 @@ func TestListsComeFromTheDatabaseWhileRedisIsDown(t *testing.T) {
 	if h := health(); !strings.Contains(h, `"status":"degraded"`) || !strings.Contains(h, "check") {
 		t.Errorf("/healthz without Redis: %s", h)
 	}
-	// Nobody can tell whether another copy is at it: nothing is stored.
+	// Without a lock another copy may process the conversation, so nothing is stored.
 	before := s.conversations(t).list(t)[0]
 	if a := s.say(t, "Alguém aí?"); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
 		t.Errorf("a message without Redis: status %d: %s", a.status, a.body)
@@ -218,7 +218,7 @@ func TestListsComeFromTheDatabaseWhileRedisIsDown(t *testing.T) {
 	redistest.Eventually(t, func() bool { return s.conversations(t).cache() == "hit" }, "hits again")
 }
 
-// The commit's outcome may be unknown when a connection breaks.
+// The outcome of a commit is unknown when its connection breaks.
 func TestAMessageThatMayHaveBeenStoredIsInvalidatedToo(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
@@ -234,7 +234,7 @@ func TestAMessageThatMayHaveBeenStoredIsInvalidatedToo(t *testing.T) {
 	})
 }
 
-// unsure is a database whose commits report a failure all the same.
+// unsure is a database whose commits succeed and report a failure.
 type unsure struct{ *gatedStore }
 
 func (u unsure) AddMessage(ctx context.Context, m Message, fence int64) (string, error) {
@@ -252,15 +252,15 @@ func TestAFailedInvalidationIsCounted(t *testing.T) {
 	<-g.reached
 	process.Kill()
 	close(g.open)
-	if a := <-answered; a.status != http.StatusCreated { // it was stored, under a lock that still held
+	if a := <-answered; a.status != http.StatusCreated { // the message was stored while the lock was still valid
 		t.Errorf("status %d: %s", a.status, a.body)
 	}
 	if stats := string(s.get(t, "/stats").body); !strings.Contains(stats, `"failed_invalidations":1`) {
-		t.Errorf("/stats does not tell of the failed invalidation: %s", stats)
+		t.Errorf("/stats does not show the failed invalidation: %s", stats)
 	}
 }
 
-func TestMetricsTellWhatTheServiceDid(t *testing.T) {
+func TestMetricsShowWhatTheServiceDid(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), r.Prefix())
@@ -285,6 +285,6 @@ func TestMetricsTellWhatTheServiceDid(t *testing.T) {
 		}
 	}
 	if strings.Contains(page, s.speaker) || strings.Contains(page, s.talk) {
-		t.Error("the metrics hold an id")
+		t.Error("the metrics contain an id")
 	}
 }

@@ -9,31 +9,32 @@ import (
 	"slices"
 	"time"
 
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/web"
 	"github.com/convkit/rediskit/session"
 )
 
-// The bounds of a look at all sessions, which walks Redis's whole keyspace.
+// The bounds of a list of all sessions, for which Redis scans its whole keyspace.
 const (
 	maxSessions     = 200
 	sessionsTimeout = 2 * time.Second
 )
 
-// A sessionView is a session as clients see it.
+// A sessionView is a session as clients receive it.
 type sessionView struct {
-	ID           string        `json:"id,omitempty"`
-	SpeakerID    string        `json:"speaker_id"`
-	StartedAt    Time          `json:"started_at"`
-	LastActivity Time          `json:"last_activity"`
-	State        session.State `json:"state"`
+	ID           string             `json:"id,omitempty"`
+	SpeakerID    string             `json:"speaker_id"`
+	StartedAt    Time               `json:"started_at"`
+	LastActivity Time               `json:"last_activity"`
+	State        conversation.State `json:"state"`
 }
 
-func viewOf(id string, c session.Conversation) sessionView {
+func viewOf(id string, c conversation.Session) sessionView {
 	return sessionView{id, c.SpeakerID, Time{c.StartedAt}, Time{c.LastActivity}, c.State}
 }
 
-// session answers with the session of a conversation that is going on. It does
-// not prolong it.
+// session answers with the session of an active conversation. It does not extend the
+// session's TTL.
 func (s *Service) session(w http.ResponseWriter, r *http.Request) error {
 	id, err := web.PathID(r, "id")
 	if err != nil {
@@ -49,7 +50,7 @@ func (s *Service) session(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, viewOf("", c))
 }
 
-// active answers with the sessions that there are.
+// active answers with the sessions that exist.
 func (s *Service) active(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), sessionsTimeout)
 	defer cancel()
@@ -60,8 +61,8 @@ func (s *Service) active(w http.ResponseWriter, r *http.Request) error {
 	return web.WriteJSON(w, http.StatusOK, found)
 }
 
-// An ongoing is at most maxSessions sessions, the latest activity first. If
-// there are more, which ones these are is left to chance.
+// An ongoing is a list of at most maxSessions sessions, the latest activity first. If
+// more exist, the choice is random.
 type ongoing struct {
 	Sessions []sessionView `json:"sessions"`
 	More     bool          `json:"more"`
@@ -73,7 +74,7 @@ func (s *Service) ongoing(ctx context.Context) (ongoing, error) {
 		switch {
 		case err != nil && entry.ID == "":
 			return found, err
-		case err != nil: // that one is no session; its writer is to blame
+		case err != nil: // this key holds no session
 		case len(found.Sessions) == maxSessions:
 			found.More = true
 		default:

@@ -7,25 +7,25 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/internal/redistest"
-	"github.com/convkit/rediskit/session"
 )
 
-func TestWhatHappensIsPublishedInItsOrder(t *testing.T) {
+func TestEventsArePublishedInTheirOrder(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
-		heard := r.Client().Subscribe(t.Context(), updates.Channel)
-		defer heard.Close()
-		if _, err := heard.Receive(t.Context()); err != nil {
+		received := r.Client().Subscribe(t.Context(), updates.Channel)
+		defer received.Close()
+		if _, err := received.Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		said := strings.Repeat("ã", 500)
 		s.say(t, said)
 		var got []string
 		for len(got) < 4 {
-			m, err := heard.ReceiveMessage(t.Context())
+			m, err := received.ReceiveMessage(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -34,7 +34,7 @@ func TestWhatHappensIsPublishedInItsOrder(t *testing.T) {
 				t.Fatal(err)
 			}
 			if e.ConversationID != s.talk {
-				continue // of a test beside this one
+				continue // another test has published it
 			}
 			if e.Data.SpeakerID != s.speaker || e.Data.At == 0 || len([]rune(e.Data.Text)) > 161 {
 				t.Errorf("%s has the data %+v", e.Event, e.Data)
@@ -48,7 +48,7 @@ func TestWhatHappensIsPublishedInItsOrder(t *testing.T) {
 	})
 }
 
-func TestAMessageIsAnsweredThoughNobodyCanBeTold(t *testing.T) {
+func TestAMessageIsAnsweredWhenItsEventsCannotBePublished(t *testing.T) {
 	t.Parallel()
 	process := redistest.Start(t)
 	if err := process.Client().Do(t.Context(), "ACL", "SETUSER", "default", "resetchannels", "&rediskit:*").Err(); err != nil {
@@ -66,7 +66,7 @@ func TestAMessageIsAnsweredThoughNobodyCanBeTold(t *testing.T) {
 	}
 }
 
-func TestSessionsAreThoseThatAreGoingOn(t *testing.T) {
+func TestSessionsListsTheActiveSessions(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
 		s := newService(t, r.Addr(), r.Prefix())
@@ -74,8 +74,8 @@ func TestSessionsAreThoseThatAreGoingOn(t *testing.T) {
 		defer r.Client().Del(t.Context(), "session:"+r.Prefix())
 		s.say(t, "Oi")
 		var found int
-		for _, one := range s.goingOn(t).Sessions {
-			if one.ID == s.talk && one.SpeakerID == s.speaker && one.State == session.Answered {
+		for _, one := range s.listSessions(t).Sessions {
+			if one.ID == s.talk && one.SpeakerID == s.speaker && one.State == conversation.Answered {
 				found++
 			}
 		}
@@ -85,14 +85,14 @@ func TestSessionsAreThoseThatAreGoingOn(t *testing.T) {
 	})
 }
 
-func TestNoMoreSessionsAreShownThanFit(t *testing.T) {
+func TestSessionsListsAtMostMaxSessions(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), r.Prefix())
 	for _, n := range []int{maxSessions, maxSessions + 1} {
 		for i := range n {
-			err := s.sessions.Put(t.Context(), fmt.Sprint(i), session.Conversation{
-				SpeakerID: s.speaker, StartedAt: firstDay, State: session.Speaking,
+			err := s.sessions.Put(t.Context(), fmt.Sprint(i), conversation.Session{
+				SpeakerID: s.speaker, StartedAt: firstDay, State: conversation.Speaking,
 			})
 			if err != nil {
 				t.Fatal(err)
@@ -105,7 +105,7 @@ func TestNoMoreSessionsAreShownThanFit(t *testing.T) {
 	}
 }
 
-func TestNobodyTalksInAnothersConversation(t *testing.T) {
+func TestASpeakerCannotSendToTheConversationOfAnother(t *testing.T) {
 	t.Parallel()
 	r := redistest.Mini(t)
 	s := newService(t, r.Addr(), r.Prefix())
@@ -128,12 +128,12 @@ func TestNobodyTalksInAnothersConversation(t *testing.T) {
 	}
 }
 
-// goingOn is what /sessions answers.
-func (s *service) goingOn(t *testing.T) (answer struct {
+// listSessions returns the answer of /sessions.
+func (s *service) listSessions(t *testing.T) (answer struct {
 	Sessions []struct {
-		ID        string        `json:"id"`
-		SpeakerID string        `json:"speaker_id"`
-		State     session.State `json:"state"`
+		ID        string             `json:"id"`
+		SpeakerID string             `json:"speaker_id"`
+		State     conversation.State `json:"state"`
 	}
 	More bool
 },

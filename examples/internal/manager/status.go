@@ -11,16 +11,16 @@ import (
 	"github.com/convkit/rediskit/examples/internal/web"
 )
 
-// stats answers with what the cache has counted since the start.
+// stats answers with the counts of the cache since the start of the process.
 func (s *Service) stats(w http.ResponseWriter, r *http.Request) error {
 	c := s.lists.Stats()
 	return web.WriteJSON(w, http.StatusOK, struct {
 		Hits                uint64  `json:"hits"`
 		Misses              uint64  `json:"misses"`
-		HitRate             float64 `json:"hit_rate"` // of 1
+		HitRate             float64 `json:"hit_rate"` // between 0 and 1
 		Loads               uint64  `json:"loads"`
 		LoadFailures        uint64  `json:"load_failures"`
-		Shared              uint64  `json:"shared"` // misses that joined another's load
+		Shared              uint64  `json:"shared"` // misses that joined the load of another request
 		NegativeHits        uint64  `json:"negative_hits"`
 		RefusedFills        uint64  `json:"refused_fills"`
 		RedisErrors         uint64  `json:"redis_errors"`
@@ -33,8 +33,8 @@ func (s *Service) stats(w http.ResponseWriter, r *http.Request) error {
 	})
 }
 
-// A latency counts reads and how long they took. The two are added one after
-// the other, which is exact enough for a chart.
+// A latency counts reads and the time that they took. The two are not updated together,
+// which is exact enough for a chart.
 type latency struct{ count, micros atomic.Uint64 }
 
 func (l *latency) add(d time.Duration) {
@@ -42,24 +42,24 @@ func (l *latency) add(d time.Duration) {
 	l.micros.Add(uint64(d.Microseconds()))
 }
 
-// reads is a latency in JSON: the mean over a span of time is the difference of
-// micros at its ends by that of count.
+// reads is a latency in JSON. The mean over a span of time is the increase of micros
+// divided by the increase of count.
 type reads struct {
 	Count  uint64 `json:"count"`
-	Micros uint64 `json:"micros"` // of all together
+	Micros uint64 `json:"micros"` // microseconds of all reads together
 }
 
 func (l *latency) reads() reads { return reads{l.count.Load(), l.micros.Load()} }
 
-// HitRate is the part of the reads that Redis answered, or 0 before the first.
+// HitRate returns the share of reads that Redis answered, or 0 before the first read.
 func HitRate(c cache.Stats) float64 {
 	return float64(c.Hits) / float64(max(c.Hits+c.Misses, 1))
 }
 
-// health answers with how Redis and the database are: 200 as long as the
-// service can do its work, which it can without Redis, at the database's
-// speed. A probe that took a missing cache for a dead service would make an
-// outage of it.
+// health answers with the health of Redis and of the database. The status is 200 as long
+// as the service can answer requests, which it can without Redis at the speed of the
+// database. If a missing Redis failed this probe, the platform would end services that
+// work, and so turn a missing cache into an outage.
 func (s *Service) health(w http.ResponseWriter, r *http.Request) error {
 	ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 	defer cancel()

@@ -13,8 +13,8 @@ import (
 	_ "modernc.org/sqlite" // the database/sql driver "sqlite"
 )
 
-// A Conversation is an element of a speaker's list. Its JSON is what the
-// services in TypeScript read and write under the same key.
+// A Conversation is an element of a speaker's list. Its JSON is what the services in
+// TypeScript read and write under the same key.
 type Conversation struct {
 	ID           string `json:"id"`
 	SpeakerID    string `json:"speaker_id"`
@@ -25,7 +25,7 @@ type Conversation struct {
 	LastMessage  string `json:"last_message"`
 }
 
-// A Message is what one side of a conversation said.
+// A Message is a message of the speaker or of the assistant.
 type Message struct {
 	ID             string `json:"id"`
 	ConversationID string `json:"conversation_id"`
@@ -34,11 +34,11 @@ type Message struct {
 	CreatedAt      Time   `json:"created_at"`
 }
 
-// Time is a time that marshals as JavaScript's toISOString does: in UTC, with
-// exactly three digits of a second.
+// Time is a time in JSON as JavaScript's toISOString writes it: in UTC, with exactly
+// three decimal places of a second.
 type Time struct{ time.Time }
 
-// MarshalJSON writes the time as JavaScript does.
+// MarshalJSON writes the time as toISOString does.
 func (t Time) MarshalJSON() ([]byte, error) {
 	return t.UTC().AppendFormat(nil, `"2006-01-02T15:04:05.000Z"`), nil
 }
@@ -49,14 +49,15 @@ var (
 	errFenced         = errors.New("a later holder of the lock has written")
 )
 
-// maxListed bounds a list: one cached value must not grow with its speaker's
-// history.
+// maxListed is the length of the longest list. Without it a cached value would grow with
+// the speaker's history.
 const maxListed = 100
 
 // A store keeps conversations in an SQLite file.
 type store struct{ db *sql.DB }
 
-// DefaultDatabase is the path of a file that a second start finds again.
+// DefaultDatabase returns the path of a file in the user's cache directory, so that the
+// next start finds the file again.
 func DefaultDatabase() string {
 	dir, err := os.UserCacheDir()
 	if err != nil {
@@ -65,7 +66,7 @@ func DefaultDatabase() string {
 	return filepath.Join(dir, "rediskit", "conversations.db")
 }
 
-// openStore opens the database at path and seeds it if it is new.
+// openStore opens the database at path, and fills it if it is new.
 func openStore(ctx context.Context, path string) (*store, error) {
 	path, err := filepath.Abs(path)
 	if err != nil {
@@ -85,7 +86,7 @@ func openStore(ctx context.Context, path string) (*store, error) {
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(8) // more readers would only share the same cores
+	db.SetMaxOpenConns(8) // more readers would only compete for the same cores
 	if err := seed(ctx, db); err != nil {
 		return nil, errors.Join(fmt.Errorf("database %s: %w", path, err), db.Close())
 	}
@@ -94,11 +95,11 @@ func openStore(ctx context.Context, path string) (*store, error) {
 
 func (s *store) Close() error { return s.db.Close() }
 
-// Ping says whether the database answers.
+// Ping returns an error if the database does not answer.
 func (s *store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
-// Conversations returns the speaker's conversations, at most maxListed of
-// them, the most recent first.
+// Conversations returns the speaker's conversations, at most maxListed, the most recent
+// first. It returns errNoSpeaker for an unknown speaker.
 func (s *store) Conversations(ctx context.Context, speakerID string) ([]Conversation, error) {
 	rows, err := s.db.QueryContext(ctx, `
 		SELECT c.id, c.speaker_id, c.title, c.created_at, c.updated_at,
@@ -143,7 +144,7 @@ func (s *store) speakerExists(ctx context.Context, id string) error {
 	return err
 }
 
-// Speaker returns whose conversation id is.
+// Speaker returns the speaker of the conversation with this id, or errNoConversation.
 func (s *store) Speaker(ctx context.Context, id string) (speakerID string, err error) {
 	err = s.db.QueryRowContext(ctx, `SELECT speaker_id FROM conversations WHERE id = ?`, id).Scan(&speakerID)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -152,9 +153,9 @@ func (s *store) Speaker(ctx context.Context, id string) (speakerID string, err e
 	return speakerID, err
 }
 
-// AddMessage stores m and returns whose list that changed. It returns the
-// speaker also with an error that leaves open whether m was stored. A fence
-// that is lower than one that has written to the conversation is refused.
+// AddMessage stores m and returns the speaker whose list it changed. It also returns the
+// speaker with an error after which m may have been stored. It returns errFenced if a
+// higher fence has written to the conversation before.
 func (s *store) AddMessage(ctx context.Context, m Message, fence int64) (speakerID string, err error) {
 	tx, err := s.db.BeginTx(ctx, nil)
 	if err != nil {

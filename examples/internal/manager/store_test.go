@@ -32,7 +32,7 @@ func TestTheSeedIsTheSameEachTime(t *testing.T) {
 	}
 }
 
-// dump is all messages of a database, with what they belong to.
+// dump returns all messages of a database, with their speakers and conversations.
 func dump(t *testing.T, db *sql.DB) []byte {
 	t.Helper()
 	rows, err := db.Query(`
@@ -57,7 +57,7 @@ func dump(t *testing.T, db *sql.DB) []byte {
 	return all.Bytes()
 }
 
-func TestASecondStartKeepsWhatWasAdded(t *testing.T) {
+func TestASecondStartKeepsAddedMessages(t *testing.T) {
 	t.Parallel()
 	path := seededFile(t)
 	for range 2 {
@@ -81,7 +81,7 @@ func TestASecondStartKeepsWhatWasAdded(t *testing.T) {
 	t.Error("the second start has lost the message")
 }
 
-func TestTimesMarshalAsToISOStringWrites(t *testing.T) {
+func TestTimesAreWrittenAsToISOStringDoes(t *testing.T) {
 	t.Parallel()
 	brasilia := time.FixedZone("-03", -3*60*60)
 	for _, c := range []struct {
@@ -103,7 +103,7 @@ func TestTimesMarshalAsToISOStringWrites(t *testing.T) {
 	}
 }
 
-func TestAFileOfBeforeThereWereFencesIsBroughtUpToDate(t *testing.T) {
+func TestAFileWithoutFencesIsMigrated(t *testing.T) {
 	t.Parallel()
 	path := seededFile(t)
 	s, err := openStore(t.Context(), path)
@@ -126,7 +126,7 @@ func TestAFileOfBeforeThereWereFencesIsBroughtUpToDate(t *testing.T) {
 	}
 }
 
-func TestAWriteWithAnEarlierFenceIsRefused(t *testing.T) {
+func TestAWriteWithALowerFenceIsRefused(t *testing.T) {
 	t.Parallel()
 	s, err := openStore(t.Context(), seededFile(t))
 	if err != nil {

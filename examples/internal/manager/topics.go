@@ -1,7 +1,7 @@
 package manager
 
-// A topic is something that people ask a voice assistant at home, between
-// two hours of the day. Its turns alternate, and the speaker begins.
+// A topic is something that people ask a voice assistant at home between the hours from
+// and to. Its turns alternate between speaker and assistant; the speaker begins.
 type topic struct {
 	title    string
 	from, to int

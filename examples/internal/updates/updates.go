@@ -1,5 +1,5 @@
-// Package updates is what the services tell each other, and the Dashboard,
-// about the conversations that are going on.
+// Package updates has the events that the services publish about active conversations.
+// Services and the Dashboard receive them.
 package updates
 
 import (
@@ -11,15 +11,15 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/examples/internal/backend"
+	"github.com/convkit/rediskit/examples/internal/conversation"
 	"github.com/convkit/rediskit/metrics"
 	"github.com/convkit/rediskit/pubsub"
-	"github.com/convkit/rediskit/session"
 )
 
-// Channel is where services in any language publish and listen.
+// Channel is the channel on which services in all languages publish and listen.
 const Channel = "conversation:updates"
 
-// What happens to a conversation.
+// The kinds of events, and the field of Data that each has besides SpeakerID and At.
 const (
 	MessageReceived = "message_received" // Data has Text
 	StateChanged    = "state_changed"    // Data has State
@@ -34,19 +34,19 @@ type Event struct {
 	Data           Data   `json:"data"`
 }
 
-// Data is what a dashboard shows of an Event.
+// Data is what the Dashboard shows of an Event.
 type Data struct {
-	SpeakerID  string        `json:"speaker_id"`
-	At         int64         `json:"at"` // Unix milliseconds, as of Date.now()
-	State      session.State `json:"state,omitempty"`
-	Text       string        `json:"text,omitempty"`           // clipped
-	RetryAfter int64         `json:"retry_after_ms,omitempty"` // milliseconds
+	SpeakerID  string             `json:"speaker_id"`
+	At         int64              `json:"at"` // Unix milliseconds, as Date.now() returns them
+	State      conversation.State `json:"state,omitempty"`
+	Text       string             `json:"text,omitempty"`           // cut to maxText characters
+	RetryAfter int64              `json:"retry_after_ms,omitempty"` // milliseconds
 }
 
-// maxText is how many characters of a text are published.
+// maxText is how many characters of a text are published at most.
 const maxText = 160
 
-// A Publisher tells what happens.
+// A Publisher publishes events.
 type Publisher struct{ topic *pubsub.Topic[Event] }
 
 // NewPublisher returns a Publisher over rdb.
@@ -55,22 +55,23 @@ func NewPublisher(rdb redis.UniversalClient) (*Publisher, error) {
 	return &Publisher{topic}, err
 }
 
-// Tell publishes an event that happens now. That nobody can be told is no
-// reason to fail what happened, so a failure is only logged.
-func (p *Publisher) Tell(ctx context.Context, event, conversation string, d Data) {
+// Publish publishes an event with the current time. A failure is only logged: what the
+// event is about has happened, and must not fail because of it.
+func (p *Publisher) Publish(ctx context.Context, event, conversationID string, d Data) {
 	d.At = time.Now().UnixMilli()
 	d.Text = clip(d.Text)
-	if _, err := p.topic.Publish(ctx, Event{conversation, event, d}); err != nil {
+	if _, err := p.topic.Publish(ctx, Event{conversationID, event, d}); err != nil {
 		slog.WarnContext(ctx, "an event was not published", "event", event, "err", err)
 	}
 }
 
-// Source is what Prometheus is shown of the Publisher.
+// Source returns the Publisher's counts for Prometheus.
 func (p *Publisher) Source() metrics.Source { return p.topic }
 
-// Published is how many events Redis has taken.
+// Published returns how many events Redis has accepted.
 func (p *Publisher) Published() uint64 { return p.topic.Stats().Published }
 
+// clip puts text on one line and cuts it to maxText characters.
 func clip(text string) string {
 	text = strings.Join(strings.Fields(text), " ")
 	n := 0

@@ -1,5 +1,5 @@
-// Package web is what the example services share of HTTP: handlers that
-// return errors, answers in JSON, and a server that ends well.
+// Package web has the HTTP parts that the example services share: handlers that
+// return errors, answers in JSON, and a server that shuts down in the right order.
 package web
 
 import (
@@ -11,10 +11,11 @@ import (
 	"path"
 )
 
-// A Handler answers a request, or returns why it did not.
+// A Handler answers a request, or returns an error and leaves the answer to
+// ServeHTTP.
 type Handler func(http.ResponseWriter, *http.Request) error
 
-// A Refusal is an answer that is none, for a reason that the client may know.
+// A Refusal is an error whose text the client receives, with an HTTP status.
 type Refusal struct {
 	Status int
 	Text   string
@@ -22,7 +23,7 @@ type Refusal struct {
 
 func (e *Refusal) Error() string { return e.Text }
 
-// Refuse returns a Refusal. Its text is for the client.
+// Refuse returns a Refusal with a formatted text.
 func Refuse(status int, format string, args ...any) error {
 	return &Refusal{status, fmt.Sprintf(format, args...)}
 }
@@ -37,20 +38,20 @@ func (h Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		_ = WriteJSON(w, refused.Status, problem{refused.Text})
 	case errors.As(err, &tooLarge):
 		_ = WriteJSON(w, http.StatusRequestEntityTooLarge, problem{fmt.Sprintf("the body must have at most %d bytes", tooLarge.Limit)})
-	case r.Context().Err() != nil: // nobody is left to answer
+	case r.Context().Err() != nil: // the client has gone
 	default:
 		slog.ErrorContext(r.Context(), "request failed", "route", r.Pattern, "err", err)
 		_ = WriteJSON(w, http.StatusInternalServerError, problem{"internal error"})
 	}
 }
 
-// A problem is the body of every answer that is none.
+// A problem is the body of every error answer.
 type problem struct {
 	Error string `json:"error"`
 }
 
-// WriteJSON answers with v. It fails only before it has written: that a
-// client has gone is no news to act on.
+// WriteJSON answers with v. It returns an error only if v cannot be encoded; it has
+// then written nothing. That the client has gone is no error.
 func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -62,17 +63,18 @@ func WriteJSON(w http.ResponseWriter, status int, v any) error {
 	return nil
 }
 
-// MaxBodyBytes is how long the body of a request may be.
+// MaxBodyBytes is the length of the longest body that a request may have.
 const MaxBodyBytes = 64 << 10
 
-// A Route is a path, as ServeMux knows it, and its one method.
+// A Route is a path pattern of ServeMux, the one method that it accepts, and the
+// handler of its requests.
 type Route struct {
 	Method, Path string
 	Handle       Handler
 }
 
-// Routes serves routes, whose requests have bodies of at most MaxBodyBytes.
-// Refusals of its own are JSON too.
+// Routes returns a handler that serves routes. It limits the bodies of requests to
+// MaxBodyBytes, and refuses other paths and methods in JSON.
 func Routes(routes ...Route) http.Handler {
 	mux := http.NewServeMux()
 	for _, route := range routes {

@@ -9,9 +9,9 @@ import (
 
 const maxIDBytes = 128
 
-// PathID returns the id that the path has under name. It is any text of a
-// sensible length: SQL takes it as an argument and rediskit as an id, so there
-// is nothing to escape.
+// PathID returns the value that the path has under name. It accepts any UTF-8 text of
+// at most maxIDBytes bytes without control characters. Nothing has to be escaped: SQL
+// takes an id as an argument, and rediskit as an id.
 func PathID(r *http.Request, name string) (string, error) {
 	id := r.PathValue(name)
 	if len(id) > maxIDBytes || !utf8.ValidString(id) || strings.ContainsFunc(id, unicode.IsControl) {

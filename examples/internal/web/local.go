@@ -7,9 +7,9 @@ import (
 	"strings"
 )
 
-// local refuses requests to any name but this machine's own. A page elsewhere
-// can have its own name resolve to 127.0.0.1: to a browser, the server is then
-// of that page's origin, which may read all that it answers.
+// local refuses requests whose Host is not a local name. A page on the internet can
+// let its own name resolve to 127.0.0.1. For a browser, this server then belongs to
+// the origin of that page, and the page may read every answer.
 func local(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !isLocal(r.Host) {

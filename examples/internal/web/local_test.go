@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-func TestALocalServerAnswersToLocalNamesAlone(t *testing.T) {
+func TestALocalServerAnswersOnlyToLocalNames(t *testing.T) {
 	t.Parallel()
 	addr := serving(t, http.NotFound)
 	client := &http.Client{Transport: &http.Transport{}}

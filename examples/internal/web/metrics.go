@@ -10,8 +10,9 @@ import (
 	"github.com/convkit/rediskit/metrics"
 )
 
-// Metrics is the route of what Prometheus scrapes: sources, and the process. Its
-// registry is its own, so that two services may run in one process.
+// Metrics returns the route that Prometheus scrapes. It shows sources, the Go runtime
+// and the process. Each call makes a registry of its own, so that two services can run
+// in one process.
 func Metrics(sources ...metrics.Source) (Route, error) {
 	collector, err := metrics.NewCollector(sources...)
 	if err != nil {

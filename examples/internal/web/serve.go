@@ -12,8 +12,9 @@ import (
 	"time"
 )
 
-// Main runs a program until it ends or is told to, and exits unless all went
-// well. A second signal ends the process at once.
+// Main runs a program until it ends, is interrupted (SIGINT) or is terminated
+// (SIGTERM). It exits with status 1 if run returns an error. A second signal ends
+// the process at once.
 func Main(name string, run func(context.Context) error) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop)
@@ -23,7 +24,7 @@ func Main(name string, run func(context.Context) error) {
 	}
 }
 
-// Listen listens on addr, a host:port; port 0 takes a free one.
+// Listen listens on addr, a host:port. With port 0 the system chooses a free port.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
@@ -32,8 +33,16 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	return listener, err
 }
 
-// Serve answers requests until ctx ends, then lets those under way finish.
-func Serve(ctx context.Context, listener net.Listener, h http.Handler) error {
+// shutdownTimeout is how long Serve waits for the requests that are being handled.
+const shutdownTimeout = 10 * time.Second
+
+// Serve answers requests until ctx ends. Then it calls closeStreams, one after
+// another, and waits up to shutdownTimeout for the requests that are being handled.
+//
+// closeStreams end the event streams that h serves, usually by shutting down a Hub.
+// They come first because an event stream is a request that lasts until its
+// subscription ends: a server that waits for it waits until its time-out.
+func Serve(ctx context.Context, listener net.Listener, h http.Handler, closeStreams ...func() error) error {
 	if at, ok := listener.Addr().(*net.TCPAddr); ok && at.IP.IsLoopback() {
 		h = local(h)
 	}
@@ -52,10 +61,14 @@ func Serve(ctx context.Context, listener net.Listener, h http.Handler) error {
 		return err
 	case <-ctx.Done():
 	}
-	patience, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
-	defer cancel()
-	if err := srv.Shutdown(patience); err != nil {
-		return errors.Join(fmt.Errorf("requests were cut off: %w", err), srv.Close())
+	var errs []error
+	for _, closeStream := range closeStreams {
+		errs = append(errs, closeStream())
 	}
-	return nil
+	deadline, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := srv.Shutdown(deadline); err != nil {
+		errs = append(errs, fmt.Errorf("requests were cut off: %w", err), srv.Close())
+	}
+	return errors.Join(errs...)
 }

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// serving serves h until the test ends, and returns where.
+// serving serves h until the test ends, and returns the server's address.
 func serving(t *testing.T, h http.HandlerFunc) (addr string) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
@@ -31,7 +31,6 @@ func serving(t *testing.T, h http.HandlerFunc) (addr string) {
 	return listener.Addr().String()
 }
 
-// Whoever sends too slowly or too much is cut off.
 func TestASlowOrLargeRequestIsCutOff(t *testing.T) {
 	t.Parallel()
 	addr := serving(t, func(w http.ResponseWriter, r *http.Request) {
@@ -52,7 +51,7 @@ func TestASlowOrLargeRequestIsCutOff(t *testing.T) {
 				t.Fatal(err)
 			}
 			defer conn.Close()
-			_, _ = io.WriteString(conn, c.request) // it may be cut off while it is sent
+			_, _ = io.WriteString(conn, c.request) // the server may cut the connection while this writes
 			_ = conn.SetReadDeadline(time.Now().Add(time.Minute))
 			got, err := io.ReadAll(conn)
 			var late net.Error

@@ -1,10 +1,10 @@
-// Line charts, in SVG, of the last two minutes.
+// Line charts of the last two minutes, in SVG.
 
 import { number, text } from "./text.js";
 
 const svg = "http://www.w3.org/2000/svg";
 const span = 120; // seconds
-const apart = 10000; // milliseconds; two points that are further apart are not joined
+const maxGap = 10000; // milliseconds; points that are further apart are not joined
 const high = 190;
 const left = 54, right = 80, top = 12, bottom = 34;
 
@@ -15,15 +15,15 @@ function make(name, attributes, content) {
   return node;
 }
 
-// ceiling is a round number that is not below the highest of values.
+// ceiling returns a round number that is at least the highest of values.
 function ceiling(values) {
   const highest = Math.max(...values, 0.1);
   const power = 10 ** Math.floor(Math.log10(highest));
   return [1, 2, 5, 10].map((n) => n * power).find((n) => n >= highest * 0.999) ?? highest;
 }
 
-// draw draws points, each {at, values} with null for a value that there is
-// none of, into place. lines are {name, kind}; a fixed most is the top of the axis.
+// draw replaces the content of place with a chart of points. Each point is {at, values},
+// where null is a missing value. lines are {name, kind}. most fixes the top of the axis.
 export function draw(place, points, { lines, unit, label, most }) {
   const wide = Math.max(place.clientWidth, 240);
   const now = points.at(-1)?.at ?? Date.now();
@@ -46,15 +46,15 @@ export function draw(place, points, { lines, unit, label, most }) {
   }
   picture.append(make("text", { x: (left + wide - right) / 2, y: high - 3, "text-anchor": "middle" }, text("secondsAgo")));
 
-  const said = [];
+  const spoken = []; // for aria-label
   const labels = [];
   lines.forEach(({ name, kind }, i) => {
     const known = shown.filter((p) => p.values[i] !== null);
     if (known.length === 0) return;
     const last = known.at(-1);
-    const runs = []; // of points that are joined
+    const runs = []; // each is a list of points that are joined
     known.forEach((p, j) => {
-      if (j === 0 || p.at - known[j - 1].at > apart) runs.push([]);
+      if (j === 0 || p.at - known[j - 1].at > maxGap) runs.push([]);
       runs.at(-1).push(`${x(p.at).toFixed(1)} ${y(Math.min(p.values[i], limit)).toFixed(1)}`);
     });
     if (lines.length === 1) {
@@ -66,21 +66,22 @@ export function draw(place, points, { lines, unit, label, most }) {
     picture.append(make("path", { class: `line ${kind}`, d: path }), make("circle", { class: `dot ${kind}`, cx: x(last.at), cy: height, r: 3 }));
     const value = number(last.values[i], last.values[i] < 10 && most === undefined ? 2 : 0);
     labels.push({ x: x(last.at) + 8, y: height + 4, text: name ? `${name} ${value}` : `${value} ${unit}` });
-    said.push(`${name ?? ""} ${value} ${unit}`.trim());
+    spoken.push(`${name ?? ""} ${value} ${unit}`.trim());
   });
   labels.sort((a, b) => a.y - b.y);
   labels.forEach((one, i) => {
     if (i > 0) one.y = Math.max(one.y, labels[i - 1].y + 13);
     picture.append(make("text", { x: one.x, y: one.y }, one.text));
   });
-  if (said.length === 0) {
+  if (spoken.length === 0) {
     picture.append(make("text", { x: (left + wide - right) / 2, y: y(limit / 2) - 8, "text-anchor": "middle" }, text("noReads")));
   }
-  picture.setAttribute("aria-label", `${label}: ${said.join(", ") || text("noReads")}`);
+  picture.setAttribute("aria-label", `${label}: ${spoken.join(", ") || text("noReads")}`);
   place.replaceChildren(picture);
 }
 
-// bar draws how much of the widest bar was allowed and denied.
+// bar returns a bar with the numbers of allowed and denied, to the scale of the widest
+// bar.
 export function bar(allowed, denied, widest) {
   const picture = make("svg", { viewBox: "0 0 1000 14", preserveAspectRatio: "none", "aria-hidden": "true" });
   const a = (1000 * allowed) / widest, d = (1000 * denied) / widest;

@@ -1,4 +1,4 @@
-// The Dashboard. Whatever it shows is put there as text, never as HTML.
+// The Dashboard. It shows all data as text, never as HTML.
 
 import { bar, draw } from "./chart.js";
 import { follow, watch } from "./feed.js";
@@ -10,11 +10,11 @@ const byID = (id) => document.getElementById(id);
 const shown = {
   conversations: new Map(), // by id: {speaker, state, at}
   more: false,
-  events: [], // the latest first
+  events: [], // latest first
   points: [], // {at, stats}
   snapshot: null,
   ahead: 0, // milliseconds by which this clock is ahead of the gateway's
-  readable: true, // whether the last snapshot was there and whole
+  readable: true, // whether the last snapshot was read and complete
   socket: "wait",
 };
 
@@ -31,11 +31,11 @@ function chip(kind) {
   return made;
 }
 
-// What comes in.
+// Input: events and snapshots.
 
-let early = []; // events since the last snapshot, which the next may be older than
+let early = []; // events since the last snapshot; the next snapshot may be older than they are
 
-function told(event) {
+function onEvent(event) {
   const kind = line(event.event);
   if (kind === "resync") {
     list({ kind, at: Date.now() - shown.ahead, speaker: "" });
@@ -50,20 +50,20 @@ function told(event) {
   };
   list(one);
   early.push(one);
-  if (early.length > most.conversations) early.shift(); // a page that nobody sees reads no snapshots
+  if (early.length > most.conversations) early.shift(); // a hidden page reads no snapshots
   change(one);
 }
 
 function change({ kind, at, speaker, id, state }) {
   if (kind !== "state_changed" || !state) return;
   const known = shown.conversations.get(id);
-  if (known && known.at > at) return; // the snapshot knows better
+  if (known && known.at > at) return; // the snapshot is newer
   shown.conversations.set(id, { speaker, state, at });
   if (shown.conversations.size > most.conversations) shown.conversations.delete(shown.conversations.keys().next().value);
   later(showConversations);
 }
 
-let fresh = 0; // events that are not on the page yet
+let fresh = 0; // number of events that the page does not show yet
 
 function list(event) {
   shown.events.unshift(event);
@@ -85,7 +85,7 @@ function read(snapshot) {
   }
   early = [];
   if (snapshot.stats) {
-    if ((shown.points.at(-1)?.stats.hits ?? 0) > snapshot.stats.hits) shown.points = []; // the manager began anew
+    if ((shown.points.at(-1)?.stats.hits ?? 0) > snapshot.stats.hits) shown.points = []; // the manager has restarted
     shown.points.push({ at: snapshot.at, stats: snapshot.stats });
     shown.points = shown.points.slice(-most.points);
   }
@@ -97,7 +97,7 @@ function failed() {
   later(showStatus);
 }
 
-// What is shown.
+// Output.
 
 const due = new Set();
 function later(show) {
@@ -112,7 +112,7 @@ function later(show) {
 function pill(id, name, state, detail) {
   const place = byID(id);
   const says = `${name} ${detail}`;
-  if (place.dataset.state === state && place.textContent === says) return; // nothing for a screen reader to repeat
+  if (place.dataset.state === state && place.textContent === says) return; // otherwise a screen reader would repeat it
   place.dataset.state = state;
   place.textContent = says;
 }
@@ -153,8 +153,8 @@ function showConversations() {
   }));
 }
 
-// showEvents adds those that are fresh. The others stay where they are: somebody
-// may be reading them.
+// showEvents adds the fresh events. It leaves the others untouched, because somebody may
+// be reading them.
 function showEvents() {
   byID("no-events").hidden = shown.events.length > 0;
   const events = byID("events");
@@ -196,8 +196,8 @@ function showSpeakers() {
   byID("speakers").replaceChildren(...(rows.length ? [head, ...rows] : []));
 }
 
-// mean is the mean of what two readings of {count, micros} have between them,
-// in milliseconds.
+// mean returns the mean time, in milliseconds, of the reads between two values of
+// {count, micros}, or null if there were none.
 const mean = (a, b) => (b.count > a.count ? (b.micros - a.micros) / (b.count - a.count) / 1000 : null);
 
 function showCharts() {
@@ -227,7 +227,7 @@ function showAll() {
   if (shown.snapshot) showSpeakers();
 }
 
-// What the reader chooses.
+// The reader's choices.
 
 const darkByDefault = matchMedia("(prefers-color-scheme: dark)");
 function isDark() {
@@ -235,7 +235,7 @@ function isDark() {
   return chosen ? chosen === "dark" : darkByDefault.matches;
 }
 
-function dress() {
+function applyChoices() {
   document.documentElement.lang = current() === "pt" ? "pt-BR" : "en";
   for (const place of document.querySelectorAll("[data-text]")) place.textContent = text(place.dataset.text);
   const [language, theme] = [byID("language"), byID("theme")];
@@ -251,23 +251,23 @@ function dress() {
 }
 
 if (["light", "dark"].includes(recall("theme"))) document.documentElement.dataset.theme = recall("theme");
-darkByDefault.addEventListener("change", dress);
+darkByDefault.addEventListener("change", applyChoices);
 addEventListener("resize", () => later(showCharts));
 byID("theme").addEventListener("click", () => {
   const to = isDark() ? "light" : "dark";
   document.documentElement.dataset.theme = to;
   remember("theme", to);
-  dress();
+  applyChoices();
 });
 byID("language").addEventListener("click", () => {
   setLanguage(current() === "pt" ? "en" : "pt");
-  dress();
+  applyChoices();
 });
 
-dress();
+applyChoices();
 const refresh = watch({ read, failed });
 follow({
-  told,
+  onEvent,
   opened: () => { shown.socket = "ok"; later(showStatus); refresh(); },
   closed: () => { shown.socket = "down"; later(showStatus); },
 });

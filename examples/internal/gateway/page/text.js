@@ -1,4 +1,4 @@
-// What the page says, in two languages.
+// The texts of the page, in two languages.
 
 const texts = {
   en: {
@@ -41,7 +41,7 @@ const texts = {
   },
 };
 
-// recall and remember survive a browser that keeps nothing.
+// recall and remember also work in a browser that stores nothing.
 export function recall(name) {
   try { return localStorage.getItem(name); } catch { return null; }
 }
@@ -59,15 +59,16 @@ export function setLanguage(to) {
 export const current = () => language;
 export const locale = () => (language === "pt" ? "pt-BR" : "en-GB");
 
-// text returns the text of a name, or the name itself: a service may send a
-// state or an event that this page does not know.
+// text returns the text with this name. Without one it returns the name itself, because a
+// service may send a state or an event that this page does not know.
 export function text(name, values = {}) {
   const found = Object.hasOwn(texts[language], name) ? texts[language][name] : String(name);
   return found.replace(/\{(\w+)\}/g, (all, key) => values[key] ?? all);
 }
 
-// line is value if it is a text, in one line of sensible length in which nothing
-// turns the direction of what follows: others write what the page shows.
+// line returns value as one line of at most 200 characters, or "" if value is no text.
+// Other programs write what the page shows, so it replaces control characters and
+// characters that change the direction of the text that follows.
 export function line(value) {
   if (typeof value !== "string") return "";
   const clipped = value.length > 200 ? `${value.slice(0, 200)}…` : value;

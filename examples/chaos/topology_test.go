@@ -17,22 +17,22 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// A stage is the servers of a world: one server, or a master with Sentinels,
-// or a Cluster.
-type stage struct {
+// A topology has the servers of a round: one server, or a primary with replicas and
+// Sentinels, or a Cluster.
+type topology struct {
 	t        testing.TB
 	server   *redistest.Process
 	certs    []*redistest.Certs // of a server with TLS: its first and its second
-	password string             // the file of a server's
+	password string             // the file with the password of a single server
 	sentinel *redistest.Sentinel
 	cluster  *redistest.Cluster
-	replicas []*redistest.Process // of the cluster's masters, in their order
+	replicas []*redistest.Process // of the Cluster's first nodes, in their order
 }
 
-func (s *stage) single() bool { return s.server != nil }
+func (s *topology) single() bool { return s.server != nil }
 
-// config is how m connects; on a single server it gets its own network.
-func (s *stage) config(m *member) rediskit.Config {
+// config returns how m connects. On a single server m gets a network of its own.
+func (s *topology) config(m *member) rediskit.Config {
 	cfg := rediskit.Config{Password: secrets.None(), Name: "chaos"}
 	switch {
 	case s.sentinel != nil:
@@ -52,20 +52,20 @@ func (s *stage) config(m *member) rediskit.Config {
 	return cfg
 }
 
-// trust is a TLS configuration that believes either authority.
-func (s *stage) trust() *tls.Config {
+// trust returns a TLS configuration that accepts both certificate authorities.
+func (s *topology) trust() *tls.Config {
 	roots := x509.NewCertPool()
 	for _, c := range s.certs {
 		pem, err := os.ReadFile(c.CA)
 		if err != nil || !roots.AppendCertsFromPEM(pem) {
-			s.t.Fatalf("read an authority: %v", err)
+			s.t.Fatalf("read a certificate authority: %v", err)
 		}
 	}
 	return &tls.Config{RootCAs: roots}
 }
 
-// admin is an undisturbed client of p.
-func (s *stage) admin(p *redistest.Process) *redis.Client {
+// admin returns a client of p that the fault does not disturb.
+func (s *topology) admin(p *redistest.Process) *redis.Client {
 	return p.Client(func(o *redis.Options) {
 		if s.password != "" {
 			o.Username, o.Password = "admin", firstPassword
@@ -76,8 +76,9 @@ func (s *stage) admin(p *redistest.Process) *redis.Client {
 	})
 }
 
-// masters are undisturbed clients of all masters, for the caller to close.
-func (s *stage) masters() []*redis.Client {
+// primaries returns clients of all primaries that the fault does not disturb. The caller
+// closes them.
+func (s *topology) primaries() []*redis.Client {
 	switch {
 	case s.sentinel != nil:
 		return []*redis.Client{s.admin(s.sentinel.Master())}
@@ -97,16 +98,16 @@ func (s *stage) masters() []*redis.Client {
 	}
 }
 
-// The stages.
+// The topologies.
 
-// firstPassword is everybody's until it is rotated.
+// firstPassword is the password of all users until it is rotated.
 const firstPassword = "first"
 
-// plain is a server with the users of the deploy kit, where the fleet is the
-// applications.
-func plain(args ...string) func(t testing.TB) *stage {
-	return func(t testing.TB) *stage {
-		s := &stage{t: t, password: filepath.Join(t.TempDir(), "password")}
+// plain is one server with the users of the deploy kit. The fleet connects as the user of
+// the applications.
+func plain(args ...string) func(t testing.TB) *topology {
+	return func(t testing.TB) *topology {
+		s := &topology{t: t, password: filepath.Join(t.TempDir(), "password")}
 		users := filepath.Join(t.TempDir(), "users.acl")
 		if err := errors.Join(
 			os.WriteFile(s.password, []byte(firstPassword), 0o600),
@@ -119,8 +120,8 @@ func plain(args ...string) func(t testing.TB) *stage {
 	}
 }
 
-// kitUsers are the users of the deploy kit for one instance, as an ACL file: without
-// comments, and one line for each.
+// kitUsers returns the users of the deploy kit for one instance as an ACL file: without
+// comments, and with one line for each user.
 func kitUsers(t testing.TB) string {
 	text, err := os.ReadFile("../../deploy/redis/single.acl")
 	if err != nil {
@@ -139,28 +140,28 @@ func kitUsers(t testing.TB) string {
 	return strings.ReplaceAll(b.String(), "{passwords}", ">"+firstPassword) + "\n"
 }
 
-func withTLS(t testing.TB) *stage {
+func withTLS(t testing.TB) *topology {
 	certs := []*redistest.Certs{redistest.TLS(t), redistest.TLS(t)}
 	s := plain(certs[0].Args()...)(t)
 	s.certs = certs
 	return s
 }
 
-func sentinels(t testing.TB) *stage { return &stage{t: t, sentinel: redistest.StartSentinel(t)} }
+func sentinels(t testing.TB) *topology { return &topology{t: t, sentinel: redistest.StartSentinel(t)} }
 
-func cluster(t testing.TB) *stage { return &stage{t: t, cluster: redistest.StartCluster(t, 3)} }
+func cluster(t testing.TB) *topology { return &topology{t: t, cluster: redistest.StartCluster(t, 3)} }
 
-// clusterWithReplicas gives each master of a Cluster one replica.
-func clusterWithReplicas(t testing.TB) *stage {
+// clusterWithReplicas is a Cluster in which each primary has one replica.
+func clusterWithReplicas(t testing.TB) *topology {
 	s := cluster(t)
-	for _, master := range s.cluster.Nodes() {
-		s.replicas = append(s.replicas, s.cluster.AddReplica(master))
+	for _, primary := range s.cluster.Nodes() {
+		s.replicas = append(s.replicas, s.cluster.AddReplica(primary))
 	}
 	return s
 }
 
-// run runs a command on p, undisturbed.
-func (s *stage) run(p *redistest.Process, args ...any) any {
+// run runs a command on p over a client that the fault does not disturb.
+func (s *topology) run(p *redistest.Process, args ...any) any {
 	s.t.Helper()
 	rdb := s.admin(p)
 	defer rdb.Close()
