@@ -80,7 +80,7 @@ func (n *nearStore[V]) claim(ctx context.Context, id, key string, now time.Durat
 	if n == nil {
 		return near.Claim{}, nil
 	}
-	primary, epoch := n.tracker.Master(ctx, key)
+	primary, epoch := n.tracker.Primary(ctx, key)
 	if !epoch.Valid(now) {
 		n.stats.localBypasses.Add(1)
 		return near.Claim{}, nil
