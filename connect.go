@@ -39,8 +39,8 @@ var ErrUnavailable = breaker.ErrOpen
 // Each new connection costs two round trips: HELLO, and CLIENT SETNAME together with
 // SELECT. Connect itself adds PING and HELLO, and with NoEviction what [Check] costs.
 func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	cfg, err := cfg.complete()
+	if err != nil {
 		return nil, err
 	}
 	creds := &credentials{username: cfg.Username, source: cfg.Password, onError: cfg.OnError}
@@ -49,7 +49,6 @@ func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	}
 	var sentinelPassword secrets.Secret
 	if cfg.SentinelPassword != nil {
-		var err error
 		if sentinelPassword, err = cfg.SentinelPassword.Read(ctx); err != nil {
 			return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
 		}
