@@ -71,7 +71,7 @@ func (reply) RedisError()     {}
 
 var refusedDial = &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 
-func TestOnlyFailuresOfTheServerOpen(t *testing.T) {
+func TestOnlyFailuresOfTheServerOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
@@ -180,7 +180,7 @@ func TestAnOpenBreakerRefusesUntilItsPauseEnds(t *testing.T) {
 	})
 }
 
-func TestAnAnsweredPingClosesAndLetsTheCallerPass(t *testing.T) {
+func TestAnAnsweredPingClosesTheBreakerAndRunsTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]error{"PONG": nil, "a refusal is an answer": reply("NOPERM this user")} {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestRacingCallersPingOnce(t *testing.T) {
 	}
 }
 
-func TestAnAbandonedPingLetsTheNextCallerPing(t *testing.T) {
+func TestAfterACancelledPingTheNextCallerPings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -288,7 +288,7 @@ func TestAPingThatIsNeverAnsweredEnds(t *testing.T) {
 	})
 }
 
-func TestAPanicInAPingDoesNotWedge(t *testing.T) {
+func TestAfterAPanicInAPingTheNextCallerPings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -307,7 +307,7 @@ func TestAPanicInAPingDoesNotWedge(t *testing.T) {
 	})
 }
 
-func TestAPingAndItsHandshakePass(t *testing.T) {
+func TestAPingAndItsHandshakeAreNotRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -326,7 +326,7 @@ func TestAPingAndItsHandshakePass(t *testing.T) {
 	})
 }
 
-func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
+func TestCallsThatBeganBeforeTheBreakerClosedDoNotOpenItAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -353,7 +353,7 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 	})
 }
 
-func TestACommandThatBlocksMayOutlastItsCaller(t *testing.T) {
+func TestATimeoutOfABlockingCommandIsNotCounted(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	for _, test := range []struct {
@@ -387,7 +387,7 @@ func TestACommandThatBlocksMayOutlastItsCaller(t *testing.T) {
 }
 
 // A server that hangs up on every new connection is as dead as one that refuses.
-func TestHangingUpCountsOnlyWhenNewConnectionsEndToo(t *testing.T) {
+func TestAClosedConnectionCountsOnlyIfNewOnesAreClosedToo(t *testing.T) {
 	t.Parallel()
 	s := newServer(io.EOF, true)
 	for range breaker.Threshold {
@@ -414,7 +414,7 @@ func TestHangingUpCountsOnlyWhenNewConnectionsEndToo(t *testing.T) {
 	}
 }
 
-func TestAFailedDialIsADeadConnection(t *testing.T) {
+func TestAFailedDialReturnsAConnectionThatFails(t *testing.T) {
 	t.Parallel()
 	s := newServer(nil, false)
 	dial := s.b.DialHook(func(context.Context, string, string) (net.Conn, error) { return nil, refusedDial })
@@ -431,7 +431,7 @@ func TestAFailedDialIsADeadConnection(t *testing.T) {
 	}
 }
 
-func TestAProbeGoesThroughTheConnectionsThatACrashLeft(t *testing.T) {
+func TestAPingSkipsPooledConnectionsThatTheServerClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stale := 12

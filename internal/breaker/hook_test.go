@@ -13,7 +13,7 @@ import (
 	"github.com/convkit/rediskit/internal/breaker"
 )
 
-func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {
+func TestOnlyACommandWhoseConnectionEndedIsSentAgain(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	get := func() redis.Cmder { return redis.NewCmd(ctx, "get", "k") }
@@ -79,7 +79,7 @@ func TestACommandThatWasSentIsNeverReportedAsRefused(t *testing.T) {
 }
 
 // As a Cluster client does, above the hooks.
-func TestARepeatedCommandThatIsRefusedKeepsTheErrorOfItsSending(t *testing.T) {
+func TestARepeatedCommandThatIsRefusedKeepsItsFirstError(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	for _, test := range []struct{ first, want error }{
