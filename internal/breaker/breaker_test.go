@@ -21,7 +21,7 @@ import (
 	"github.com/convkit/rediskit/internal/redact"
 )
 
-// server stands for a node: what it answers to pings and to commands.
+// server replaces a node: it answers pings and commands.
 type server struct {
 	pings, calls atomic.Int32
 	opened       atomic.Int32
@@ -30,7 +30,7 @@ type server struct {
 	b            *breaker.Breaker
 }
 
-// newServer returns a node that answers everything with err, and its guarded hook.
+// newServer returns a node that answers everything with err, behind a Breaker.
 func newServer(err error, resend bool) *server {
 	s := &server{ping: func(context.Context) error { return err }}
 	s.b = breaker.New(func(ctx context.Context) error {
@@ -142,7 +142,7 @@ func TestAHandshakeIsNeverCounted(t *testing.T) {
 			}
 		}
 	}
-	// nor does one that succeeds hide that commands do not
+	// a handshake that succeeds does not reset the count of failed commands
 	s = newServer(refusedDial, false)
 	for range breaker.Threshold {
 		_ = s.b.ProcessHook(func(context.Context, redis.Cmder) error { return nil })(t.Context(), redis.NewCmd(t.Context(), "hello", "2"))
@@ -159,7 +159,7 @@ func TestAnOpenBreakerRefusesUntilItsPauseEnds(t *testing.T) {
 		s := newServer(nil, false)
 		s.open(t)
 		if s.opened.Load() != 1 {
-			t.Errorf("told %d times that it opened", s.opened.Load())
+			t.Errorf("opened was called %d times", s.opened.Load())
 		}
 		calls := s.calls.Load()
 		time.Sleep(breaker.Pause - 1)
@@ -386,7 +386,7 @@ func TestATimeoutOfABlockingCommandIsNotCounted(t *testing.T) {
 	}
 }
 
-// A server that hangs up on every new connection is as dead as one that refuses.
+// A server that closes every new connection is as dead as one that refuses them.
 func TestAClosedConnectionCountsOnlyIfNewOnesAreClosedToo(t *testing.T) {
 	t.Parallel()
 	s := newServer(io.EOF, true)
