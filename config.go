@@ -19,101 +19,110 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// Config says which Redis to connect to and how. The zero Config is one server at
-// redis:6379, with the password from the Docker secret redis_password if there is
-// that file. A zero field always means its default.
+// Config says which Redis to connect to, and how. The zero Config is one server at
+// redis:6379, with the password from the Docker secret redis_password if that file
+// exists. A field that is zero has its default.
 type Config struct {
-	// Addrs are host:port or host addresses: of the server, of some nodes of a
+	// Addrs are addresses, host:port or host: of the server, of some nodes of a
 	// Cluster (two or more, or Cluster set), or of the Sentinels (MasterName set).
-	// A missing port is 6379, or 26379 for Sentinels. One path, /run/redis.sock or
-	// unix:///run/redis.sock, is a Unix socket. Default: redis:6379; Sentinels have
-	// no default.
+	// A missing port is 6379, or 26379 for Sentinels. A single path, such as
+	// /run/redis.sock or unix:///run/redis.sock, is a Unix socket. Required with
+	// MasterName. Defaults to redis:6379.
 	Addrs []string
 
-	// Cluster makes a single address the seed of a Cluster. Default: false, which
-	// means one server for one address and a Cluster for several.
+	// Cluster makes a single address the first node of a Cluster. Defaults to false:
+	// one address is one server, and several are a Cluster.
 	Cluster bool
 
-	// MasterName is the name by which the Sentinels in Addrs know the master, to
-	// which all commands go. Default: none; no Sentinel is asked.
+	// MasterName is the name under which the Sentinels in Addrs know the primary.
+	// All commands go to that primary. Defaults to none: no Sentinel is asked.
 	MasterName string
 
-	// SentinelUsername and SentinelPassword authenticate to the Sentinels
-	// themselves. The password is read once, by Connect. Default: none.
+	// SentinelUsername is the ACL user at the Sentinels themselves. It needs
+	// MasterName and SentinelPassword. Defaults to none.
 	SentinelUsername string
+
+	// SentinelPassword is the password for the Sentinels themselves. Connect reads it
+	// once. It needs MasterName. Defaults to none.
 	SentinelPassword secrets.Source
 
-	// Username is the ACL user. Default: none, which Redis takes for "default".
+	// Username is the ACL user. It needs a password. Defaults to none, which Redis
+	// takes for the user "default".
 	Username string
 
-	// Password is read anew for every connection, so that a rotated one needs no
-	// restart. While it cannot be read, or is empty, the last good one is used and
-	// OnError is told. Default: the Docker secret redis_password if the file
-	// /run/secrets/redis_password exists when Connect is called, else none.
+	// Password is read again for every connection, so that a rotated password needs
+	// no restart. While it cannot be read, or is empty, connections use the last good
+	// one, and OnError receives the reason. Defaults to the Docker secret
+	// redis_password if the file /run/secrets/redis_password exists when Connect is
+	// called, else to none.
 	Password secrets.Source
 
-	// DB is the logical database, from 0. A Cluster has only 0. Default: 0.
+	// DB is the number of the logical database, 0 or more. A Cluster has only 0.
+	// Defaults to 0.
 	DB int
 
-	// TLS is used for every connection, to Sentinels too. A missing ServerName is
-	// each address's host. Default: nil, no TLS.
+	// TLS is used for every connection, also to Sentinels. If it has no ServerName,
+	// the host of each address is taken. Defaults to nil, no TLS.
 	TLS *tls.Config
 
-	// Name shows in CLIENT LIST. Default: the base name of the executable. In
-	// either, characters that Redis does not accept become '-'.
+	// Name is the name of the connections in CLIENT LIST. Characters that Redis does
+	// not accept in it become '-'. Defaults to the base name of the executable.
 	Name string
 
-	// PoolSize is the greatest number of connections for single commands, per node.
-	// A third as many, rounded up, serve pipelines; each subscription has its own.
-	// More goroutines than connections wait for their turn, which takes
-	// microseconds. At most 65,536. Default: 12, so 16 connections: five such
-	// processes fit the 100 clients of a small server with room for its exporter
-	// and its health check. Compare [NodeHealth.MaxClients].
+	// PoolSize is the greatest number of connections for single commands, per node,
+	// from 1 to 65,536. A third as many, rounded up, serve pipelines in addition. Each
+	// subscription has a connection of its own. If there are more goroutines than
+	// connections, they wait for a free one, which takes microseconds. Defaults to 12,
+	// which makes 16 connections: five such processes fit the 100 clients of a small
+	// server, with room for its exporter and its health check. Compare
+	// [NodeHealth.MaxClients].
 	PoolSize int
 
-	// DialTimeout bounds one dial, TLS handshake included; ReadTimeout and
-	// WriteTimeout one reply and one request on the wire; PoolTimeout the wait for
-	// a pooled connection. A context that ends sooner wins. They suit a server that
-	// answers within a millisecond. Default: 500 ms each.
+	// DialTimeout bounds one dial, including the TLS handshake. ReadTimeout bounds the
+	// wait for one reply, WriteTimeout the sending of one request, and PoolTimeout the
+	// wait for a pooled connection. Each is at least 1 ms. A context that ends earlier
+	// takes precedence. Defaults to 500 ms each, which suits a server that answers
+	// within a millisecond.
 	DialTimeout, ReadTimeout, WriteTimeout, PoolTimeout time.Duration
 
 	// NoEviction makes Connect refuse a server whose maxmemory-policy is not
-	// noeviction, or that will not tell (the user then needs +info): under another
-	// policy locks, sessions and counters vanish when memory fills. Default: false,
-	// any policy will do.
+	// noeviction, or that does not report its policy (the user then needs +info).
+	// Under another policy locks, sessions and counters vanish when memory fills.
+	// Defaults to false: every policy is accepted.
 	NoEviction bool
 
-	// OnError is told the errors that no caller gets: Connect's failed attempts,
-	// and passwords that cannot be read (at most one a minute while nothing
-	// changes). It may be called from several goroutines at once and must not
-	// block. Default: nil, they are dropped.
+	// OnError receives the errors that no caller gets: failed attempts of Connect, and
+	// passwords that cannot be read (at most one a minute while nothing changes). It
+	// may be called from several goroutines at once and must not block. Defaults to
+	// nil: they are dropped.
 	OnError func(context.Context, error)
 
-	// Tune may change go-redis's options last, after all of the above. It is the
-	// way out for what has no field here. MaxRetries is -1: the breaker itself
-	// sends again what found a dead connection, and nothing after a time-out.
-	// Default: nil, nothing is changed.
+	// Tune is called last and may change the options of go-redis. It is for what has
+	// no field here. In the options MaxRetries is -1: the breaker itself sends a
+	// command again that found a dead connection, and sends nothing again after a
+	// time-out. Defaults to nil: nothing is changed.
 	Tune func(*redis.UniversalOptions)
 }
 
 const (
 	defaultAddr     = "redis:6379"
 	defaultPoolSize = 12
-	// maxPoolSize is as many as an address has ports. go-redis allocates what is
-	// asked for, and panics at much more.
+	// maxPoolSize is the number of ports of an address. go-redis allocates memory for
+	// the whole pool at once, and panics if it is much larger.
 	maxPoolSize    = 1 << 16
 	defaultTimeout = 500 * time.Millisecond
 
 	defaultSecret = "/run/secrets/redis_password"
 )
 
-func (c Config) withDefaults() Config {
+// complete returns c with its defaults filled in, and all that is wrong with it.
+func (c Config) complete() (Config, error) {
 	if len(c.Addrs) == 0 && c.MasterName == "" {
 		c.Addrs = []string{defaultAddr}
 	}
 	if c.Password == nil {
-		// Decided once: were it decided again at each connection, a file that is
-		// away for a moment would mean connections without a password.
+		// This is decided once. If each connection decided it again, a file that is
+		// missing for a moment would mean connections without a password.
 		c.Password = secrets.None()
 		if _, err := os.Stat(defaultSecret); !errors.Is(err, fs.ErrNotExist) {
 			c.Password = secrets.File(defaultSecret)
@@ -134,10 +143,10 @@ func (c Config) withDefaults() Config {
 	if c.OnError == nil {
 		c.OnError = func(context.Context, error) {}
 	}
-	return c
+	return c, c.check()
 }
 
-// clientName returns name with what CLIENT SETNAME refuses replaced.
+// clientName replaces the characters that CLIENT SETNAME refuses.
 func clientName(name string) string {
 	return strings.Map(func(r rune) rune {
 		if r <= ' ' || r > '~' {
@@ -147,14 +156,14 @@ func clientName(name string) string {
 	}, name)
 }
 
-// check reports every impossible setting of c, whose defaults are filled in.
+// check reports every impossible setting of c. The defaults are filled in already.
 func (c Config) check() error {
 	var errs []error
 	wrong := func(field, format string, args ...any) {
 		errs = append(errs, fmt.Errorf("rediskit: Config."+field+" "+format, args...))
 	}
 	if len(c.Addrs) == 0 {
-		wrong("Addrs", "is empty: name the Sentinels that know the master")
+		wrong("Addrs", "is empty; it must name the Sentinels that know the primary")
 	}
 	socket := false
 	for i, addr := range c.Addrs {
@@ -175,20 +184,20 @@ func (c Config) check() error {
 	}
 	switch {
 	case c.MasterName == "" && c.SentinelUsername != "":
-		wrong("SentinelUsername", "needs Config.MasterName, the name by which the Sentinels know the master")
+		wrong("SentinelUsername", "needs Config.MasterName, the name under which the Sentinels know the primary")
 	case c.MasterName == "" && c.SentinelPassword != nil:
-		wrong("SentinelPassword", "needs Config.MasterName, the name by which the Sentinels know the master")
+		wrong("SentinelPassword", "needs Config.MasterName, the name under which the Sentinels know the primary")
 	case c.SentinelUsername != "" && c.SentinelPassword == nil:
 		wrong("SentinelUsername", "is set without a password: set Config.SentinelPassword")
 	}
 	switch {
 	case c.DB < 0:
-		wrong("DB", "is %d: it must be 0 or more", c.DB)
+		wrong("DB", "is %d; it must be 0 or more", c.DB)
 	case c.DB != 0 && isCluster:
-		wrong("DB", "is %d: a Cluster has only 0", c.DB)
+		wrong("DB", "is %d; it must be 0, the only database of a Cluster", c.DB)
 	}
 	if c.PoolSize < 1 || c.PoolSize > maxPoolSize {
-		wrong("PoolSize", "is %d: it must be from 1 to %d, or 0 for the default", c.PoolSize, maxPoolSize)
+		wrong("PoolSize", "is %d; it must be from 1 to %d, or 0 for the default", c.PoolSize, maxPoolSize)
 	}
 	for _, timeout := range []struct {
 		field string
@@ -200,14 +209,14 @@ func (c Config) check() error {
 		{"PoolTimeout", c.PoolTimeout},
 	} {
 		if timeout.value < time.Millisecond {
-			wrong(timeout.field, "is %v: it must be 1 ms or more, or 0 for the default; a deadline on the context shortens single calls", timeout.value)
+			wrong(timeout.field, "is %v; it must be 1 ms or more, or 0 for the default; a deadline on the context shortens single calls", timeout.value)
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// address returns addr as go-redis wants it: host:port, or the path of a socket.
-// Its errors do not quote addr, which may be a URL with a password in it.
+// address returns addr in the form for go-redis: host:port, or the path of a socket.
+// Its errors do not quote addr: it may be a URL with a password in it.
 func (c Config) address(addr string) (string, error) {
 	if path := strings.TrimPrefix(addr, "unix://"); strings.HasPrefix(path, "/") {
 		return path, nil
@@ -219,7 +228,7 @@ func (c Config) address(addr string) (string, error) {
 		return "", errors.New("is not one host:port: give each address an element of its own, without white space")
 	}
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil { // no port, as far as can be told
+	if err != nil { // most likely it has no port
 		host, port = addr, "6379"
 		if c.MasterName != "" {
 			port = "26379"
@@ -237,7 +246,7 @@ func (c Config) address(addr string) (string, error) {
 	return net.JoinHostPort(host, port), nil
 }
 
-// options returns what go-redis is to be told. c has passed check.
+// options returns the options for go-redis. c is complete.
 func (c Config) options(sentinelPassword secrets.Secret) *redis.UniversalOptions {
 	addrs := make([]string, len(c.Addrs))
 	for i, addr := range c.Addrs {
@@ -253,10 +262,10 @@ func (c Config) options(sentinelPassword secrets.Secret) *redis.UniversalOptions
 		TLSConfig:        c.TLS,
 		ClientName:       c.Name,
 
-		// RESP3 has nothing that this library needs: invalidations reach a RESP2
-		// connection by CLIENT TRACKING REDIRECT. Without push frames go-redis need
-		// not look for them around each command, and what an idle connection has to
-		// read can only mean that the server closed it.
+		// This library needs nothing of RESP3: invalidations reach a RESP2 connection
+		// by CLIENT TRACKING REDIRECT. RESP2 has no push frames, so go-redis does not
+		// look for them around each command. If an idle connection has something to
+		// read, this can only mean that the server closed it.
 		Protocol: 2,
 		// CLIENT SETINFO costs a round trip per connection and exists since 7.2.
 		DisableIdentity:          true,
@@ -270,9 +279,9 @@ func (c Config) options(sentinelPassword secrets.Secret) *redis.UniversalOptions
 		PoolTimeout:           c.PoolTimeout,
 		ContextTimeoutEnabled: true,
 
-		// A dial is tried once and a command sent once: the breaker decides what is
-		// worth a second attempt. A Cluster client repeats by itself what was
-		// redirected; it must not sleep for long in between.
+		// go-redis dials once and sends a command once: the breaker decides what is
+		// worth a second attempt. A Cluster client repeats redirected commands by
+		// itself; it must not sleep for long between them.
 		DialerRetries:   1,
 		MaxRetries:      -1,
 		MaxRetryBackoff: 50 * time.Millisecond,

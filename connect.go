@@ -16,31 +16,33 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// ErrUnavailable is the error of a call that was refused without asking Redis,
-// because five calls in a row had failed: it was not sent and did not run. It costs
-// well under a microsecond. Redis is asked again, by one caller, 250 ms after that.
+// ErrUnavailable is the error of a call that was refused without asking Redis, because
+// five calls in a row had failed. The call was not sent and did not run. A refusal
+// takes well under a microsecond. 250 ms later one caller asks Redis again.
 var ErrUnavailable = breaker.ErrOpen
 
-// Connect returns a client of the Redis that cfg describes, once it has answered:
-// dialled, authenticated and pinged; on a Cluster, every master. The client is
-// go-redis's own, *redis.Client or *redis.ClusterClient; the caller closes it.
+// Connect returns a client of the Redis that cfg describes, once Redis has answered:
+// it was dialled, authenticated and pinged. On a Cluster every primary was. The client
+// is go-redis's own, *redis.Client or *redis.ClusterClient. The caller closes it.
 //
-// A server that is not there yet is tried again, after 50 ms, 100 ms and so on up to
-// 2 s, until ctx ends: refused connections, unknown hosts, time-outs, LOADING, no
-// free client slot, a master that is down. cfg.OnError is told of each attempt. The
-// error then satisfies errors.Is(err, ctx.Err()) and tells the last cause. Without a
-// deadline on ctx, Connect waits for as long as it takes. ctx bounds Connect only.
+// Connect tries again if waiting may help: after refused connections, unknown hosts,
+// time-outs, LOADING, no free client slot, or a primary that is down. It waits 50 ms,
+// then 100 ms and so on, up to 2 s, until ctx ends. cfg.OnError receives the error of
+// each failed attempt. The error of Connect then satisfies errors.Is(err, ctx.Err())
+// and contains the last cause. If ctx has no deadline, Connect waits without limit.
+// ctx bounds Connect only, and not the client.
 //
-// What waiting does not mend fails at once, with an error that says what to do: a
-// bad cfg, a password source that cannot be read, a wrong or missing password, a
-// missing permission, TLS that does not agree, a database that does not exist, a
-// Cluster or Sentinel taken for a plain server, and NoEviction refused.
+// Connect fails at once if waiting does not help, with an error that says what to do:
+// a bad cfg, a password source that cannot be read, a wrong or missing password, a
+// missing permission, TLS that does not agree, a database that does not exist, a node
+// of a Cluster or a Sentinel in place of a plain server, and a server that NoEviction
+// refuses.
 //
-// Each new connection costs two round trips: HELLO, and CLIENT SETNAME together with
-// SELECT. Connect itself adds PING and HELLO, and with NoEviction what [Check] costs.
+// Each new connection takes two round trips: HELLO, and CLIENT SETNAME together with
+// SELECT. Connect itself adds PING and HELLO, and with NoEviction those of [Check].
 func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
-	cfg = cfg.withDefaults()
-	if err := cfg.check(); err != nil {
+	cfg, err := cfg.complete()
+	if err != nil {
 		return nil, err
 	}
 	creds := &credentials{username: cfg.Username, source: cfg.Password, onError: cfg.OnError}
@@ -49,7 +51,6 @@ func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	}
 	var sentinelPassword secrets.Secret
 	if cfg.SentinelPassword != nil {
-		var err error
 		if sentinelPassword, err = cfg.SentinelPassword.Read(ctx); err != nil {
 			return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
 		}
@@ -60,7 +61,7 @@ func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	connected := false
 	defer func() {
 		if !connected {
-			abandon() // the dials that are under way
+			abandon() // ends the dials that are under way
 			_ = rdb.Close()
 		}
 	}()
@@ -91,7 +92,7 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 	return rdb
 }
 
-// await returns once rdb is ready for use, or trying again has no point.
+// await tries until rdb is ready for use, trying again does not help, or ctx ends.
 func await(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	var last error
 	for attempt := 1; ; attempt++ {
@@ -136,7 +137,7 @@ func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
-// try makes one attempt. Its error is fit to be told.
+// try makes one attempt. Its error holds no data.
 func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	var greeting greeting
 	ctx = context.WithValue(breaker.Bypass(ctx), greetingKey{}, &greeting)
@@ -150,7 +151,7 @@ func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	return explain(greeting.orElse(err), cfg)
 }
 
-// pingAll returns the first error of a primary, if one does not answer.
+// pingAll pings every primary and returns the first error.
 func pingAll(ctx context.Context, rdb redis.UniversalClient) error {
 	failed, err := visit(sender.Primaries(ctx, rdb), func(primary redis.UniversalClient) error {
 		return ping(ctx, primary)
@@ -197,9 +198,9 @@ func visit(nodes iter.Seq2[redis.UniversalClient, error], f func(node redis.Univ
 	return failed, nil
 }
 
-// greetingHook notes how the server received a new connection. When it refuses one,
-// it says why and hangs up, and go-redis goes on to the next step of its handshake
-// and reports no more than the hanging up.
+// greetingHook keeps the server's reply to HELLO on a new connection. A server that
+// refuses the connection says why and closes it. go-redis goes on to the next step of
+// its handshake and reports only that the connection was closed.
 type greetingHook struct{}
 
 type greetingKey struct{}

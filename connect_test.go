@@ -23,7 +23,7 @@ import (
 
 const canary = "c4nary-passw0rd"
 
-// within bounds what a test waits for; it is never reached by one that passes.
+// within bounds what a test waits for. A test that passes never reaches it.
 func within(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -47,19 +47,19 @@ func at(addr string) rediskit.Config {
 
 func static(password string) secrets.Source { return secrets.Static(secrets.New(password)) }
 
-// told collects what OnError is told.
-type told struct {
+// errorLog collects the errors that OnError receives.
+type errorLog struct {
 	mu   sync.Mutex
 	errs []error
 }
 
-func (l *told) onError(_ context.Context, err error) {
+func (l *errorLog) onError(_ context.Context, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.errs = append(l.errs, err)
 }
 
-func (l *told) all() []error {
+func (l *errorLog) all() []error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return append([]error(nil), l.errs...)
@@ -137,7 +137,7 @@ func TestConnectFailsAtOnceWhereWaitingDoesNotHelp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log told
+			var log errorLog
 			test.cfg.OnError = log.onError
 			_, err := rediskit.Connect(within(t), test.cfg)
 			if err == nil || !strings.Contains(err.Error(), test.want) || strings.Contains(err.Error(), canary) {
@@ -153,7 +153,7 @@ func TestConnectFailsAtOnceWhereWaitingDoesNotHelp(t *testing.T) {
 func TestConnectWaitsForAServerThatComesLater(t *testing.T) {
 	t.Parallel()
 	server := redistest.StartLater(t)
-	var log told
+	var log errorLog
 	cfg := at(server.Addr())
 	cfg.OnError = log.onError
 
@@ -165,19 +165,19 @@ func TestConnectWaitsForAServerThatComesLater(t *testing.T) {
 		}
 		connected <- err
 	}()
-	time.Sleep(2 * time.Second) // so long the server is not there
+	time.Sleep(2 * time.Second) // the server does not run for this time
 	server.Launch()
 	if err := <-connected; err != nil {
 		t.Fatal(err)
 	}
 	for i, err := range log.all() {
 		if !errors.Is(err, syscall.ECONNREFUSED) || !strings.Contains(err.Error(), fmt.Sprintf("attempt %d failed, the next one in %v", i+1, min(time.Duration(i+1)*50*time.Millisecond, 2*time.Second))) {
-			t.Errorf("OnError was told: %v", err)
+			t.Errorf("OnError received: %v", err)
 		}
 	}
 }
 
-func TestConnectGivesUpWhenItsContextEndsAndTellsTheCause(t *testing.T) {
+func TestConnectEndsWithItsContextAndNamesTheCause(t *testing.T) {
 	t.Parallel()
 	hole := listenAndNeverAnswer(t)
 	for name, test := range map[string]struct {
@@ -250,7 +250,7 @@ func TestConnectWaitsWhileTheServerLoads(t *testing.T) {
 		"--loading-process-events-interval-bytes", "1024")
 	loading.RestartNow()
 
-	var log told
+	var log errorLog
 	cfg := at(loading.Addr())
 	cfg.OnError = log.onError
 	rdb := connect(t, cfg)
@@ -274,7 +274,7 @@ func TestConnectWaitsForAFreeClientSlot(t *testing.T) {
 			server := redistest.Start(t, "--requirepass", password)
 			hog := server.Client(func(o *redis.Options) { o.Password = password })
 			mustDo(t, hog, "config", "set", "maxclients", "1")
-			var log told
+			var log errorLog
 			cfg := at(server.Addr())
 			if password != "" {
 				cfg.Password = static(password)
@@ -288,7 +288,7 @@ func TestConnectWaitsForAFreeClientSlot(t *testing.T) {
 			connect(t, cfg)
 			for _, err := range log.all() {
 				if !strings.Contains(err.Error(), "max number of clients") {
-					t.Errorf("the cause is not told: %v", err)
+					t.Errorf("the error does not name the cause: %v", err)
 				}
 			}
 		})
@@ -333,7 +333,7 @@ func TestConnectRefusesEviction(t *testing.T) {
 	connect(t, cfg)
 }
 
-func TestTuneHasTheLastWord(t *testing.T) {
+func TestTuneChangesTheOptionsLast(t *testing.T) {
 	t.Parallel()
 	server := redistest.Mini(t)
 	cfg := at(server.Addr())
@@ -372,10 +372,10 @@ func listenAndNeverAnswer(t *testing.T) string {
 	return proxy.Addr()
 }
 
-func TestTheBackOffRisesToTwoSeconds(t *testing.T) {
+func TestThePauseBetweenAttemptsRisesToTwoSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		var log told
+		var log errorLog
 		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
 		defer cancel()
 		_, err := rediskit.Connect(ctx, rediskit.Config{
@@ -387,13 +387,13 @@ func TestTheBackOffRisesToTwoSeconds(t *testing.T) {
 		if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, syscall.ECONNREFUSED) {
 			t.Errorf("Connect = %v", err)
 		}
-		told := log.all()
-		if len(told) < 60 {
-			t.Fatalf("%d attempts in two minutes", len(told))
+		attempts := log.all()
+		if len(attempts) < 60 {
+			t.Fatalf("%d attempts in two minutes", len(attempts))
 		}
 		for attempt, pause := range map[int]string{1: "50ms", 2: "100ms", 39: "1.95s", 40: "2s", 41: "2s", 60: "2s"} {
-			if want := fmt.Sprintf("attempt %d failed, the next one in %s:", attempt, pause); !strings.Contains(told[attempt-1].Error(), want) {
-				t.Errorf("told %v; want %q", told[attempt-1], want)
+			if want := fmt.Sprintf("attempt %d failed, the next one in %s:", attempt, pause); !strings.Contains(attempts[attempt-1].Error(), want) {
+				t.Errorf("got %v; want %q", attempts[attempt-1], want)
 			}
 		}
 	})

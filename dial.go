@@ -12,8 +12,8 @@ import (
 
 type dialFunc func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// dialer returns a dialer that gives up when ctx ends, TLS handshake included
-// (go-redis's own ignores ctx there), or when life does.
+// dialer returns a dialer that gives up when ctx or life ends, also during the TLS
+// handshake. The dialer of go-redis ignores ctx during that handshake.
 func dialer(life context.Context, timeout time.Duration, config *tls.Config) dialFunc {
 	plain := &net.Dialer{
 		// Less than the idle limits of common load balancers and NATs.
@@ -47,13 +47,13 @@ func secure(ctx context.Context, conn net.Conn, config *tls.Config, addr string)
 	return tlsConn{secured}, nil
 }
 
-// opHandshake is the Op of the net.OpError of a server that accepts a connection but
-// does not answer in TLS. A plain redis-server does so: it waits for the end of a line.
+// opHandshake is the Op of a net.OpError: a server accepted the connection but did not
+// answer in TLS. A plain redis-server does so, because it waits for the end of a line.
 const opHandshake = "TLS handshake"
 
-// tlsConn lets go-redis's pool look at the socket below an idle TLS connection, as
-// it does without TLS, and discard one that the server has closed. On RESP2 a
-// server has nothing to send to an idle connection but the end of it.
+// tlsConn gives go-redis's pool access to the socket below a TLS connection. The pool
+// then discards an idle connection that the server has closed, as it does without TLS.
+// With RESP2 a server sends nothing else to an idle connection.
 type tlsConn struct{ *tls.Conn }
 
 func (c tlsConn) SyscallConn() (syscall.RawConn, error) {

@@ -40,7 +40,7 @@ func TestConnectFailsAtOnceWhereTLSDoesNotAgree(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			var log told
+			var log errorLog
 			cfg := at(secured.Addr())
 			cfg.TLS, cfg.OnError, cfg.DialTimeout = test.tls, log.onError, 5*time.Second
 			_, err := rediskit.Connect(within(t), cfg)
@@ -51,9 +51,9 @@ func TestConnectFailsAtOnceWhereTLSDoesNotAgree(t *testing.T) {
 	}
 }
 
-// The server rejects it only after the handshake, by an alert which the reset of the
-// connection may overtake; then the next attempt meets it.
-func TestAMissingClientCertificateIsTold(t *testing.T) {
+// The server rejects the client only after the handshake, with an alert. If the reset
+// of the connection arrives before the alert, the next attempt receives the alert.
+func TestConnectNamesAMissingClientCertificate(t *testing.T) {
 	t.Parallel()
 	certs := redistest.TLS(t)
 	server := redistest.Start(t, append(certs.Args(), "--tls-auth-clients", "yes")...)
@@ -65,7 +65,7 @@ func TestAMissingClientCertificateIsTold(t *testing.T) {
 	}
 }
 
-func TestTLSAskedOfAPlainServerIsTold(t *testing.T) {
+func TestConnectSaysThatAServerDoesNotSpeakTLS(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
@@ -77,7 +77,7 @@ func TestTLSAskedOfAPlainServerIsTold(t *testing.T) {
 	}
 }
 
-func TestAPlainClientOfATLSPortIsToldToTryTLS(t *testing.T) {
+func TestConnectAdvisesTLSAfterTheServerClosesAPlainConnection(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.TLS(t).Args()...)
 	_, err := rediskit.Connect(short(t), at(server.Addr()))
@@ -86,9 +86,9 @@ func TestAPlainClientOfATLSPortIsToldToTryTLS(t *testing.T) {
 	}
 }
 
-// A restart closes every pooled connection. Without a look at the socket each of
-// them would cost a call, since TLS hides the end of the connection until a read.
-func TestPooledTLSConnectionsThatDiedCostNoCall(t *testing.T) {
+// A restart closes every pooled connection. If the pool did not look at the socket, a
+// call would fail on each of them: TLS hides the end of a connection until a read.
+func TestPooledTLSConnectionsThatTheServerClosedFailNoCall(t *testing.T) {
 	t.Parallel()
 	certs := redistest.TLS(t)
 	server := redistest.Start(t, certs.Args()...)
@@ -100,7 +100,7 @@ func TestPooledTLSConnectionsThatDiedCostNoCall(t *testing.T) {
 	for range 8 {
 		cmd := once{redis.NewCmd(t.Context(), "incr", "k")}
 		if err := rdb.Process(t.Context(), cmd); err != nil {
-			t.Fatalf("a command that is never sent twice met a dead connection: %v", err)
+			t.Fatalf("a command that is never sent twice used a connection that had ended: %v", err)
 		}
 	}
 }
@@ -129,7 +129,7 @@ type once struct{ *redis.Cmd }
 
 func (once) NoRetry() bool { return true }
 
-// short bounds an attempt that is meant to fail by it.
+// short bounds an attempt that must fail when the context ends.
 func short(t *testing.T) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)

@@ -1,59 +1,68 @@
-// Package rediskit connects a service to Redis so that it stays up when Redis does
-// not.
+// Package rediskit connects a service to Redis, so that the service keeps working
+// when Redis does not.
 //
 //	rdb, err := rediskit.Connect(ctx, rediskit.Config{})
 //
-// With the zero [Config] this is redis:6379 and the password in the Docker secret
-// redis_password; [ConfigFromEnv] reads REDIS_URL, REDIS_ADDR and their like. The
-// result is go-redis's own client, for one server, for Sentinels or for a Cluster.
-// The packages beside this one, such as cache, take it.
+// The zero [Config] means redis:6379, and the password in the Docker secret
+// redis_password. [ConfigFromEnv] reads the configuration from environment variables
+// such as REDIS_URL and REDIS_ADDR. [Connect] returns a client of go-redis, for one
+// server, for Sentinels or for a Cluster. The packages beside this one, such as cache,
+// take that client. [Check] reports the health of each node.
 //
 // # What is guaranteed
 //
-//   - Connect waits for a Redis that is still starting, until its context ends, and
-//     fails at once, saying what to do, where waiting does not help.
-//   - A dead Redis costs each caller no more than one time-out, a silent node of a
-//     Cluster four. After five failures in a row calls are refused with
-//     [ErrUnavailable], in less than a microsecond, until a ping is answered:
-//     a caller sends it, and waits for it, 250 ms after the breaker opened and after
-//     each ping that failed. On a Cluster this goes by node. docs/outages.md has the figures.
-//   - A reply, whatever it says, counts as life, except LOADING. A caller's own short
-//     deadline (less than 50 ms) or cancellation never counts against Redis, nor does
-//     any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), nor do
-//     connections that end all at once while new ones can be had.
-//   - A rotated password needs no restart and fails no call. It is read for every new
-//     connection; one that cannot be read is replaced by the last good one.
-//   - No error of this package tells a password, a user's name, a key or a value.
-//     Addresses and file names are told.
-//   - A failed Connect leaves no connection and no goroutine behind.
+//   - Connect waits for a Redis that is still starting, until its context ends. If
+//     waiting does not help, it fails at once and says what to do.
+//   - A dead Redis costs each caller at most one time-out, and a silent node of a
+//     Cluster at most four. After five failures in a row the circuit breaker opens:
+//     calls are refused with [ErrUnavailable], in less than a microsecond. They are
+//     refused until a ping is answered. One caller sends that ping, and waits for it,
+//     250 ms after the breaker opened and 250 ms after each ping that failed. On a
+//     Cluster each node has a breaker of its own. docs/outages.md has the figures.
+//   - Every reply except LOADING counts as a success for the breaker. Some errors never
+//     count against Redis: a caller's own deadline of less than 50 ms, a cancelled
+//     context, any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), and
+//     connections that all end at once while new ones can be made.
+//   - A rotated password needs no restart and fails no call. The password is read for
+//     every new connection. While it cannot be read, the last good one is used.
+//   - No error of this package contains a password, the name of a user, a key or a
+//     value. Errors do contain addresses and file names.
+//   - A Connect that fails leaves no connection and no goroutine behind.
 //
-// # What is not
+// # What is not guaranteed
 //
-//   - A command whose connection dies is sent again, up to twice, unless its NoRetry
-//     reports true; a server that ran it before the connection died runs it again. So
-//     is a pipeline of which nothing was answered; a transaction never is.
-//     After a time-out nothing is sent again, except by go-redis's Cluster client,
-//     which repeats up to three times what it may repeat.
-//   - A call that is on the wire when its context is cancelled ends by ReadTimeout; a
-//     deadline on the context, however, ends it on time.
-//   - A server that stops answering is noticed after ReadTimeout at the soonest, so
-//     each caller of that moment waits that long once.
-//   - A ping that is answered does not prove that a master accepts writes.
+//   - A command may run twice. It is sent again, up to two times, if its connection
+//     ends, unless its NoRetry method reports true. A server that ran it before the
+//     connection ended runs it again. The same holds for a pipeline if none of its
+//     commands was answered, but never for a transaction. After a time-out nothing is
+//     sent again, with one exception: go-redis's Cluster client repeats, up to three
+//     times, what it may repeat.
+//   - A call whose context is cancelled while it waits for the reply ends after
+//     ReadTimeout at the latest. A deadline on the context ends it on time.
+//   - It takes ReadTimeout at least to notice a server that stops answering. Each
+//     caller of that moment waits that long once.
+//   - An answered ping does not prove that a primary accepts writes.
 //
 // # Rotating a password
 //
-// First make Redis accept both (ACL SETUSER app >new), then change the secret, in
-// place if it is mounted as a file, and last take the old one away (ACL SETUSER app
-// <old). Connections that are open stay so.
+//  1. Make Redis accept both passwords: ACL SETUSER app >new.
+//  2. Change the secret. If it is mounted as a file, change it in place.
+//  3. Remove the old password: ACL SETUSER app <old.
 //
-// # What the user needs
+// Open connections stay open.
 //
-// +@connection -@dangerous beside the commands of its job; +info for [Check] to tell
-// more than the role and the version; +cluster|slots and +command on a Cluster, where
-// go-redis would otherwise ask three nodes for COMMAND before every command.
+// # Permissions
+//
+// Beside the commands of its job, the ACL user needs:
+//
+//   - +@connection -@dangerous;
+//   - +info, for [Check] to report more than the role, the mode and the version;
+//   - +cluster|slots and +command on a Cluster. Without +command, go-redis asks three
+//     nodes for COMMAND before every command.
 //
 // # Logs
 //
-// This package does not log: Config.OnError is told what no caller is. go-redis logs
-// to standard error; redis.SetLogger points it elsewhere, as an example shows.
+// This package does not log. Config.OnError receives the errors that no caller gets.
+// go-redis logs to standard error; redis.SetLogger sends its log elsewhere, as an
+// example shows.
 package rediskit

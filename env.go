@@ -13,22 +13,22 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// ConfigFromEnv reads a Config from environment variables. prefix lets a service
-// reach two instances: "" reads REDIS_ADDR, "STATE_" reads STATE_REDIS_ADDR.
+// ConfigFromEnv reads a Config from environment variables. With prefix a service can
+// use two instances: "" reads REDIS_ADDR, and "STATE_" reads STATE_REDIS_ADDR.
 //
 //	REDIS_URL                redis://, rediss:// or unix://, see ConfigFromURL
 //	REDIS_ADDR               host:port, or the path of a Unix socket
 //	REDIS_ADDRS              several, separated by commas
-//	REDIS_CLUSTER            true: a single address is a Cluster's seed
-//	REDIS_SENTINEL_MASTER    the addresses are Sentinels'; the master's name
+//	REDIS_CLUSTER            true: a single address is the first node of a Cluster
+//	REDIS_SENTINEL_MASTER    Config.MasterName; the addresses are those of Sentinels
 //	REDIS_SENTINEL_USERNAME  and
 //	REDIS_SENTINEL_PASSWORD_FILE or REDIS_SENTINEL_PASSWORD, for the Sentinels
 //	REDIS_USERNAME           the ACL user
 //	REDIS_PASSWORD_FILE      the path of a file, or
 //	REDIS_PASSWORD           the password itself
-//	REDIS_DB                 the database's number
-//	REDIS_TLS                true: TLS with the system's authorities
-//	REDIS_TLS_CA_FILE        PEM authorities instead of the system's
+//	REDIS_DB                 the number of the database
+//	REDIS_TLS                true: TLS with the certificate authorities of the system
+//	REDIS_TLS_CA_FILE        a PEM file of authorities to use instead of those
 //	REDIS_TLS_CERT_FILE      the client's PEM certificate and
 //	REDIS_TLS_KEY_FILE       its key
 //	REDIS_TLS_SERVER_NAME    the name in the server's certificate
@@ -36,12 +36,14 @@ import (
 //	REDIS_POOL_SIZE          Config.PoolSize
 //	REDIS_NO_EVICTION        true: Config.NoEviction
 //
-// An empty variable is as good as none, but for those of passwords: an empty
-// REDIS_PASSWORD is an error, since it is more often a mistake than a wish. Without
-// any, the default of [Config] holds. What is set twice (URL and ADDR, both ways to
-// give a password) or cannot be understood is an error that names the variable and
-// what would be right, never the value; all of them are reported at once. Files of
-// certificates are read now, passwords by [Connect].
+// An empty variable counts as not set, with one exception: an empty REDIS_PASSWORD is
+// an error of [Connect], because it is more often a mistake than intended. What is not
+// set has the default of [Config].
+//
+// It is an error if something is set twice (URL and ADDR, or both forms of a password)
+// or cannot be understood. The error names the variable and says what would be right.
+// It never contains the value. All errors are reported together. Files of certificates
+// are read now; passwords are read by [Connect].
 func ConfigFromEnv(prefix string) (Config, error) {
 	e := &environment{prefix: prefix + "REDIS_"}
 	var cfg Config
@@ -67,7 +69,7 @@ func ConfigFromEnv(prefix string) (Config, error) {
 	cfg.SentinelPassword = e.password("SENTINEL_", nil)
 	for _, name := range []string{"SENTINEL_USERNAME", "SENTINEL_PASSWORD_FILE", "SENTINEL_PASSWORD"} {
 		if cfg.MasterName == "" && e.get(name) != "" {
-			e.wrong(name, "needs %sSENTINEL_MASTER, the name by which the Sentinels know the master", e.prefix)
+			e.wrong(name, "needs %sSENTINEL_MASTER, the name under which the Sentinels know the primary", e.prefix)
 		}
 	}
 	if name := e.get("USERNAME"); name != "" {
@@ -95,7 +97,7 @@ func ConfigFromEnv(prefix string) (Config, error) {
 	return cfg, nil
 }
 
-// environment reads variables and collects what is wrong with them.
+// environment reads variables and collects the errors.
 type environment struct {
 	prefix string
 	errs   []error
@@ -109,7 +111,7 @@ func (e *environment) wrong(name, format string, args ...any) {
 	e.errs = append(e.errs, fmt.Errorf("rediskit: %s%s %s", e.prefix, name, fmt.Sprintf(format, args...)))
 }
 
-// exclude reports those of others that are set although name is.
+// exclude reports each of others that is set together with name.
 func (e *environment) exclude(name string, others ...string) {
 	for _, other := range others {
 		if e.get(name) != "" && e.get(other) != "" {
@@ -118,7 +120,7 @@ func (e *environment) exclude(name string, others ...string) {
 	}
 }
 
-// addresses reports those of cfg, which the variable named, that are none.
+// addresses reports the addresses in cfg, read from the variable name, that are wrong.
 func (e *environment) addresses(name string, cfg Config) {
 	if len(cfg.Addrs) == 0 {
 		e.wrong(name, "names no address: write host:port, several separated by commas")
@@ -151,7 +153,7 @@ func (e *environment) number(name string, least int) int {
 	return n
 }
 
-// password returns the source that the variables name, or else the URL's.
+// password returns the source that the variables name, else that of the URL.
 func (e *environment) password(kind string, fromURL secrets.Source) secrets.Source {
 	file := e.get(kind + "PASSWORD_FILE")
 	_, plain := os.LookupEnv(e.prefix + kind + "PASSWORD")
@@ -202,15 +204,15 @@ func (e *environment) tls(fromURL *tls.Config) *tls.Config {
 	return config
 }
 
-// ConfigFromURL reads a Config from one of
+// ConfigFromURL reads a Config from a URL of one of these forms:
 //
-//	redis://user:password@host:port/db      the port is 6379, the database 0 if left out
+//	redis://user:password@host:port/db      without a port 6379, without a database 0
 //	rediss://user:password@host:port/db     the same over TLS
 //	unix://user:password@/path/to.sock?db=0
 //
-// The user or the whole user:password@ may be left out, and the database written as
-// ?db=. A password stands percent-encoded: of base64, / and + must be. No other
-// option is known. Errors tell no part of the URL.
+// The user, or the whole user:password@, may be left out. The database may be written
+// as ?db=, which is the only option. The password is percent-encoded; in base64, this
+// concerns / and +. Errors contain no part of the URL.
 func ConfigFromURL(raw string) (Config, error) {
 	u, err := url.Parse(raw)
 	if err != nil { // its text quotes the URL
@@ -240,7 +242,7 @@ func ConfigFromURL(raw string) (Config, error) {
 			cfg.Password = secrets.Static(secrets.New(password))
 		}
 	}
-	if u.Fragment != "" { // half of a password, as likely as not
+	if u.Fragment != "" { // it is probably a part of the password
 		return Config{}, errors.New("rediskit: the URL has a #: percent-encode it as %23")
 	}
 	query, err := url.ParseQuery(u.RawQuery)

@@ -171,9 +171,9 @@ func TestConfigFromURL(t *testing.T) {
 	}
 }
 
-// Whatever stands around a password in a URL, no error tells it, and of a Config
-// only the field in which it ended up.
-func FuzzConfigFromURLNeverTellsTheURL(f *testing.F) {
+// No error contains the password in a URL, whatever text surrounds it. If the password
+// becomes another part of the URL, only that field of the Config contains it.
+func FuzzErrorsOfConfigFromURLNeverShowTheURL(f *testing.F) {
 	for _, around := range [][2]string{
 		{"redis://user:", "@host:6379/1"},
 		{"://", "%"},
@@ -206,10 +206,9 @@ func FuzzConfigFromURLNeverTellsTheURL(f *testing.F) {
 	})
 }
 
-// Whatever the variables hold, ConfigFromEnv and Connect return, and no error
-// tells a value but for an address that is one, the path of a password's file and
-// the client's name.
-func FuzzConfigFromEnvNeverTellsAValue(f *testing.F) {
+// ConfigFromEnv and Connect return for any values of the variables. Their errors may
+// contain a valid address and the path of a password's file, and no other value.
+func FuzzErrorsOfConfigFromEnvNeverShowAValue(f *testing.F) {
 	names := []string{
 		"URL", "ADDR", "ADDRS", "CLUSTER", "SENTINEL_MASTER", "SENTINEL_USERNAME", "SENTINEL_PASSWORD_FILE", "SENTINEL_PASSWORD",
 		"USERNAME", "PASSWORD_FILE", "PASSWORD", "DB", "TLS", "TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_SERVER_NAME",
@@ -222,7 +221,7 @@ func FuzzConfigFromEnvNeverTellsAValue(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, i uint8, a string, j uint8, b string) {
-		told := "" // what may be told
+		allowed := "" // what an error may contain
 		for k, value := range map[uint8]string{j: b, i: a} {
 			name := names[int(k)%len(names)]
 			if os.Setenv("FUZZ_REDIS_"+name, value) != nil {
@@ -231,7 +230,7 @@ func FuzzConfigFromEnvNeverTellsAValue(f *testing.F) {
 			defer os.Unsetenv("FUZZ_REDIS_" + name)
 			switch name {
 			case "ADDR", "ADDRS", "URL", "PASSWORD_FILE", "SENTINEL_PASSWORD_FILE":
-				told += value
+				allowed += value
 			}
 		}
 		cfg, err := rediskit.ConfigFromEnv("FUZZ_")
@@ -242,7 +241,7 @@ func FuzzConfigFromEnvNeverTellsAValue(f *testing.F) {
 			return
 		}
 		_, err = rediskit.Connect(ended(t), cfg)
-		if err == nil || strings.Contains(err.Error(), canary) && !strings.Contains(told, canary) {
+		if err == nil || strings.Contains(err.Error(), canary) && !strings.Contains(allowed, canary) {
 			t.Errorf("%s=%q, %s=%q: Connect: %v", names[int(i)%len(names)], a, names[int(j)%len(names)], b, err)
 		}
 	})

@@ -15,7 +15,7 @@ import (
 	"github.com/convkit/rediskit/internal/redact"
 )
 
-// A refusal is an error that no further attempt mends.
+// A refusal is an error that another attempt cannot avoid.
 type refusal struct {
 	cause  error // may be nil
 	advice string
@@ -30,7 +30,7 @@ func (r *refusal) Error() string {
 
 func (r *refusal) Unwrap() error { return r.cause }
 
-// explain returns err fit to be told, as a *refusal if waiting does not mend it.
+// explain returns err without data, as a *refusal if waiting does not help.
 func explain(err error, cfg Config) error {
 	var final *refusal
 	if err == nil || errors.As(err, &final) {
@@ -40,7 +40,7 @@ func explain(err error, cfg Config) error {
 	if advice := adviceOn(err, cfg); advice != "" {
 		return &refusal{clean, advice}
 	}
-	if errors.Is(err, redis.Nil) { // the only command that may miss is the Sentinels'
+	if errors.Is(err, redis.Nil) { // only Sentinels are asked for something that may not exist
 		return &refusal{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
 	}
 	var op *net.OpError
@@ -53,7 +53,7 @@ func explain(err error, cfg Config) error {
 	return clean
 }
 
-// repliesThatStay are the beginnings of replies that the server will give again.
+// repliesThatStay are beginnings of replies that stay the same at the next attempt.
 var repliesThatStay = []struct{ prefix, advice string }{
 	{"WRONGPASS", "set Config.Username and Config.Password to a user of the server"},
 	{"ERR invalid password", "set Config.Password to the server's"},
@@ -69,7 +69,7 @@ var repliesThatStay = []struct{ prefix, advice string }{
 	{"ERR unknown command", "the server lacks or has renamed a command that connecting needs: PING, and on a Cluster CLUSTER SLOTS"},
 }
 
-// adviceOn says what to do about err, if waiting does not help.
+// adviceOn returns what to do about err if waiting does not help, else "".
 func adviceOn(err error, cfg Config) string {
 	var reply redis.Error
 	if errors.As(err, &reply) {
@@ -101,8 +101,8 @@ func adviceOn(err error, cfg Config) string {
 	return ""
 }
 
-// isWhatWasMeant refuses servers that answer a PING but not as what cfg takes them
-// for. What a server does not tell is not held against it.
+// isWhatWasMeant refuses a server that answers PING but is of another kind than cfg
+// says. It accepts a server that does not report its kind.
 func isWhatWasMeant(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	client, ok := rdb.(*redis.Client)
 	if !ok {
@@ -127,7 +127,7 @@ func refusesToEvict(ctx context.Context, rdb redis.UniversalClient) error {
 		policy, known := node.EvictionPolicy.Get()
 		switch {
 		case !known:
-			return &refusal{nil, fmt.Sprintf("Config.NoEviction: %s does not tell its maxmemory-policy: grant the user +info", node.Addr)}
+			return &refusal{nil, fmt.Sprintf("Config.NoEviction: %s does not report its maxmemory-policy: grant the user +info", node.Addr)}
 		case policy != "noeviction":
 			return &refusal{nil, fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", node.Addr, policy)}
 		}

@@ -19,20 +19,20 @@ import (
 	"github.com/convkit/rediskit/internal/sender"
 )
 
-// Health is what the nodes told about themselves: one for a server or the master
-// that Sentinels name, every master and replica of a Cluster, sorted by Addr.
+// Health is what the nodes report about themselves: the one server, the primary that
+// Sentinels name, or every primary and replica of a Cluster, sorted by Addr.
 type Health struct {
 	Nodes []NodeHealth `json:"nodes"`
 }
 
-// NodeHealth is what one node told about itself.
+// NodeHealth is what one node reports about itself.
 type NodeHealth struct {
 	// Addr is host:port, the path of a socket, or "FailoverClient" behind Sentinels.
 	Addr string `json:"addr"`
-	// Latency of the PING.
+	// Latency is how long the PING took.
 	Latency time.Duration `json:"latency_ns"`
 
-	Role    Reported[string] `json:"role"`    // "master" or "replica"
+	Role    Reported[string] `json:"role"`    // "master", as Redis calls a primary, or "replica"
 	Mode    Reported[string] `json:"mode"`    // "standalone" or "cluster"
 	Version Reported[string] `json:"version"` // "7.0.15"
 
@@ -40,22 +40,22 @@ type NodeHealth struct {
 	MemoryMax      Reported[int64]  `json:"memory_max_bytes"`  // bytes; 0 is no limit
 	EvictionPolicy Reported[string] `json:"eviction_policy"`   // "noeviction", "allkeys-lru", …
 
-	Clients    Reported[int64] `json:"clients"` // connections now, ours among them
+	Clients    Reported[int64] `json:"clients"` // connections now, including those of this client
 	MaxClients Reported[int64] `json:"max_clients"`
 
 	LastSave   Reported[time.Time] `json:"last_save"`    // the last successful snapshot, or the start of the server
 	LastSaveOK Reported[bool]      `json:"last_save_ok"` // whether the last attempt at one succeeded
 }
 
-// Reported is something that a server may tell, or may not: an older one, a stand-in
-// for tests, or one whose ACL forbids it. It prints as its value or as "unknown", and
-// marshals to JSON as its value or as null. The zero value is unknown.
+// Reported is a value that a server may report or not: an older server, a substitute in
+// tests, or an ACL that forbids it may leave it out. It prints as its value or as
+// "unknown", and marshals to JSON as its value or as null. The zero Reported is unknown.
 type Reported[T any] struct {
 	value T
 	known bool
 }
 
-// Get returns the value and whether it was told.
+// Get returns the value, and whether the server reported it.
 func (r Reported[T]) Get() (T, bool) { return r.value, r.known }
 
 // String returns the value as text, or "unknown".
@@ -74,13 +74,15 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 	return json.Marshal(r.value)
 }
 
-// Check asks every node how it is: PING, then INFO and HELLO in one pipeline, so two
-// round trips per node, the nodes of a Cluster at once. A node that answers the PING
-// is in Health; what it does not tell otherwise is unknown and no error. Nodes that
-// do not answer are the error, beside the Health of those that do. A client made by
-// Connect whose breaker is open fails at once with [ErrUnavailable].
+// Check asks every node for its health: PING, then INFO and HELLO in one pipeline. That
+// is two round trips per node; the nodes of a Cluster are asked side by side.
 //
-// The user needs +ping; +info for all but the role, the mode and the version.
+// A node that answers the PING is in Health. What it does not report after that is
+// unknown, and no error. The error is about the nodes that do not answer; Health has
+// the others all the same. With a client made by [Connect] whose breaker is open, Check
+// fails at once with [ErrUnavailable].
+//
+// The user needs +ping, and +info for all but the role, the mode and the version.
 func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {
 	if err := report.Client("rediskit: check", rdb); err != nil {
 		return Health{}, err
@@ -142,7 +144,7 @@ func (h *NodeHealth) fill(hello, info map[string]string) {
 	h.Clients = number(info["connected_clients"])
 	h.MaxClients = number(info["maxclients"])
 	if sec, ok := number(info["rdb_last_save_time"]).Get(); ok {
-		if at := time.Unix(sec, 0); at.Year() >= 0 && at.Year() <= 9999 { // which JSON can say
+		if at := time.Unix(sec, 0); at.Year() >= 0 && at.Year() <= 9999 { // JSON has no others
 			h.LastSave = Reported[time.Time]{at, true}
 		}
 	}
@@ -161,8 +163,8 @@ func number(s string) Reported[int64] {
 	return Reported[int64]{n, true}
 }
 
-// greet asks with HELLO, which changes nothing without arguments and which even
-// -@dangerous leaves allowed. A server that does not answer it tells nothing.
+// greet sends HELLO without arguments: it changes nothing, and -@dangerous allows it.
+// The result is empty if the server does not answer it.
 func greet(ctx context.Context, rdb redis.UniversalClient) map[string]string {
 	hello := newHello(ctx)
 	sender.Send(ctx, rdb, sender.Repeatable, hello)
@@ -173,11 +175,11 @@ func newHello(ctx context.Context) *redis.Cmd { return redis.NewCmd(ctx, "hello"
 
 // parseHello reads RESP2's flat list or RESP3's map.
 func parseHello(cmd *redis.Cmd) map[string]string {
-	told := map[string]string{}
+	fields := map[string]string{}
 	keep := func(key, value any) {
 		if key, ok := key.(string); ok {
 			if value, ok := value.(string); ok {
-				told[key] = value
+				fields[key] = value
 			}
 		}
 	}
@@ -191,15 +193,15 @@ func parseHello(cmd *redis.Cmd) map[string]string {
 			keep(key, value)
 		}
 	}
-	return told
+	return fields
 }
 
 func parseInfo(info string) map[string]string {
-	told := map[string]string{}
+	fields := map[string]string{}
 	for line := range strings.Lines(info) {
 		if key, value, ok := strings.Cut(strings.TrimRight(line, "\r\n"), ":"); ok {
-			told[key] = value
+			fields[key] = value
 		}
 	}
-	return told
+	return fields
 }

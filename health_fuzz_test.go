@@ -8,9 +8,9 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Whatever a server says of itself, it is something, or unknown, and goes into
-// the JSON of a health endpoint.
-func FuzzWhatAServerSaysOfItselfIsKnownOrNot(f *testing.F) {
+// Each text that a server reports about itself becomes a value or unknown, and can be
+// marshalled to JSON for a health endpoint.
+func FuzzAnyServerReportMarshalsToJSON(f *testing.F) {
 	f.Add("redis_version:7.0.15\r\nrole:slave\r\nused_memory:1\r\nrdb_last_save_time:1764000000\r\nrdb_last_bgsave_status:ok\r\n", "role,replica,mode,cluster")
 	f.Add("rdb_last_save_time:99999999999999\nmaxclients:-1\nused_memory:9223372036854775808", "role")
 	f.Add("rdb_last_save_time:-99999999999999", ",,,")

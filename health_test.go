@@ -13,7 +13,7 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-func TestCheckTellsWhatTheServerTells(t *testing.T) {
+func TestCheckReturnsWhatTheServerReports(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--maxmemory", "256mb", "--maxmemory-policy", "allkeys-lru", "--maxclients", "100")
 	for _, protocol := range []int{2, 3} {
@@ -44,7 +44,7 @@ func TestCheckTellsWhatTheServerTells(t *testing.T) {
 	}
 }
 
-func TestCheckSaysUnknownWhereTheServerDoesNotTell(t *testing.T) {
+func TestCheckReturnsUnknownForWhatTheServerDoesNotReport(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	mustDo(t, server.Client(), "acl", "setuser", "app", "on", ">"+canary, "~*", "+@all", "-@dangerous")
@@ -86,7 +86,7 @@ func TestCheckTakesTwoRoundTrips(t *testing.T) {
 	})
 }
 
-func TestCheckSurvivesADeadConnection(t *testing.T) {
+func TestCheckSucceedsAfterItsConnectionWasClosed(t *testing.T) {
 	t.Parallel()
 	proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
 	rdb := connect(t, at(proxy.Addr()))
@@ -97,7 +97,7 @@ func TestCheckSurvivesADeadConnection(t *testing.T) {
 	}
 }
 
-func TestCheckSeesAReplica(t *testing.T) {
+func TestCheckReportsAReplica(t *testing.T) {
 	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
 	health, err := rediskit.Check(t.Context(), connect(t, at(sentinel.Replicas()[0].Addr())))

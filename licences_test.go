@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// docs/licences.md names every module in go.mod, and no other, with the licence
-// that stands in its files. Only permissive ones have a name here.
+// docs/licences.md names every module in go.mod, and no other one, with the licence in
+// the files of that module. Only permissive licences have a name here.
 func TestEveryDependencyIsListedWithItsPermissiveLicence(t *testing.T) {
 	t.Parallel()
 	mod, err := os.ReadFile("go.mod")
@@ -46,12 +46,12 @@ func TestEveryDependencyIsListedWithItsPermissiveLicence(t *testing.T) {
 			t.Errorf("docs/licences.md lacks %q", row)
 		}
 	}
-	if rows := strings.Count(string(doc), "\n| ") - 2; rows != want { // its head
+	if rows := strings.Count(string(doc), "\n| ") - 2; rows != want { // the table head
 		t.Errorf("docs/licences.md has %d modules, go.mod %d", rows, want)
 	}
 }
 
-// licence is the name of a permissive licence.
+// licence returns the name of a permissive licence from its text.
 func licence(text string) string {
 	has := func(words string) bool { return strings.Contains(strings.Join(strings.Fields(text), " "), words) }
 	switch {

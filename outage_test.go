@@ -17,12 +17,12 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// An outage is something that happens to a server, and its end.
+// An outage makes a server unavailable, and ends.
 type outage struct {
 	name string
 	// start prepares a server and says how clients reach it.
 	start func(b testing.TB) (cfg rediskit.Config, breakIt, mendIt func())
-	// awaited outages end by themselves: mendIt returns when they have.
+	// awaited means that the outage ends by itself: mendIt returns when it has ended.
 	awaited bool
 }
 
@@ -67,14 +67,15 @@ var outages = []outage{
 	}},
 }
 
-// caller is what one of many callers in a closed loop saw. One that failed waits a
-// millisecond before it tries again, as if it had answered its own client.
+// caller is what one of many callers in a closed loop measured. After a failure it
+// waits a millisecond before the next call, as a service does that first answers its
+// own client.
 type caller struct {
 	slow, slowLater []time.Duration // calls of 50 ms or more that began before the breaker opened, and after
 	refused         []time.Duration
 }
 
-// crowd is 64 callers of one client while something happens to its server.
+// crowd is 64 callers of one client during an outage of its server.
 type crowd struct {
 	broken, mended, opened, recovered atomic.Int64 // times since born
 	born                              time.Time
@@ -109,8 +110,8 @@ func (c *crowd) call(ctx context.Context, rdb redis.UniversalClient, me *caller)
 	}
 }
 
-// BenchmarkOutage measures what an outage of two seconds costs 64 callers. It is in
-// docs/outages.md:
+// BenchmarkOutage measures what an outage of two seconds costs 64 callers. Its results
+// are in docs/outages.md:
 //
 //	go test -run '^$' -bench Outage -benchtime 1x .
 func BenchmarkOutage(b *testing.B) {
@@ -189,7 +190,7 @@ func longest(ds []time.Duration) time.Duration {
 	return slices.Max(ds)
 }
 
-func TestADeadServerIsRefusedAndFoundAgain(t *testing.T) {
+func TestCallsAreRefusedWhileAServerIsDownAndAnsweredAfterwards(t *testing.T) {
 	t.Parallel()
 	for _, outage := range outages {
 		t.Run(outage.name, func(t *testing.T) {
@@ -199,7 +200,7 @@ func TestADeadServerIsRefusedAndFoundAgain(t *testing.T) {
 			get := func() error { return rdb.Get(t.Context(), "k").Err() }
 			breakIt()
 			var callers sync.WaitGroup
-			for range 8 { // together, so that each waits no more than one time-out
+			for range 8 { // side by side, so that each waits for one time-out at most
 				callers.Go(func() { _ = get() })
 			}
 			callers.Wait()
@@ -210,8 +211,8 @@ func TestADeadServerIsRefusedAndFoundAgain(t *testing.T) {
 	}
 }
 
-// go-redis gives every command of a broken transaction the error of its end, MULTI
-// too, which was answered.
+// If a transaction fails, go-redis sets its error on every command, also on MULTI,
+// which was answered.
 func TestATransactionWhoseReplyIsLostIsNotSentAgain(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -231,9 +232,9 @@ func TestATransactionWhoseReplyIsLostIsNotSentAgain(t *testing.T) {
 	}
 }
 
-// A Conn and a Watch keep to one connection: when it is gone, so are they, and that
+// A Conn and a Watch use one connection only. When that connection ends, they fail; this
 // says nothing about the server.
-func TestConnectionsOfTheirOwnThatEndDoNotOpenTheBreaker(t *testing.T) {
+func TestEndsOfConnAndWatchConnectionsDoNotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	rdb := connect(t, at(server.Addr()))
@@ -259,9 +260,9 @@ func TestConnectionsOfTheirOwnThatEndDoNotOpenTheBreaker(t *testing.T) {
 	}
 }
 
-// Workers that block hold every connection; who waits for one in vain says
-// nothing of the server.
-func TestBlockedConnectionsDoNotOpenTheBreaker(t *testing.T) {
+// Blocking commands use every connection of the pool. The time-out of a call that waits
+// for a connection says nothing about the server.
+func TestAPoolFullOfBlockingCommandsDoesNotOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	cfg := at(server.Addr())

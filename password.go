@@ -10,24 +10,24 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// credentials reads the password for each new connection and remembers the last
-// good one for the times when it cannot be read.
+// credentials reads the password for each new connection. It keeps the last good one,
+// and uses it while the password cannot be read.
 type credentials struct {
 	username string
 	source   secrets.Source
 	onError  func(context.Context, error)
 
-	mu       sync.Mutex
-	good     secrets.Secret
-	told     string // the last error told, and when
-	toldTime time.Time
+	mu         sync.Mutex
+	good       secrets.Secret
+	reported   string // the last error that OnError received, and when
+	reportedAt time.Time
 }
 
-// A password is not taken away by leaving it out: connections without one would
-// stay in the pool, refused by every command.
+// An empty source does not remove the password: connections without a password would
+// stay in the pool, and Redis would refuse every command on them.
 var errPasswordGone = errors.New("the source yields no password any more: take the user's password away in Redis's ACL instead")
 
-// first reads the password for the first time; here its absence is final.
+// first reads the password for the first time. If that fails, Connect fails.
 func (c *credentials) first(ctx context.Context) error {
 	secret, err := c.source.Read(ctx)
 	if err != nil {
@@ -50,17 +50,17 @@ func (c *credentials) get(ctx context.Context) (username, password string, err e
 	}
 	if err == nil {
 		c.good = secret
-		c.told = ""
+		c.reported = ""
 	} else {
 		secret = c.good
 	}
-	tell := err != nil && ctx.Err() == nil && (err.Error() != c.told || time.Since(c.toldTime) >= time.Minute)
-	if tell {
-		c.told, c.toldTime = err.Error(), time.Now()
+	report := err != nil && ctx.Err() == nil && (err.Error() != c.reported || time.Since(c.reportedAt) >= time.Minute)
+	if report {
+		c.reported, c.reportedAt = err.Error(), time.Now()
 	}
 	c.mu.Unlock()
 
-	if tell {
+	if report {
 		c.onError(ctx, fmt.Errorf("rediskit: the last good password is used: %w", err))
 	}
 	return c.username, secret.Reveal(), nil

@@ -16,7 +16,7 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// secretFile is a secret that a test rewrites in place, as a mounted one is.
+// secretFile is a secret that a test rewrites in place, as a mounted file is rewritten.
 type secretFile struct {
 	t    *testing.T
 	path string
@@ -41,7 +41,7 @@ func TestAPasswordIsRotatedWithoutAFailedCall(t *testing.T) {
 	admin := server.Client()
 	mustDo(t, admin, "acl", "setuser", "app", "on", ">old-password", "~*", "&*", "+@all")
 	file := newSecretFile(t, "old-password\n")
-	var log told
+	var log errorLog
 	rdb := connect(t, rediskit.Config{
 		Addrs: []string{server.Addr()}, Username: "app", Password: secrets.File(file.path), OnError: log.onError,
 	})
@@ -64,7 +64,7 @@ func TestAPasswordIsRotatedWithoutAFailedCall(t *testing.T) {
 			}
 		})
 	}
-	// cut ends every connection and waits until each caller has got over it.
+	// cut ends every connection and waits until the calls of each caller succeed again.
 	cut := func() {
 		mustDo(t, admin, "client", "kill", "user", "app")
 		for i := range calls {
@@ -92,16 +92,16 @@ func TestAPasswordIsRotatedWithoutAFailedCall(t *testing.T) {
 		said += err.Error() + "\n"
 	}
 	if !strings.Contains(said, "is empty") || !strings.Contains(said, "does not exist") || strings.Contains(said, "-password") {
-		t.Errorf("OnError was told:\n%s", said)
+		t.Errorf("OnError received:\n%s", said)
 	}
 	if n := len(log.all()); n > 4 {
-		t.Errorf("OnError was told %d times of two troubles", n)
+		t.Errorf("OnError received %d times for two causes", n)
 	}
 }
 
-func TestACallerThatIsGoneIsNoTroubleOfThePassword(t *testing.T) {
+func TestACancelledCallerIsNotReportedAsAPasswordError(t *testing.T) {
 	t.Parallel()
-	var log told
+	var log errorLog
 	var provide func(context.Context) (string, string, error)
 	cfg := at(redistest.Mini(t).Addr())
 	cfg.Password = secrets.File(newSecretFile(t, canary).path)
@@ -111,18 +111,18 @@ func TestACallerThatIsGoneIsNoTroubleOfThePassword(t *testing.T) {
 		provide, o.CredentialsProviderContext = o.CredentialsProviderContext, nil
 	}
 	connect(t, cfg)
-	gone, cancel := context.WithCancel(t.Context())
+	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, password, err := provide(gone); password != canary || err != nil || len(log.all()) != 0 {
-		t.Errorf("%v, and OnError was told %v", err, log.all())
+	if _, password, err := provide(cancelled); password != canary || err != nil || len(log.all()) != 0 {
+		t.Errorf("%v, and OnError received %v", err, log.all())
 	}
 }
 
-func TestASourceThatYieldsNoPasswordAnyMoreIsNotBelieved(t *testing.T) {
+func TestAnEmptySourceKeepsTheLastGoodPassword(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--requirepass", "password")
 	file := newSecretFile(t, "password")
-	var log told
+	var log errorLog
 	rdb := connect(t, rediskit.Config{
 		Addrs:    []string{server.Addr()},
 		Password: secrets.FirstOf(secrets.File(file.path), secrets.None()),
@@ -137,11 +137,11 @@ func TestASourceThatYieldsNoPasswordAnyMoreIsNotBelieved(t *testing.T) {
 		t.Errorf("a new connection without the password: %v", err)
 	}
 	if len(log.all()) != 1 {
-		t.Errorf("OnError was told %v", log.all())
+		t.Errorf("OnError received %v", log.all())
 	}
 }
 
-func TestWithoutASettingThereIsNoPasswordUnlessTheDockerSecretExists(t *testing.T) {
+func TestTheDefaultPasswordIsTheDockerSecretIfItExists(t *testing.T) {
 	t.Parallel()
 	if _, err := os.Stat("/run/secrets/redis_password"); err == nil {
 		t.Skip("this machine has the Docker secret redis_password")

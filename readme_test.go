@@ -18,7 +18,7 @@ type database struct{}
 
 func (database) Conversations(context.Context, string) ([]Conversation, error) { return nil, nil }
 
-// readme holds the README's first snippet, so that it compiles.
+// readme holds the first snippet of the README, so that the compiler checks it.
 func readme(ctx context.Context, db database, speakerID string) error {
 	rdb, err := rediskit.Connect(ctx, rediskit.Config{}) // redis:6379, password from /run/secrets/redis_password
 	if err != nil {

@@ -12,8 +12,8 @@ import (
 	"github.com/convkit/rediskit"
 )
 
-// dropSYNs listens on an address whose queue is full, so that the kernel drops every
-// further attempt to connect, as a firewall would.
+// dropSYNs listens on an address whose queue is full. The kernel then drops every
+// further attempt to connect, as a firewall does.
 func dropSYNs(t *testing.T) string {
 	t.Helper()
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
@@ -43,10 +43,10 @@ func dropSYNs(t *testing.T) string {
 	return ""
 }
 
-func TestADroppedDialEndsByDialTimeoutAndByContext(t *testing.T) {
+func TestADialWithoutAnswerEndsByDialTimeoutAndByContext(t *testing.T) {
 	t.Parallel()
 	cfg := at(dropSYNs(t))
-	var log told
+	var log errorLog
 	ctx, cancel := context.WithCancel(t.Context())
 	cfg.OnError = func(ctx context.Context, err error) { log.onError(ctx, err); cancel() }
 	_, err := rediskit.Connect(ctx, cfg)
@@ -61,5 +61,5 @@ func TestADroppedDialEndsByDialTimeoutAndByContext(t *testing.T) {
 	defer cancel()
 	if _, err := rediskit.Connect(ctx, cfg); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("got %v", err)
-	} // and goleak sees whether the dial of an hour has ended
+	} // goleak checks that the dial with a time-out of an hour has ended
 }

@@ -35,13 +35,13 @@ func TestSentinelFailoverIsFollowed(t *testing.T) {
 			refused++
 		}
 		return err == nil
-	}, "a write succeeds on the new master")
-	t.Logf("written to the new master %v after the old one was killed; %d calls refused meanwhile", time.Since(start).Round(time.Millisecond), refused)
+	}, "a write succeeds on the new primary")
+	t.Logf("written to the new primary %v after the old one was killed; %d calls refused meanwhile", time.Since(start).Round(time.Millisecond), refused)
 	if refused == 0 {
-		t.Error("no call was refused while there was no master")
+		t.Error("no call was refused while there was no primary")
 	}
 	if got := rdb.Get(t.Context(), "before").Val(); got != "v" {
-		t.Errorf("the new master has %q", got)
+		t.Errorf("the new primary has %q", got)
 	}
 }
 
@@ -64,7 +64,7 @@ func TestConnectSaysWhatIsWrongWithSentinels(t *testing.T) {
 	}
 }
 
-func TestSentinelsHaveAPasswordOfTheirOwn(t *testing.T) {
+func TestSentinelsHaveTheirOwnPassword(t *testing.T) {
 	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
 	for _, watcher := range sentinel.Watchers() {
@@ -110,7 +110,7 @@ func TestConnectToAClusterBySeedAndByList(t *testing.T) {
 	}
 }
 
-func TestADeadClusterNodeIsRefusedAndTheOthersAnswer(t *testing.T) {
+func TestCallsToADeadClusterNodeAreRefusedAndOtherNodesAnswer(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3, "--cluster-require-full-coverage", "no")
 	rdb := connect(t, rediskit.Config{Addrs: cluster.Addrs()})

@@ -31,7 +31,7 @@ func (stranger) Name() string { return "x" }
 // A wrapped client has none of the methods that tell its limits.
 type wrapped struct{ redis.UniversalClient }
 
-func TestWhatIsNoSourceIsRefusedAndNamed(t *testing.T) {
+func TestNewCollectorRefusesInvalidSourcesAndNamesThem(t *testing.T) {
 	t.Parallel()
 	rdb, stop := server()
 	t.Cleanup(stop)
@@ -94,7 +94,7 @@ func TestCollectorsShareARegistryUnlessTheirSeriesAreTheSame(t *testing.T) {
 	}
 }
 
-func TestAnyNumberMayScrapeWhileOthersCount(t *testing.T) {
+func TestCollectingIsSafeWhileObjectsCount(t *testing.T) {
 	t.Parallel()
 	s := redistest.Mini(t)
 	used := everything(t, s)

@@ -64,7 +64,7 @@ func everything(t *testing.T, s *redistest.Server) *objects {
 	return o
 }
 
-func TestWhatThePackagesDoIsCollected(t *testing.T) {
+func TestTheCollectorShowsWhatAllPackagesCount(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		o, ctx := everything(t, s), t.Context()
@@ -139,7 +139,7 @@ func TestWhatThePackagesDoIsCollected(t *testing.T) {
 	})
 }
 
-func TestCollectingAsksRedisNothing(t *testing.T) {
+func TestCollectingSendsNothingToRedis(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		o := everything(t, s)

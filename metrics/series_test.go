@@ -85,7 +85,7 @@ func all(t *testing.T) *metrics.Collector {
 	return collector
 }
 
-func TestNamesAndUnitsAreThoseThatPrometheusAsksFor(t *testing.T) {
+func TestNamesAndUnitsFollowPrometheusConventions(t *testing.T) {
 	t.Parallel()
 	problems, err := testutil.CollectAndLint(all(t))
 	if err != nil {
@@ -96,7 +96,7 @@ func TestNamesAndUnitsAreThoseThatPrometheusAsksFor(t *testing.T) {
 	}
 }
 
-func TestWhatIsCollectedIsWhatWasDescribed(t *testing.T) {
+func TestEveryCollectedSeriesWasDescribed(t *testing.T) {
 	t.Parallel()
 	registry := prometheus.NewPedanticRegistry()
 	registry.MustRegister(all(t))

@@ -44,7 +44,7 @@ func TestAFileIsTrimmedAsJavaScriptTrims(t *testing.T) {
 	}
 }
 
-func TestABrokenFileIsItsOwnErrorWithoutItsContent(t *testing.T) {
+func TestEachDefectOfAFileHasItsOwnErrorWithoutContent(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	fifo := filepath.Join(dir, "fifo")
@@ -101,7 +101,7 @@ func TestAnEndedContextEndsARead(t *testing.T) {
 	}
 }
 
-func TestAFileIsReadAnewEachTime(t *testing.T) {
+func TestAFileIsReadAgainEachTime(t *testing.T) {
 	t.Parallel()
 	path := write(t, "old")
 	source := secrets.File(path)
@@ -115,7 +115,7 @@ func TestAFileIsReadAnewEachTime(t *testing.T) {
 	}
 }
 
-func TestEnvTellsUnsetFromEmpty(t *testing.T) {
+func TestEnvDistinguishesUnsetFromEmpty(t *testing.T) {
 	t.Setenv("SECRETS_TEST_EMPTY", "")
 	t.Setenv("SECRETS_TEST_SET", " hunter2\n")
 	if _, err := secrets.Env("SECRETS_TEST_UNSET").Read(t.Context()); !errors.Is(err, secrets.ErrMissing) {

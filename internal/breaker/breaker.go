@@ -1,11 +1,12 @@
-// Package breaker makes a dead Redis fail in microseconds instead of time-outs.
+// Package breaker is the circuit breaker: calls to a dead Redis fail in microseconds,
+// and not after a time-out each.
 //
-// One Breaker watches one node. Threshold failures in a row open it; while it is
-// open, calls are refused without touching the network. After Pause, one caller
-// pings the node: an answer closes the breaker and the caller's own command runs,
-// silence opens it again. A ping of ours rather than the caller's command decides,
-// because that command may block (BLPOP), be slow, or be one that must not be sent
-// to a server that may never answer.
+// One Breaker is for one node. Threshold failures in a row open it. While it is open,
+// calls are refused and do not use the network. After Pause, one caller pings the
+// node. If the node answers, the breaker closes and the command of that caller runs.
+// If not, the breaker opens again. A ping decides and not the command of the caller,
+// because that command may block (BLPOP), may be slow, or must not be sent to a server
+// that may never answer.
 package breaker
 
 import (
@@ -23,19 +24,19 @@ const (
 	Threshold = 5
 	// Pause is the time for which an open Breaker refuses before it pings.
 	Pause = 250 * time.Millisecond
-	// PingTimeout bounds a ping, also where the client has no time-outs of its own: as
-	// long as it lasts, everybody else is refused.
+	// PingTimeout bounds a ping, also if the client has no time-outs of its own. All
+	// other callers are refused while the ping is under way.
 	PingTimeout = 5 * time.Second
-	// Patience is the least time a call must have waited before its time-out
-	// speaks against the server rather than against the caller's own deadline.
+	// Patience is the least time that a call must have waited for its time-out to
+	// count against the server. A shorter one is due to the caller's own deadline.
 	Patience = 50 * time.Millisecond
 )
 
-// mostStale is how many dead connections, left in the pool by a server that
-// crashed, a probe goes through in search of a new one.
+// mostStale is how many pooled connections a probe tries before it gives up. After a
+// crash of the server the pool may hold connections that have ended.
 const mostStale = 16
 
-// ErrOpen is what a refused call gets.
+// ErrOpen is the error of a refused call. The call was not sent.
 var ErrOpen = redact.New("rediskit: Redis is unavailable: refused without asking, after repeated failures")
 
 // Values of Breaker.state; any other value is the time until which it is open.
@@ -60,9 +61,9 @@ type Breaker struct {
 func Guard(rdb redis.UniversalClient) {
 	switch rdb := rdb.(type) {
 	case *redis.ClusterClient:
-		// A node that stops answering may have been replaced by its replica: look
-		// again now rather than at the next periodic reload. A Cluster client
-		// sends again by itself, above the node's hooks.
+		// A replica may have replaced a node that stops answering. So the map of
+		// the Cluster is read now, and not at the next periodic reload. A Cluster
+		// client sends commands again by itself, above the hooks of the node.
 		reload := func() { rdb.ReloadState(context.Background()) }
 		rdb.OnNewNode(func(node *redis.Client) {
 			node.AddHook(New(pinger(node), reload, false))
@@ -76,17 +77,17 @@ func pinger(rdb *redis.Client) func(context.Context) error {
 	return func(ctx context.Context) error { return rdb.Ping(ctx).Err() }
 }
 
-// New returns a closed Breaker. ping asks the node itself and opened is told each
-// time that the breaker opens; neither may be nil. With resend, a command whose
-// connection turned out to be dead is sent once more on another one.
+// New returns a closed Breaker. ping pings the node itself. opened is called each time
+// that the breaker opens. Both are required. With resend, a command whose connection
+// has ended is sent again on another one, up to twice.
 func New(ping func(context.Context) error, opened func(), resend bool) *Breaker {
 	return &Breaker{ping: ping, opened: opened, resend: resend, born: time.Now()}
 }
 
-// now is monotonic and above zero, so that it is never mistaken for closed.
+// now is monotonic and greater than zero, so that it never equals closed.
 func (b *Breaker) now() int64 { return int64(time.Since(b.born)) + 1 }
 
-// admit decides whether a call may go out. It is called only while not closed.
+// admit decides whether a call is sent. It is called only while b is not closed.
 func (b *Breaker) admit(ctx context.Context) error {
 	if bypassed(ctx) {
 		return nil
@@ -103,7 +104,7 @@ func (b *Breaker) admit(ctx context.Context) error {
 
 // probe pings the node. The caller holds the probing state.
 func (b *Breaker) probe(ctx context.Context) error {
-	next := b.now() // unless the ping tells more, the next caller may try at once
+	next := b.now() // if the ping decides nothing, the next caller may ping at once
 	defer func() { b.state.Store(next) }()
 
 	ctx, cancel := context.WithTimeout(Bypass(ctx), PingTimeout)
@@ -127,7 +128,7 @@ func (b *Breaker) probe(ctx context.Context) error {
 	return err
 }
 
-// record takes note of how a call that began at start ended.
+// record counts the result of a call that began at start.
 func (b *Breaker) record(ctx context.Context, start int64, err error, attempt int) {
 	v := judge(err, b.since(start))
 	if v == hungUp && attempt == resends {
@@ -140,7 +141,7 @@ func (b *Breaker) record(ctx context.Context, start int64, err error, attempt in
 		}
 	case dead:
 		if start < b.closedAt.Load() || bypassed(ctx) {
-			return // of the outage that is over, or judged by whoever bypassed
+			return // it belongs to an outage that is over, or its caller judges it
 		}
 		if b.failures.Add(1) >= Threshold && b.state.CompareAndSwap(closed, b.now()+int64(Pause)) {
 			b.failures.Store(0)

@@ -21,7 +21,7 @@ import (
 	"github.com/convkit/rediskit/internal/redact"
 )
 
-// server stands for a node: what it answers to pings and to commands.
+// server replaces a node: it answers pings and commands.
 type server struct {
 	pings, calls atomic.Int32
 	opened       atomic.Int32
@@ -30,7 +30,7 @@ type server struct {
 	b            *breaker.Breaker
 }
 
-// newServer returns a node that answers everything with err, and its guarded hook.
+// newServer returns a node that answers everything with err, behind a Breaker.
 func newServer(err error, resend bool) *server {
 	s := &server{ping: func(context.Context) error { return err }}
 	s.b = breaker.New(func(ctx context.Context) error {
@@ -71,7 +71,7 @@ func (reply) RedisError()     {}
 
 var refusedDial = &net.OpError{Op: "dial", Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 
-func TestOnlyFailuresOfTheServerOpen(t *testing.T) {
+func TestOnlyFailuresOfTheServerOpenTheBreaker(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
 		name  string
@@ -142,7 +142,7 @@ func TestAHandshakeIsNeverCounted(t *testing.T) {
 			}
 		}
 	}
-	// nor does one that succeeds hide that commands do not
+	// a handshake that succeeds does not reset the count of failed commands
 	s = newServer(refusedDial, false)
 	for range breaker.Threshold {
 		_ = s.b.ProcessHook(func(context.Context, redis.Cmder) error { return nil })(t.Context(), redis.NewCmd(t.Context(), "hello", "2"))
@@ -159,7 +159,7 @@ func TestAnOpenBreakerRefusesUntilItsPauseEnds(t *testing.T) {
 		s := newServer(nil, false)
 		s.open(t)
 		if s.opened.Load() != 1 {
-			t.Errorf("told %d times that it opened", s.opened.Load())
+			t.Errorf("opened was called %d times", s.opened.Load())
 		}
 		calls := s.calls.Load()
 		time.Sleep(breaker.Pause - 1)
@@ -180,7 +180,7 @@ func TestAnOpenBreakerRefusesUntilItsPauseEnds(t *testing.T) {
 	})
 }
 
-func TestAnAnsweredPingClosesAndLetsTheCallerPass(t *testing.T) {
+func TestAnAnsweredPingClosesTheBreakerAndRunsTheCommand(t *testing.T) {
 	t.Parallel()
 	for name, answer := range map[string]error{"PONG": nil, "a refusal is an answer": reply("NOPERM this user")} {
 		t.Run(name, func(t *testing.T) {
@@ -251,7 +251,7 @@ func TestRacingCallersPingOnce(t *testing.T) {
 	}
 }
 
-func TestAnAbandonedPingLetsTheNextCallerPing(t *testing.T) {
+func TestAfterACancelledPingTheNextCallerPings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -288,7 +288,7 @@ func TestAPingThatIsNeverAnsweredEnds(t *testing.T) {
 	})
 }
 
-func TestAPanicInAPingDoesNotWedge(t *testing.T) {
+func TestAfterAPanicInAPingTheNextCallerPings(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -307,7 +307,7 @@ func TestAPanicInAPingDoesNotWedge(t *testing.T) {
 	})
 }
 
-func TestAPingAndItsHandshakePass(t *testing.T) {
+func TestAPingAndItsHandshakeAreNotRefused(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -326,7 +326,7 @@ func TestAPingAndItsHandshakePass(t *testing.T) {
 	})
 }
 
-func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
+func TestCallsThatBeganBeforeTheBreakerClosedDoNotOpenItAgain(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newServer(nil, false)
@@ -353,7 +353,7 @@ func TestCallsOfAnOutageThatIsOverDoNotOpenAgain(t *testing.T) {
 	})
 }
 
-func TestACommandThatBlocksMayOutlastItsCaller(t *testing.T) {
+func TestATimeoutOfABlockingCommandIsNotCounted(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	for _, test := range []struct {
@@ -386,8 +386,8 @@ func TestACommandThatBlocksMayOutlastItsCaller(t *testing.T) {
 	}
 }
 
-// A server that hangs up on every new connection is as dead as one that refuses.
-func TestHangingUpCountsOnlyWhenNewConnectionsEndToo(t *testing.T) {
+// A server that closes every new connection is as dead as one that refuses them.
+func TestAClosedConnectionCountsOnlyIfNewOnesAreClosedToo(t *testing.T) {
 	t.Parallel()
 	s := newServer(io.EOF, true)
 	for range breaker.Threshold {
@@ -414,7 +414,7 @@ func TestHangingUpCountsOnlyWhenNewConnectionsEndToo(t *testing.T) {
 	}
 }
 
-func TestAFailedDialIsADeadConnection(t *testing.T) {
+func TestAFailedDialReturnsAConnectionThatFails(t *testing.T) {
 	t.Parallel()
 	s := newServer(nil, false)
 	dial := s.b.DialHook(func(context.Context, string, string) (net.Conn, error) { return nil, refusedDial })
@@ -431,7 +431,7 @@ func TestAFailedDialIsADeadConnection(t *testing.T) {
 	}
 }
 
-func TestAProbeGoesThroughTheConnectionsThatACrashLeft(t *testing.T) {
+func TestAPingSkipsPooledConnectionsThatTheServerClosed(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		stale := 12

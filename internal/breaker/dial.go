@@ -10,24 +10,26 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// DialHook turns a failed dial into a connection whose every use fails with the
-// dial's error. go-redis's pool counts failed dials for as long as it lives and,
-// once there were as many as it has connections, answers with the last error and
-// dials in the background once a second: a server that came back would stay
-// unreachable for up to that second after the breaker's own ping was due. A pool
-// that sees no failed dial leaves the matter to the Breaker.
+// DialHook turns a failed dial into a connection on which every operation fails with
+// the error of the dial.
+//
+// The reason is go-redis's pool. It counts failed dials and never forgets them. Once
+// there were as many as it has connections, it returns the last error at once and dials
+// in the background, once a second. A server that is back would then stay unreachable
+// for up to a second after the breaker's own ping was due. A pool that has no failed
+// dial leaves the decision to the Breaker.
 func (b *Breaker) DialHook(next redis.DialHook) redis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
-			// go-redis takes one layer off the error of a handshake.
-			return deadConn{fmt.Errorf("%w", &dialError{err})}, nil //nolint:nilerr // the connection tells it
+			// go-redis unwraps the error of a handshake once.
+			return deadConn{fmt.Errorf("%w", &dialError{err})}, nil //nolint:nilerr // the connection returns it
 		}
 		return conn, nil
 	}
 }
 
-// dialError marks an error as a dial's.
+// dialError marks the error of a dial.
 type dialError struct{ err error }
 
 func (e *dialError) Error() string { return e.err.Error() }
@@ -44,6 +46,6 @@ func (c deadConn) SetDeadline(time.Time) error      { return nil }
 func (c deadConn) SetReadDeadline(time.Time) error  { return nil }
 func (c deadConn) SetWriteDeadline(time.Time) error { return nil }
 
-// SyscallConn fails the pool's health check, so that a dead connection which waited
-// in the pool is never handed out.
+// SyscallConn fails the health check of the pool. So the pool never returns a deadConn
+// that was idle in it.
 func (c deadConn) SyscallConn() (syscall.RawConn, error) { return nil, c.err }

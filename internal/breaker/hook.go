@@ -10,8 +10,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// resends is how often a command whose connection had died is sent again: at once,
-// and after resendPause if the next connection was dying too.
+// resends is how often a command whose connection had ended is sent again: at once,
+// and after resendPause if the next connection ended too.
 const (
 	resends     = 2
 	resendPause = 10 * time.Millisecond
@@ -62,16 +62,17 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 	}
 }
 
-// sent reports whether a Cluster client, which repeats commands above the hooks of its
-// nodes, has tried cmd before and cannot know whether it ran.
+// sent reports whether cmd was sent before and may have run. A Cluster client repeats
+// commands above the hooks of its nodes.
 func sent(cmd redis.Cmder) bool {
 	err := cmd.Err()
 	return err != nil && !errors.Is(err, ErrOpen) && !dialed(err) && judge(err, Patience) != alive
 }
 
-// unanswered reports whether the connection ended before any of cmds was answered.
-// The first one tells, but for a transaction's MULTI: go-redis gives it the error of
-// whatever came later, though it was answered and EXEC may have run.
+// unanswered reports whether the connection ended before any of cmds was answered. The
+// error of the first command decides, except for the MULTI of a transaction: go-redis
+// sets the error of a later command on it, although MULTI was answered and EXEC may
+// have run.
 func unanswered(cmds []redis.Cmder) bool {
 	return cut(cmds[0].Err()) && cmds[0].Name() != "multi"
 }
@@ -90,10 +91,10 @@ func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err e
 	b.record(ctx, start, err, attempt)
 }
 
-// mayResend reports whether cmds, which failed with err, are worth sending once
-// more: their pooled connection had died, or leads to a master that was demoted.
-// Never after a time-out: waiting twice doubles the outage, and a server that was
-// slow rather than dead would run them twice.
+// mayResend reports whether cmds, which failed with err, are sent once more: their
+// pooled connection had ended, or it leads to a primary that was demoted. They are
+// never sent again after a time-out: a second wait would double the outage, and a
+// server that was slow but not dead would run them twice.
 func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ...redis.Cmder) bool {
 	if !b.resend || attempt == resends || !cut(err) && !redis.IsReadOnlyError(err) ||
 		handshake(cmds[0]) || slices.ContainsFunc(cmds, redis.Cmder.NoRetry) {
@@ -107,15 +108,15 @@ func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ..
 		case <-ctx.Done():
 		}
 	}
-	// A breaker that opened meanwhile ends the attempts, but what was sent has the
-	// error of its sending: ErrOpen would claim that it never was.
+	// If the breaker has opened meanwhile, there is no other attempt. The commands keep
+	// the error of the last one: ErrOpen would say that they were never sent.
 	return ctx.Err() == nil && b.enter(ctx) == nil
 }
 
-// handshake recognises what go-redis sends on a new connection, through these same
-// hooks, before the command that needed one. That command fails along with it and
-// is counted; LOADING and hung servers may still answer a handshake, so its success
-// proves nothing either.
+// handshake recognises the commands that go-redis sends on a new connection, through
+// the same hooks, before the command that needs the connection. They are not counted.
+// If they fail, that command fails too and is counted. If they succeed, this proves
+// nothing: a server that loads or hangs may still answer a handshake.
 func handshake(cmd redis.Cmder) bool {
 	switch cmd.Name() {
 	case "hello", "auth", "client", "select", "readonly":
@@ -124,8 +125,8 @@ func handshake(cmd redis.Cmder) bool {
 	return false
 }
 
-// blocks recognises commands that wait at the server for something to happen there.
-// When their caller's deadline comes first, that is no silence of the server.
+// blocks recognises commands that wait at the server for an event. If the caller's
+// deadline comes before the event, this does not count against the server.
 func blocks(cmd redis.Cmder) bool {
 	switch cmd.Name() {
 	case "blpop", "brpop", "brpoplpush", "blmove", "blmpop", "bzpopmin", "bzpopmax", "bzmpop", "wait", "waitaof":

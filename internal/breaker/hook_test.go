@@ -13,7 +13,7 @@ import (
 	"github.com/convkit/rediskit/internal/breaker"
 )
 
-func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {
+func TestOnlyACommandWhoseConnectionEndedIsSentAgain(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	get := func() redis.Cmder { return redis.NewCmd(ctx, "get", "k") }
@@ -26,7 +26,7 @@ func TestADeadConnectionIsResentAndNothingElse(t *testing.T) {
 	}{
 		{"end of file", true, io.EOF, get(), 3},
 		{"broken pipe", true, os.NewSyscallError("write", syscall.EPIPE), get(), 3},
-		{"demoted master", true, reply("READONLY You can't write against a read only replica."), get(), 3},
+		{"demoted primary", true, reply("READONLY You can't write against a read only replica."), get(), 3},
 		{"time-out", true, os.ErrDeadlineExceeded, get(), 1},
 		{"pool time-out", true, redis.ErrPoolTimeout, get(), 1},
 		{"refused", true, refusedDial, get(), 1},
@@ -69,7 +69,7 @@ func TestACommandThatWasSentIsNeverReportedAsRefused(t *testing.T) {
 		sent := 0
 		err := send(s.b, func() error {
 			sent++
-			s.open(t) // by others, while this one is on its way
+			s.open(t) // other calls open it while this one is under way
 			return io.EOF
 		})
 		if !errors.Is(err, io.EOF) || errors.Is(err, breaker.ErrOpen) || sent != 1 {
@@ -78,8 +78,8 @@ func TestACommandThatWasSentIsNeverReportedAsRefused(t *testing.T) {
 	}
 }
 
-// As a Cluster client does, above the hooks.
-func TestARepeatedCommandThatIsRefusedKeepsTheErrorOfItsSending(t *testing.T) {
+// A Cluster client repeats commands above the hooks of its nodes.
+func TestARepeatedCommandThatIsRefusedKeepsItsFirstError(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
 	for _, test := range []struct{ first, want error }{

@@ -13,16 +13,16 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A verdict is what the end of a call says about the server.
+// A verdict is what the result of a call says about the server.
 type verdict int
 
 const (
 	neutral verdict = iota
 	alive
 	dead
-	// hungUp: the connection ended under the command. All connections may end at
-	// once without the server being down, as when an ACL is loaded anew; only new
-	// ones tell.
+	// hungUp: the connection ended during the command. All connections may end at
+	// once while the server is up, for example when an ACL is reloaded. Only new
+	// connections show whether it is up.
 	hungUp
 )
 
@@ -34,7 +34,7 @@ func judge(err error, elapsed time.Duration) verdict {
 	switch {
 	case spent(err):
 		return neutral
-	case dialed(err): // even if for a reply, as of a Sentinel without a master
+	case dialed(err): // even if the cause is a reply, such as that of a Sentinel without a primary
 		return dead
 	case errors.As(err, &reply): // redis.Nil is one of them
 		if redis.IsLoadingError(reply) {
@@ -43,7 +43,7 @@ func judge(err error, elapsed time.Duration) verdict {
 		return alive
 	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
 		return neutral
-	case errors.Is(err, redis.ErrPoolTimeout): // blocking commands may hold all connections; a dead server fails those that do
+	case errors.Is(err, redis.ErrPoolTimeout): // blocking commands may use all connections; if the server is dead, they fail
 		return neutral
 	case TimedOut(err):
 		if elapsed < Patience {
@@ -58,13 +58,13 @@ func judge(err error, elapsed time.Duration) verdict {
 	return neutral // an argument or a reply that the client could not handle
 }
 
-// dialed reports whether err is a failed dial's.
+// dialed reports whether err is the error of a failed dial.
 func dialed(err error) bool {
 	var dial *dialError
 	return errors.As(err, &dial)
 }
 
-// TimedOut reports whether err came of waiting for too long.
+// TimedOut reports whether err is that of a time-out or a deadline.
 func TimedOut(err error) bool {
 	var t interface{ Timeout() bool }
 	return errors.Is(err, context.DeadlineExceeded) ||
@@ -72,7 +72,7 @@ func TimedOut(err error) bool {
 		errors.As(err, &t) && t.Timeout()
 }
 
-// cut reports whether the connection ended under the command.
+// cut reports whether the connection ended during the command.
 func cut(err error) bool {
 	return !spent(err) && (errors.Is(err, io.EOF) ||
 		errors.Is(err, io.ErrUnexpectedEOF) ||
@@ -81,9 +81,9 @@ func cut(err error) bool {
 		errors.Is(err, syscall.EPIPE))
 }
 
-// spent reports whether err is what a redis.Conn or redis.Tx answers with once its
-// one connection has ended: it was not used again, nor ever will be. go-redis keeps
-// the error's type to itself.
+// spent reports whether err is the error of a redis.Conn or redis.Tx whose only
+// connection has ended. That connection was not used again and never will be. go-redis
+// does not export the type of this error.
 func spent(err error) bool {
 	return err != nil && strings.HasPrefix(err.Error(), "redis: Conn is in a bad state")
 }

@@ -83,7 +83,7 @@ func encoded[S any](t testing.TB, c *hashcodec.Codec[S], s S) map[string]string 
 	return hash
 }
 
-func TestTextsAreThoseOfOtherLanguages(t *testing.T) {
+func TestTextsAreThoseThatOtherLanguagesWrite(t *testing.T) {
 	t.Parallel()
 	note, count, zero := "", int64(0), time.Time{}
 	at := time.Date(2026, 3, 14, 9, 26, 53, 589_999_999, time.FixedZone("", 3600))
@@ -111,7 +111,7 @@ func TestTextsAreThoseOfOtherLanguages(t *testing.T) {
 	}
 }
 
-func TestZeroValuesAreThereButForTimesPointersAndOmitempty(t *testing.T) {
+func TestOnlyZeroTimesNilPointersAndOmitemptyAreAbsent(t *testing.T) {
 	t.Parallel()
 	want := map[string]string{
 		"text": "", "state": "", "int": "0", "level": "0", "big": "0", "uint": "0", "byte": "0", "float": "0", "ratio": "0",
@@ -147,7 +147,7 @@ func TestFloatsReadAsJavaScriptWritesThem(t *testing.T) {
 	}
 }
 
-func TestATextThatDoesNotFitNamesItsFieldOnly(t *testing.T) {
+func TestErrorsOfDecodeNameTheFieldAndNoValue(t *testing.T) {
 	t.Parallel()
 	c := codec[each](t)
 	for field, texts := range map[string][]string{
@@ -349,7 +349,7 @@ func TestAlwaysSaysWhetherEveryValueHasAText(t *testing.T) {
 	}
 }
 
-func TestDecodingAllocatesNothingButWhatTheValueHolds(t *testing.T) {
+func TestDecodingAllocatesOnlyTheValue(t *testing.T) {
 	type plain struct {
 		ID    string        `redis:"id,required"`
 		State state         `redis:"state"`

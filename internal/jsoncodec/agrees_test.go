@@ -75,7 +75,7 @@ func checkAgreement(t *testing.T, typeSeed, docSeed uint64) {
 	}
 }
 
-func TestAgreesOnlyToTypesThatBothDecodeAlike(t *testing.T) {
+func TestAgreesAcceptsOnlyTypesThatBothLibrariesDecodeAlike(t *testing.T) {
 	t.Parallel()
 	for seed := range uint64(60) {
 		for doc := range uint64(30) {

@@ -165,7 +165,7 @@ func TestDecodeAgreesWithEncodingJSONOnGeneratedInput(t *testing.T) {
 	}
 }
 
-func TestTypesThatGoJSONDecodesOtherwiseAreNotFast(t *testing.T) {
+func TestTypesThatGoJSONDecodesDifferentlyAreNotFast(t *testing.T) {
 	t.Parallel()
 	slow := map[reflect.Type]bool{
 		reflect.TypeFor[Singles]():    true, // float32
@@ -192,7 +192,7 @@ func TestTypesThatGoJSONDecodesOtherwiseAreNotFast(t *testing.T) {
 	}
 }
 
-func TestDecodeForgetsWhatAnEmptyArrayBetweenRepeatedNamesForgets(t *testing.T) {
+func TestAnEmptyArrayBetweenRepeatedNamesClearsTheFirstArray(t *testing.T) {
 	t.Parallel()
 	type object struct {
 		T []Inner
@@ -216,7 +216,7 @@ func TestDecodeForgetsWhatAnEmptyArrayBetweenRepeatedNamesForgets(t *testing.T) 
 }
 
 // What has an empty array and repeats no name must stay fast.
-func TestOrdinaryDataIsNotTakenForOneThatForgets(t *testing.T) {
+func TestDataWithoutRepeatedNamesStaysFast(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{
 		``, `[]`, `{}`, `[[],[]]`, `{"tags":[]}`, `[{"id":"1","tags":[]},{"id":"2","tags":["a"]}]`,

@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-func TestParseNamesWhatWouldBeRight(t *testing.T) {
+func TestErrorsOfParseSayWhatWouldBeRight(t *testing.T) {
 	t.Parallel()
 	for pattern, want := range map[string]string{
 		"":                    "is empty",
@@ -48,7 +48,7 @@ func TestIDIsTheInverseOfKey(t *testing.T) {
 	}
 }
 
-func TestGlobEscapesWhatTheCallerWrote(t *testing.T) {
+func TestGlobEscapesThePattern(t *testing.T) {
 	t.Parallel()
 	p, _ := Parse(`a[b]?\:*:z?`)
 	if got, want := p.Glob(), `a\[b\]\?\\:*:z\?`; got != want {
@@ -105,7 +105,7 @@ func TestSiblingsAreNamedAsDocumented(t *testing.T) {
 	}
 }
 
-func TestSiblingsOfDifferentKeysNeverMeet(t *testing.T) {
+func TestDifferentKeysHaveDifferentSiblings(t *testing.T) {
 	t.Parallel()
 	p, _ := Parse("conversations:*:list")
 	seen := map[string]string{}
@@ -126,7 +126,7 @@ func TestSiblingsOfDifferentKeysNeverMeet(t *testing.T) {
 	}
 }
 
-func TestKeyOfRefusesWhatIsNoSibling(t *testing.T) {
+func TestKeyOfRefusesOtherKeys(t *testing.T) {
 	t.Parallel()
 	for _, foreign := range []string{
 		"", "conversations:1:list", "rediskit:lease:", "rediskit:lease:{", "rediskit:lease:{a",

@@ -1,0 +1,151 @@
+package rediskit_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/convkit/rediskit"
+
+var (
+	features = []string{"cache", "lock", "pubsub", "ratelimit", "session"}
+
+	// leaves import no package of the module but internal/redact.
+	leaves = []string{
+		"internal/breaker", "internal/hashcodec", "internal/jsoncodec", "internal/keys",
+		"internal/life", "internal/report", "internal/wall",
+	}
+
+	// senders call go-redis's methods that send: for the commands of all packages, for
+	// the breaker's hooks, for connections of their own, and in test support.
+	senders = []string{
+		"internal/sender", "internal/breaker", "internal/subscriber", "internal/tracking",
+		"internal/redistest",
+	}
+	sending = []string{"Process", "Pipeline", "TxPipeline", "Pipelined", "TxPipelined", "Eval", "EvalSha"}
+
+	// notMovedYet are packages that still send by themselves.
+	notMovedYet = []string{"lock", "session", "pubsub", "internal/script", "internal/pipeline"}
+)
+
+// The rules of CONTRIBUTING.md that a program can check, over all code but tests.
+func TestTheCodeFollowsItsConventions(t *testing.T) {
+	t.Parallel()
+	fset := token.NewFileSet()
+	for dir, files := range packages(t, fset) {
+		t.Run(dir, func(t *testing.T) {
+			if !slices.ContainsFunc(files, func(file *ast.File) bool { return file.Doc != nil }) {
+				t.Error("the package has no comment")
+			}
+			for _, file := range files {
+				wrong := func(node ast.Node, what string) { t.Errorf("%v: %s", fset.Position(node.Pos()), what) }
+				for _, spec := range file.Imports {
+					if imported, ours := inModule(spec); ours && !mayImport(dir, imported) {
+						wrong(spec, dir+" must not import "+imported)
+					}
+				}
+				ast.Inspect(file, func(node ast.Node) bool {
+					switch node := node.(type) {
+					case *ast.TypeSpec:
+						for _, field := range undocumented(dir, node) {
+							wrong(field, `the field's comment says neither "Required" nor "Defaults to"`)
+						}
+					case *ast.CallExpr:
+						if method, ok := node.Fun.(*ast.SelectorExpr); ok && slices.Contains(sending, method.Sel.Name) &&
+							!slices.Contains(senders, dir) && !slices.Contains(notMovedYet, dir) {
+							wrong(method.Sel, method.Sel.Name+" sends; commands go through internal/sender")
+						}
+					}
+					return true
+				})
+			}
+		})
+	}
+}
+
+// packages returns the files of each directory of this module, without tests.
+func packages(t *testing.T, fset *token.FileSet) map[string][]*ast.File {
+	found := map[string][]*ast.File{}
+	err := filepath.WalkDir(".", func(name string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && name != ".":
+			_, err := os.Stat(filepath.Join(name, "go.mod"))
+			if err == nil || strings.HasPrefix(entry.Name(), ".") || entry.Name() == "testdata" {
+				return filepath.SkipDir // another module, or no package
+			}
+		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+			file, err := parser.ParseFile(fset, name, nil, parser.ParseComments|parser.SkipObjectResolution)
+			if err != nil {
+				return err
+			}
+			dir := path.Dir(filepath.ToSlash(name))
+			found[dir] = append(found[dir], file)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range slices.Concat(features, leaves, senders, []string{".", "internal/redact"}) {
+		if found[dir] == nil {
+			t.Errorf("no package is in %s; found %q", dir, slices.Sorted(maps.Keys(found)))
+		}
+	}
+	return found
+}
+
+// inModule returns the directory of an imported package, if it is of this module.
+func inModule(spec *ast.ImportSpec) (dir string, ours bool) {
+	name, _ := strconv.Unquote(spec.Path.Value)
+	if name == module {
+		return ".", true
+	}
+	return strings.CutPrefix(name, module+"/")
+}
+
+// mayImport reports whether the package in dir may import the one in imported.
+func mayImport(dir, imported string) bool {
+	isFeature := slices.Contains(features, imported)
+	switch {
+	case dir == "internal/redact":
+		return false
+	case slices.Contains(leaves, dir):
+		return imported == "internal/redact"
+	case strings.HasPrefix(dir, "internal/"):
+		return !isFeature && imported != "."
+	case slices.Contains(features, dir):
+		return !isFeature
+	}
+	return true
+}
+
+// undocumented returns the exported fields of a public configuration type whose
+// comment says nothing of a default.
+func undocumented(dir string, spec *ast.TypeSpec) (fields []ast.Node) {
+	name := spec.Name.Name
+	structure, ok := spec.Type.(*ast.StructType)
+	isConfig := strings.HasSuffix(name, "Config") || name == "Local" || name == "Replicas"
+	if !ok || !isConfig || !spec.Name.IsExported() || strings.HasPrefix(dir, "internal/") {
+		return nil
+	}
+	for _, field := range structure.Fields.List {
+		comment := strings.Join(strings.Fields(field.Doc.Text()), " ")
+		if slices.ContainsFunc(field.Names, (*ast.Ident).IsExported) &&
+			!strings.Contains(comment, "Defaults to ") && !strings.Contains(comment, "Required") {
+			fields = append(fields, field)
+		}
+	}
+	return fields
+}
