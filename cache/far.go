@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"crypto/sha1"
-	_ "embed"
 	"encoding/hex"
 	"errors"
 	"math/rand/v2"

@@ -46,7 +46,7 @@ func (c *Cache[V]) read(ctx context.Context, op string, lookups []lookup[V], ahe
 	if c.near != nil {
 		ttl, began = true, tracking.Now()
 	}
-	if len(lookups) == 1 && !(c.near != nil && c.far.onCluster()) {
+	if len(lookups) == 1 && (c.near == nil || !c.far.onCluster()) {
 		l := &lookups[0]
 		l.key = c.far.pattern.Key(l.id)
 		l.claim, _ = c.near.claim(ctx, l.id, l.key, began)

@@ -25,8 +25,8 @@ func (l *loads) answers(ctx context.Context, m missing, take func(id string, a a
 			if err != nil {
 				return l.report.Fail("get or load", err)
 			}
-			inTime := steps[i] < a.joinedBefore
-			if !inTime && !(m.down && a.unconfirmed) {
+			tooOld := steps[i] >= a.joinedBefore
+			if tooOld && (!m.down || !a.unconfirmed) {
 				again = append(again, c.id)
 				continue
 			}

@@ -32,7 +32,7 @@ func (e *PanicError) Format(f fmt.State, verb rune) {
 	}
 }
 
-// Recover, if deferred, recovers a panic and calls report with a *PanicError.
+// Recover recovers a panic and calls report with a *PanicError. It must be deferred.
 func Recover(report func(error)) {
 	if value := recover(); value != nil {
 		report(&PanicError{Value: value, Stack: debug.Stack()})

@@ -97,7 +97,8 @@ func TestCleanKeepsTheErrorsThatCallersTestFor(t *testing.T) {
 	_, dialErr := (&net.Dialer{}).DialContext(t.Context(), "tcp", "127.0.0.1:0")
 	for _, err := range []error{
 		context.Canceled, context.DeadlineExceeded, io.EOF, syscall.ECONNRESET, dialErr,
-		redis.Nil, redis.ErrClosed, redis.ErrPoolTimeout, redis.TxFailedErr, errFixed, marked{},
+		redis.Nil, redis.ErrClosed, redis.ErrPoolTimeout, redis.TxFailedErr, errFixed,
+		marked{},
 		reply("LOADING Redis is loading the dataset in memory"),
 		reply("OOM command not allowed when used memory > 'maxmemory'."),
 		reply("READONLY You can't write against a read only replica."),

@@ -13,12 +13,13 @@ import (
 type Outcome int
 
 const (
-	// Answered: Redis replied. If the reply is an error, the command changed
-	// nothing, provided that a script cannot fail once it has written.
+	// Answered means that Redis replied. If the reply is an error, the command
+	// changed nothing, provided that a script cannot fail once it has written.
 	Answered Outcome = iota
-	// Unsent: the command did not run and never will.
+	// Unsent means that the command did not run and never will.
 	Unsent
-	// MayHaveRun: the reply is lost. The command ran, or did not, or may yet run.
+	// MayHaveRun means that the reply is lost: the command ran, or did not, or may
+	// yet run.
 	MayHaveRun
 )
 
