@@ -34,8 +34,6 @@ var (
 	}
 	sending = []string{"Process", "Pipeline", "TxPipeline", "Pipelined", "TxPipelined", "Eval", "EvalSha"}
 
-	// notMovedYet are packages that still send by themselves.
-	notMovedYet = []string{"lock", "session", "pubsub", "internal/script", "internal/pipeline"}
 )
 
 // The rules of CONTRIBUTING.md that a program can check, over all code but tests.
@@ -62,7 +60,7 @@ func TestTheCodeFollowsItsConventions(t *testing.T) {
 						}
 					case *ast.CallExpr:
 						if method, ok := node.Fun.(*ast.SelectorExpr); ok && slices.Contains(sending, method.Sel.Name) &&
-							!slices.Contains(senders, dir) && !slices.Contains(notMovedYet, dir) {
+							!slices.Contains(senders, dir) {
 							wrong(method.Sel, method.Sel.Name+" sends; commands go through internal/sender")
 						}
 					}
