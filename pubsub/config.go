@@ -11,33 +11,33 @@ import (
 
 // Config says how a Topic and its Hubs behave. Every field may stay zero.
 type Config struct {
-	// Buffer is how many messages a Hub keeps for its subscriptions: how far
-	// behind the newest one the slowest may be before it loses its oldest. The
-	// Hub keeps them once, for all, and until newer ones replace them.
-	// Defaults to 1024.
+	// Buffer is how many messages a Hub keeps for its subscriptions: how far behind
+	// the newest message the slowest subscription may be before it loses its oldest
+	// ones. The Hub keeps each message once for all, until a newer one replaces it.
+	// From 1 to 16,777,216. Defaults to 1024.
 	Buffer int
 
-	// Liveness is how long a Hub's server may say nothing, not even PONG, before
-	// the connection is given up and made anew. It is asked after half of that.
+	// Liveness is how long a Hub's server may send nothing, not even PONG, before the
+	// connection is given up and made anew. A PING is sent after each half of that.
 	// From 10 ms to an hour. Defaults to 10 s.
 	Liveness time.Duration
 
-	// ProbeEvery makes a Hub publish to itself that often, through its client and
-	// on a channel of its own, rediskit:probe:<random>, and make its connection
-	// anew when the message has not arrived within Liveness. It finds a server
-	// that answers PONG but that nobody publishes to any more, such as a master
-	// that was demoted while the Sentinels could not reach it. An ACL user needs
-	// &rediskit:probe:* for it. At least 10 ms. Defaults to 0, off.
+	// ProbeEvery is how often a Hub publishes a message to itself, through its client
+	// and on a channel of its own, rediskit:probe:<random>. If the message does not
+	// arrive within Liveness, the Hub makes its connection anew. A probe finds a server
+	// that answers PONG but that receives no messages any more, such as a primary that
+	// was demoted while the Sentinels could not reach it. An ACL user needs
+	// &rediskit:probe:* for it. At least 10 ms. Defaults to 0: no probe.
 	ProbeEvery time.Duration
 
-	// Name stands for the topic in errors and metrics: set it if the channel's
-	// name holds an id. Defaults to the channel or pattern.
+	// Name stands for the topic in errors and metrics. Set it if the channel's name
+	// holds an id. Defaults to the channel or pattern.
 	Name string
 
-	// OnError is told the errors that no caller gets: each loss of a Hub's
-	// connection, failed attempts to restore it and failed probes. It is called
-	// on the failure path only, from a Hub's own goroutines, and must not block:
-	// while it runs, nothing is received. Defaults to nil, not told.
+	// OnError receives the errors that no caller gets: each loss of a Hub's connection,
+	// failed attempts to restore it, failed probes, and panics of the type's decoder.
+	// It is called on the failure path only, from a Hub's own goroutines, and must not
+	// block: while it runs, nothing is received. Defaults to nil: they are dropped.
 	OnError func(context.Context, error)
 }
 

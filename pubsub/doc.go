@@ -4,8 +4,8 @@
 //	updates, err := pubsub.NewTopic[Event](rdb, "conversation:updates", pubsub.Config{})
 //	receivers, err := updates.Publish(ctx, Event{ConversationID: id, Event: "message_received"})
 //
-// A service listens once and hands the messages to any number of readers, one for
-// each WebSocket, say:
+// A service listens once and hands the messages to any number of readers, for example
+// one for each WebSocket:
 //
 //	hub, err := updates.Listen(ctx)
 //	defer hub.Close()
@@ -22,59 +22,59 @@
 //
 // # What it guarantees
 //
-// A payload is plain JSON, as JSON.stringify and encoding/json write it. Programs
-// in other languages may publish and listen.
+// A payload is plain JSON, as JSON.stringify and encoding/json write it. Programs in
+// other languages may publish and listen.
 //
-// Listen returns once Redis has confirmed. From then on, each message that Redis
-// hands out on the channel reaches every subscription that the Hub has by then, in
-// the order of Redis, or stands in an error among its messages:
+// Listen returns once Redis has confirmed the subscription. From then on, each message
+// that Redis delivers on the channel reaches every subscription that the Hub has by
+// then, in the order of Redis, or an error stands in its place:
 //
-//   - A subscription that is more than Config.Buffer behind loses its oldest
-//     messages and is told how many, by a *GapError. It slows nobody down.
-//   - When the connection was lost, every subscription is told one *GapError, after
-//     the last message from before and ahead of the first from after. Redis has by
-//     then confirmed the subscription anew, so that what is read from the source
-//     now misses nothing.
+//   - A subscription that is more than Config.Buffer behind loses its oldest messages.
+//     It receives a *GapError with their number. It slows no other subscription down.
+//   - When the connection was lost, every subscription receives one *GapError, after
+//     the last message from before and ahead of the first from after. By then Redis
+//     has confirmed the subscription anew. So a reader that reads its state from the
+//     source at the GapError misses nothing after it.
 //   - A payload that does not decode is a *DecodeError in its place.
 //
-// A server that has gone silent, though its connection still stands, is found
-// within Config.Liveness; one that answers but that nobody publishes to any more
-// within Config.ProbeEvery and Liveness, if ProbeEvery is set. Connections are made
-// anew after 10 ms, 20 ms and so on up to 2 s, half of it at random.
+// A server that sends nothing any more, though its connection still stands, is found
+// within Config.Liveness. One that answers, but receives no messages any more, is
+// found within Config.ProbeEvery and Liveness, if ProbeEvery is set. Connections are
+// made anew after 10 ms, 20 ms and so on up to 2 s, half of it at random.
 //
-// A Hub has one connection, two goroutines (three with a probe) and one copy of
-// each message, however many subscriptions there are. A message is decoded once.
+// A Hub has one connection, two goroutines (three with a probe) and one copy of each
+// message, however many subscriptions there are. A message is decoded once.
 //
-// Publish is never sent twice. What one goroutine publishes arrives in that order,
-// on a Cluster too.
+// Publish is never sent twice. What one goroutine publishes arrives in that order, on
+// a Cluster too.
 //
 // # What it does not guarantee
 //
-// Delivery. Redis keeps no messages: one is delivered at most once, and only to
-// who listens at that moment. What is published while a Hub's connection is away
-// is lost. Whoever shows a state that is built from messages reads it from its
-// source first after Subscribe, and again at each GapError. Use a stream where
+// Delivery. Redis keeps no messages: it delivers each one at most once, and only to
+// connections that listen at that moment. What is published while a Hub's connection
+// is away is lost. A reader that shows a state built from messages reads that state
+// from its source after Subscribe, and again at each GapError. Use a stream where
 // every message must be processed.
 //
-// Unread messages survive neither the process nor Close; Shutdown lets them be
-// read.
+// Unread messages survive neither the process nor Close; Shutdown lets them be read.
 //
-// An exact count at a lost connection: what the server had sent into it is lost
-// too. Redis itself closes a connection that does not keep up
-// (client-output-buffer-limit pubsub); that is a gap like any other.
+// An exact count at a lost connection: what the server had sent into it is lost too.
+// Redis itself closes a connection that does not keep up (client-output-buffer-limit
+// pubsub); that is a gap like any other.
 //
-// A Hub whose client was closed before it goes on until its connection breaks or
-// it is closed itself. Then, or at the next probe, its subscriptions end with
-// ErrClientClosed.
+// If the client is closed before a Hub, the Hub goes on until its connection breaks or
+// it is closed itself. When the connection breaks, or at the next probe, the Hub's
+// subscriptions end with ErrClientClosed.
 //
-// Config.OnError and the UnmarshalJSON methods of the type run on the goroutine
-// that reads the connection. While one blocks, nothing is received.
+// Config.OnError and the UnmarshalJSON methods of the type run on the goroutine that
+// reads the connection. While one blocks, nothing is received. An UnmarshalJSON that
+// panics is a DecodeError, and OnError receives the panic with its stack.
 //
-// With a dialer that ignores its context, as go-redis's own does for TLS, Close
-// waits a second at most and the dial ends by its own time-out. With a probe, Close
-// also waits for a command on the wire, as long as the client's ReadTimeout.
+// With a dialer that ignores its context, as go-redis's own does for TLS, Close waits a
+// second at most, and the dial ends by its own time-out. With a probe, Close also waits
+// for a command that was sent, as long as the client's ReadTimeout.
 //
-// Pub/sub knows neither databases nor key prefixes: two services on one server
-// that use the same channel hear each other. ConnMaxLifetime does not end a Hub's
-// connection.
+// Pub/sub knows neither databases nor key prefixes: two services that use the same
+// channel on one server receive each other's messages. ConnMaxLifetime does not end a
+// Hub's connection.
 package pubsub

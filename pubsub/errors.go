@@ -6,28 +6,27 @@ import (
 )
 
 var (
-	// ErrClosed is why a subscription ended: it, or its Hub, was closed or shut
-	// down.
+	// ErrClosed is why a subscription ended: it, or its Hub, was closed or shut down.
 	ErrClosed = errors.New("pubsub: closed")
 
-	// ErrClientClosed is why a subscription ended whose Hub found that the client
-	// had been closed before it, and what Listen returns for a closed client.
+	// ErrClientClosed is why a subscription ended whose Hub found that the client had
+	// been closed before it. Listen returns it for a closed client.
 	ErrClientClosed = errors.New("pubsub: the client was closed before the hub")
 
-	// ErrEncode is returned by Publish and PublishAll for a value that has no
-	// JSON. Nothing was sent.
+	// ErrEncode is returned by Publish and PublishAll for a value that has no JSON.
+	// Nothing was sent.
 	ErrEncode = errors.New("pubsub: value cannot be encoded")
 )
 
-// A GapError stands, among a subscription's messages, where some are missing.
-// What was built from the messages so far must be read again from its source.
+// A GapError stands, among a subscription's messages, where some are missing. What was
+// built from the messages so far must be read again from its source.
 type GapError struct {
-	// Missed is how many messages came to the Hub but were dropped because the
+	// Missed is how many messages the Hub received but dropped, because the
 	// subscription was more than Config.Buffer behind.
 	Missed uint64
 
-	// Cause is why the connection to Redis was lost, nil if it was not. Nobody
-	// knows how many messages were published until it was restored, nor whether
+	// Cause is why the connection to Redis was lost, nil if it was not. It is unknown
+	// how many messages were published until the connection was restored, and whether
 	// the last ones from before had arrived.
 	Cause error
 }
@@ -46,12 +45,12 @@ func (e *GapError) Error() string {
 // Unwrap returns Cause.
 func (e *GapError) Unwrap() error { return e.Cause }
 
-// A DecodeError stands, among a subscription's messages, for one whose payload is
-// no JSON of the topic's type. Its text holds nothing of the payload.
+// A DecodeError stands, among a subscription's messages, in the place of one whose
+// payload is not JSON of the topic's type. Its text holds nothing of the payload.
 type DecodeError struct {
-	// Channel is where it was published.
+	// Channel is where the message was published.
 	Channel string
-	// Raw is the payload, shared by all subscriptions: do not change it.
+	// Raw is the payload. All subscriptions share it: do not change it.
 	Raw []byte
 
 	kind string

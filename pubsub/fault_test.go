@@ -47,16 +47,16 @@ func TestHalfOpenConnectionIsAGapWithinLiveness(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())
-		var told redistest.Recorder
+		var reported redistest.Recorder
 		listener := newTopic[int](t, through(s, proxy), s.Prefix(), liveness(time.Second),
-			func(cfg *pubsub.Config) { cfg.OnError, cfg.Name = told.OnError, "updates" })
+			func(cfg *pubsub.Config) { cfg.OnError, cfg.Name = reported.OnError, "updates" })
 		sub := listen(t, listener).Subscribe()
 		topic := newTopic[int](t, s.Client(), s.Prefix())
 		publish(t, topic, 0)
 		expect(t, sub, "0")
 		proxy.BlackHole()
 		topic.Publish(t.Context(), 1) // the server believes that it was delivered
-		redistest.Eventually(t, func() bool { return told.Has("pubsub: receive updates: the server has not answered") }, "found")
+		redistest.Eventually(t, func() bool { return reported.Has("pubsub: receive updates: the server has not answered") }, "found")
 		proxy.Cut()
 		proxy.Heal()
 		expect(t, sub, "gap 0")
@@ -67,7 +67,7 @@ func TestHalfOpenConnectionIsAGapWithinLiveness(t *testing.T) {
 	})
 }
 
-// In the bubble the time until a silent server is found can be told exactly.
+// In the bubble the time until a silent server is found is exact.
 func TestSilentServerIsFoundInTime(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
@@ -123,55 +123,55 @@ func (c deafConn) Read(b []byte) (int, error) {
 	}
 }
 
-// The old master stays a master, as when the Sentinels cannot tell it otherwise:
-// it answers PONG, and nobody publishes there any more.
-func TestProbeLeavesADemotedMaster(t *testing.T) {
+// The old primary stays one, as when the Sentinels cannot reach it: it answers PONG, and
+// receives no messages any more.
+func TestAProbeLeavesADemotedPrimary(t *testing.T) {
 	t.Parallel()
 	old, promoted := redistest.Start(t), redistest.Start(t)
-	var master atomic.Value // where the client's new connections lead, as a Sentinel says
-	master.Store(old.Addr())
+	var primary atomic.Value // where the client's new connections lead, as a Sentinel says
+	primary.Store(old.Addr())
 	rdb := old.Client(func(o *redis.Options) {
 		o.Dialer = func(ctx context.Context, network, _ string) (net.Conn, error) {
-			return new(net.Dialer).DialContext(ctx, network, master.Load().(string))
+			return new(net.Dialer).DialContext(ctx, network, primary.Load().(string))
 		}
 	})
-	var told redistest.Recorder
+	var reported redistest.Recorder
 	topic := newTopic[int](t, rdb, "ch", liveness(500*time.Millisecond), func(cfg *pubsub.Config) {
-		cfg.ProbeEvery, cfg.OnError = 100*time.Millisecond, told.OnError
+		cfg.ProbeEvery, cfg.OnError = 100*time.Millisecond, reported.OnError
 	})
 	sub := listen(t, topic).Subscribe()
 	publish(t, topic, 1)
 	expect(t, sub, "1")
 
-	// The client follows; the old master lives on, and answers the hub's PINGs.
-	master.Store(promoted.Addr())
+	// The client follows; the old primary goes on, and answers the hub's PINGs.
+	primary.Store(promoted.Addr())
 	admin := old.Client()
 	if err := admin.ClientKillByFilter(t.Context(), "TYPE", "normal", "SKIPME", "yes").Err(); err != nil {
 		t.Fatal(err)
 	}
 	expect(t, sub, "gap 0")
-	redistest.Eventually(t, func() bool { n, _ := topic.Publish(t.Context(), 2); return n == 1 }, "published at the new master")
+	redistest.Eventually(t, func() bool { n, _ := topic.Publish(t.Context(), 2); return n == 1 }, "published at the new primary")
 	expect(t, sub, "2")
-	redistest.Eventually(t, func() bool { return admin.PubSubNumSub(t.Context(), "ch").Val()["ch"] == 0 }, "the old master is left")
-	if !told.Has("a probe has not come back") {
-		t.Errorf("the probe did not find it; told %v", told.All())
+	redistest.Eventually(t, func() bool { return admin.PubSubNumSub(t.Context(), "ch").Val()["ch"] == 0 }, "the old primary is left")
+	if !reported.Has("a probe has not come back") {
+		t.Errorf("the probe did not find it; OnError received %v", reported.All())
 	}
 }
 
 func TestProbeLeavesAHealthyConnectionAlone(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		var told redistest.Recorder
+		var reported redistest.Recorder
 		topic := newTopic[int](t, s.Client(), "ch", func(cfg *pubsub.Config) {
-			cfg.ProbeEvery, cfg.OnError = time.Second, told.OnError
+			cfg.ProbeEvery, cfg.OnError = time.Second, reported.OnError
 		})
 		hub := listen(t, topic)
 		sub := hub.Subscribe()
 		time.Sleep(time.Hour)
 		publish(t, topic, 1)
 		expect(t, sub, "1")
-		if got := hub.Stats(); got.Reconnects != 0 || got.Received != 1 || len(told.All()) > 0 {
-			t.Errorf("stats = %+v, told %v", got, told.All())
+		if got := hub.Stats(); got.Reconnects != 0 || got.Received != 1 || len(reported.All()) > 0 {
+			t.Errorf("stats = %+v, OnError received %v", got, reported.All())
 		}
 		hub.Close()
 	})
@@ -258,7 +258,7 @@ func TestOutputBufferKickIsAGap(t *testing.T) {
 	sub := listen(t, newTopic[string](t, listening, "ch")).Subscribe()
 	publish(t, topic, "before")
 	expect(t, sub, "before")
-	proxy.BlackHole() // nobody takes them
+	proxy.BlackHole() // nothing takes them
 	redistest.Eventually(t, func() bool {
 		n, err := topic.Publish(t.Context(), strings.Repeat("x", 32<<10))
 		return n == 0 && err == nil
@@ -357,7 +357,7 @@ func TestNoGoroutineIsLeft(t *testing.T) {
 }
 
 // Whatever happens: each message is received, or counted as missed, or lies where
-// a gap is told. Between two gaps nothing is missing but what was counted.
+// a gap is reported. Between two gaps nothing is missing but what was counted.
 func TestLossIsNeverSilent(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {

@@ -10,15 +10,15 @@ import (
 	"github.com/convkit/rediskit/internal/report"
 )
 
-// A model of a log: what was appended is what a reader reads and what it is told
-// that it missed, in order, whatever the ring's size and whoever reads when.
+// A model of a log: what was appended is what a reader reads and what it is said to have
+// missed, in order, whatever the size of the ring and the order of the readers.
 func FuzzWhatIsPublishedIsReceivedOrMissed(f *testing.F) {
 	f.Add(uint8(1), []byte("mmrmmgrRmmmmRr"))
 	f.Add(uint8(3), []byte("mmmmgggrmgmgRmmmmmmmmgRrr"))
 	f.Add(uint8(0), []byte("nmrnmRnmmrgR"))
 	f.Fuzz(func(t *testing.T, behind uint8, steps []byte) {
 		type reader struct {
-			place
+			cursor
 			from, received, missed int // of the messages
 			gaps                   int
 		}
@@ -28,7 +28,7 @@ func FuzzWhatIsPublishedIsReceivedOrMissed(f *testing.F) {
 		messages, gaps, gapsAt := 0, 0, []int{0} // at each reader's start
 		read := func(i int) bool {
 			r := readers[i]
-			e, gap := l.read(&r.place)
+			e, gap := l.read(&r.cursor)
 			switch {
 			case gap != nil:
 				if gap.Missed == 0 && gap.Cause == nil {
@@ -56,11 +56,11 @@ func FuzzWhatIsPublishedIsReceivedOrMissed(f *testing.F) {
 				l.append(&entry[int]{gap: &GapError{Cause: errTest}})
 				gaps++
 			case 'n':
-				p, err := l.enter()
+				p, err := l.tailCursor()
 				if err != nil {
 					t.Fatal(err)
 				}
-				readers = append(readers, &reader{place: p, from: messages})
+				readers = append(readers, &reader{cursor: p, from: messages})
 				gapsAt = append(gapsAt, gaps)
 			case 'r':
 				read(i)
@@ -78,8 +78,8 @@ func FuzzWhatIsPublishedIsReceivedOrMissed(f *testing.F) {
 			if r.received+r.missed != messages-r.from {
 				t.Errorf("reader %d: %d messages, %d received and %d missed", i, messages-r.from, r.received, r.missed)
 			}
-			if told := gaps - gapsAt[i]; r.gaps > told || told > 0 && r.gaps == 0 {
-				t.Errorf("reader %d: %d gaps, %d told", i, told, r.gaps)
+			if all := gaps - gapsAt[i]; r.gaps > all || all > 0 && r.gaps == 0 {
+				t.Errorf("reader %d: %d gaps, %d reported", i, all, r.gaps)
 			}
 		}
 	})

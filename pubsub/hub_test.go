@@ -40,7 +40,7 @@ func TestEverySubscriptionGetsEveryMessage(t *testing.T) {
 		hub := listen(t, topic)
 		first := hub.Subscribe()
 		publish(t, topic, -1)
-		expect(t, first, "-1") // and those who subscribe later do not get it
+		expect(t, first, "-1") // and later subscriptions do not get it
 		first.Close()
 		var subs []*pubsub.Subscription[int]
 		for range 10 {
@@ -144,7 +144,7 @@ func TestPanickingDecoderIsABadPayload(t *testing.T) {
 	})
 }
 
-func TestSlowSubscriptionLosesItsOldestAndHarmsNobody(t *testing.T) {
+func TestASlowSubscriptionLosesItsOldestAndDelaysNoOther(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		const size, sent = 100, 1000
@@ -180,7 +180,7 @@ func TestSlowSubscriptionLosesItsOldestAndHarmsNobody(t *testing.T) {
 	})
 }
 
-func TestGapThatWasDroppedIsToldWithTheDropped(t *testing.T) {
+func TestAGapThatWasDroppedIsReportedWithTheDroppedMessages(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy := redistest.StartProxy(t, s.Addr())

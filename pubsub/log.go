@@ -6,44 +6,44 @@ import (
 	"sync/atomic"
 )
 
-// A log holds the newest entries of a hub, once for all who read them. Each reader
-// has a place in it, so that an entry costs the same for one reader as for ten
-// thousand, and a reader that stands still costs nothing: when it goes on, it is
-// told how many were replaced meanwhile.
+// A log holds the newest entries of a hub, once for all its readers. Each reader has a
+// cursor in it. So an entry costs the same for one reader as for ten thousand, and a reader
+// that does not read costs nothing: when it reads again, it gets the number of messages
+// that were replaced meanwhile.
 //
-// The writer fills a slot and then moves the head; readers look at the head and
-// then at the slot, without a lock. There are more slots than a reader may be
-// behind, so that the next entry never replaces one that may still be read.
+// The writer fills a slot and then moves the head. Readers look at the head and then at the
+// slot, without a lock. There are more slots than a reader may be behind, so the next entry
+// never replaces one that may still be read.
 type log[T any] struct {
 	slots  []atomic.Pointer[entry[T]]
 	head   atomic.Uint64 // how many entries there were
 	behind uint64        // how far behind the head a reader may be
 
 	mu       sync.Mutex
-	tail     place         // of who has read all
+	tail     cursor        // of a reader that has read all
 	cause    error         // of the last gap
 	ended    error         // why no entry follows
-	sleepers chan struct{} // closed when something happens; nil while nobody sleeps
+	sleepers chan struct{} // closed at the next entry or the end; nil while no reader waits
 }
 
-// An entry is a message, a DecodeError in the place of one, or a GapError.
+// An entry is a message, a DecodeError in place of one, or a GapError.
 type entry[T any] struct {
-	place   // of the entry itself
+	cursor  // of the entry itself
 	message Message[T]
 	bad     *DecodeError // instead of a message
 	gap     *GapError    // instead of either
 	cause   error        // of the last gap up to here
 }
 
-// A place is where in a log one reader is.
-type place struct {
+// A cursor is the position of one reader in a log.
+type cursor struct {
 	number   uint64 // of the next entry
 	messages uint64 // of the entries before it, these were messages
 	gaps     uint64 // and these gaps
 }
 
-// after returns the place behind an entry.
-func (p place) after(gap bool) place {
+// after returns the cursor behind an entry.
+func (p cursor) after(gap bool) cursor {
 	p.number++
 	if gap {
 		p.gaps++
@@ -62,7 +62,7 @@ func (l *log[T]) slot(number uint64) *atomic.Pointer[entry[T]] {
 	return &l.slots[number&uint64(len(l.slots)-1)]
 }
 
-// append adds e and wakes those who wait for it.
+// append adds e and wakes the readers that wait for it.
 func (l *log[T]) append(e *entry[T]) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -72,7 +72,7 @@ func (l *log[T]) append(e *entry[T]) {
 	if e.gap != nil {
 		l.cause = e.gap.Cause
 	}
-	e.place, e.cause = l.tail, l.cause
+	e.cursor, e.cause = l.tail, l.cause
 	l.tail = e.after(e.gap != nil)
 	l.slot(e.number).Store(e)
 	l.head.Store(l.tail.number)
@@ -97,8 +97,8 @@ func (l *log[T]) wake() {
 	}
 }
 
-// enter returns the place behind the last entry, or why there will be no other.
-func (l *log[T]) enter() (place, error) {
+// tailCursor returns the cursor behind the last entry, or why there will be no more entries.
+func (l *log[T]) tailCursor() (cursor, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.tail, l.ended
@@ -106,8 +106,8 @@ func (l *log[T]) enter() (place, error) {
 
 // read returns the entry at p and moves p behind it. Where entries were dropped,
 // it returns their gap and moves p to the oldest that is left. It returns nothing
-// when there is no more. Only one goroutine at a time may read at one place.
-func (l *log[T]) read(p *place) (*entry[T], *GapError) {
+// when there is no more. Only one goroutine at a time may use one cursor.
+func (l *log[T]) read(p *cursor) (*entry[T], *GapError) {
 	for {
 		head := l.head.Load()
 		number := p.number
@@ -130,14 +130,14 @@ func (l *log[T]) read(p *place) (*entry[T], *GapError) {
 		if e.gaps > p.gaps {
 			gap.Cause = e.cause
 		}
-		*p = e.place
+		*p = e.cursor
 		return nil, gap
 	}
 }
 
 // sleep returns what is closed at the next entry or the end. When p is not at the
-// last place it returns nil: read on. When the end has come, it returns why.
-func (l *log[T]) sleep(p place) (<-chan struct{}, error) {
+// tail it returns nil: read on. When the end has come, it returns why.
+func (l *log[T]) sleep(p cursor) (<-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if p.number != l.tail.number {

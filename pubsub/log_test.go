@@ -22,7 +22,7 @@ func TestLogAccountsForEveryEntry(t *testing.T) {
 			var readers sync.WaitGroup
 			for range 4 {
 				readers.Go(func() {
-					var p place
+					var p cursor
 					messages, gaps, missed := uint64(0), uint64(0), uint64(0)
 					for {
 						switch e, dropped := l.read(&p); {
@@ -75,9 +75,9 @@ func TestReplacedEntryIsNotReadForAnother(t *testing.T) {
 	var l log[int]
 	l.init(1)
 	l.append(&entry[int]{})
-	l.slot(2).Store(&entry[int]{place: place{number: 2, messages: 2}}) // where number 0 was
+	l.slot(2).Store(&entry[int]{cursor: cursor{number: 2, messages: 2}}) // where number 0 was
 	time.AfterFunc(time.Millisecond, func() { l.head.Store(3) })
-	var p place
+	var p cursor
 	if e, gap := l.read(&p); e != nil || gap.Missed != 2 || p.number != 2 {
 		t.Errorf("read %v, %v, now at %d", e, gap, p.number)
 	}
@@ -90,7 +90,7 @@ func TestLogTakesNothingAfterItsEnd(t *testing.T) {
 	l.end(errTest)
 	l.append(&entry[int]{})
 	l.end(errors.New("another"))
-	var p place
+	var p cursor
 	if e, gap := l.read(&p); e != nil || gap != nil {
 		t.Errorf("read %v, %v", e, gap)
 	}

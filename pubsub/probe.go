@@ -4,78 +4,90 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"math"
 	"strconv"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
-// A probe looks whether a hub's connection leads to where everybody publishes. It
-// publishes through the client, which follows Sentinel and the Cluster's map, and
-// awaits the message on the hub's connection, which stays where it is for as long
-// as the server there answers PONG.
+// A probe checks that a hub's connection leads to the server at which messages are
+// published. It publishes through the client, which follows Sentinel and the Cluster's
+// map, and waits for the message on the hub's connection, which stays where it is for
+// as long as the server there answers PONG. It owns one goroutine.
 type probe struct {
-	rdb             redis.UniversalClient
-	channel         string
-	every, patience time.Duration
-	restored        atomic.Int64 // how often the connection was
-	echoes          chan string
-
-	life    context.Context
-	end     context.CancelFunc
-	running sync.WaitGroup
+	sender       *sender.Sender
+	channel      string
+	every, limit time.Duration
+	report       func(error)
+	restored     atomic.Int64 // how often the hub's connection was restored
+	echoes       chan string  // holds the newest message that came back, until it is taken
+	life         *life.Life
 }
 
-func newProbe(rdb redis.UniversalClient, cfg Config) *probe {
-	p := &probe{
-		rdb: rdb, channel: reserved + "probe:" + strings.ToLower(rand.Text()),
-		every: cfg.ProbeEvery, patience: cfg.Liveness,
+// newProbe returns a probe that has not started. report receives the errors.
+func newProbe(rdb redis.UniversalClient, cfg Config, report func(error)) *probe {
+	return &probe{
+		sender:  sender.New(rdb, true),
+		channel: reserved + "probe:" + strings.ToLower(rand.Text()),
+		every:   cfg.ProbeEvery, limit: cfg.Liveness,
+		report: report,
 		echoes: make(chan string, 1),
+		life:   life.New(report),
 	}
-	p.life, p.end = context.WithCancel(context.Background())
-	return p
 }
 
 // start begins to probe a connection that is subscribed to the probe's channel.
-func (p *probe) start(connection *subscriber.Subscriber, tell func(error)) {
-	p.running.Go(func() {
+func (p *probe) start(connection *subscriber.Subscriber) {
+	p.life.Go(context.Background(), func(ctx context.Context) {
 		ticker := time.NewTicker(p.every)
 		defer ticker.Stop()
 		for n := 0; ; n++ {
 			select {
 			case <-ticker.C:
-			case <-p.life.Done():
+			case <-ctx.Done():
 				return
 			}
-			restored := p.restored.Load()
-			back, err := p.try(strconv.Itoa(n))
-			switch {
-			case p.life.Err() != nil:
+			if clientClosed := p.check(ctx, connection, strconv.Itoa(n)); clientClosed {
 				return
-			case errors.Is(err, redis.ErrClosed):
-				connection.Reconnect("the client was closed") // which it then finds
-				return
-			case err != nil:
-				tell(redact.Clean(err))
-			case !back && p.restored.Load() == restored:
-				connection.Reconnect("a probe has not come back in time")
 			}
 		}
 	})
 }
 
-// try reports whether a message comes back. It may be lost in a gap of which the
-// hub knows.
-func (p *probe) try(token string) (back bool, err error) {
-	ctx, cancel := context.WithTimeout(p.life, p.patience)
+// check sends one probe, and has the connection made anew if it does not come back. It
+// reports whether the client was found closed.
+func (p *probe) check(ctx context.Context, connection *subscriber.Subscriber, token string) (clientClosed bool) {
+	defer life.Recover(p.report) // the next probe comes all the same
+	restored := p.restored.Load()
+	back, err := p.try(ctx, token)
+	switch {
+	case ctx.Err() != nil:
+	case errors.Is(err, redis.ErrClosed):
+		connection.Reconnect("the client was closed") // so that the subscriber finds it too
+		return true
+	case err != nil:
+		p.report(redact.Clean(err))
+	case !back && p.restored.Load() == restored: // else the probe may be lost in that gap
+		connection.Reconnect("a probe has not come back in time")
+	}
+	return false
+}
+
+// try publishes token and reports whether it comes back.
+func (p *probe) try(ctx context.Context, token string) (back bool, err error) {
+	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
-	if err := p.rdb.Process(ctx, newPublish(ctx, p.channel, []byte(token))); err != nil {
+	cmd := newPublish(ctx, p.channel, []byte(token))
+	send(ctx, p.sender, p.channel, cmd)
+	if err := cmd.Err(); err != nil {
 		return false, err
 	}
 	for {
@@ -90,11 +102,12 @@ func (p *probe) try(token string) (back bool, err error) {
 	}
 }
 
-// echo takes what came back. It runs on the goroutine that reads the connection.
+// echo takes a message that came back. It runs on the goroutine that reads the
+// connection, and does not block.
 func (p *probe) echo(token string) {
 	select {
 	case p.echoes <- token:
-	default: // an older one was not taken: it came too late
+	default: // an older one came too late, and was not taken
 		select {
 		case <-p.echoes:
 		default:
@@ -105,6 +118,6 @@ func (p *probe) echo(token string) {
 
 // stop ends the probe and waits for it.
 func (p *probe) stop() {
-	p.end()
-	p.running.Wait()
+	p.life.End(ErrClosed)
+	p.life.Wait(math.MaxInt64)
 }

@@ -18,7 +18,7 @@ type Stats struct {
 	Received     uint64 // messages that came from Redis
 	DecodeErrors uint64 // of these, payloads that did not decode
 	Delivered    uint64 // messages and DecodeErrors that subscriptions have read, each counted
-	Missed       uint64 // messages dropped for slow subscriptions, each counted when it is told
+	Missed       uint64 // messages dropped for slow subscriptions, each counted when its GapError is read
 	Gaps         uint64 // GapErrors that subscriptions have read
 	Reconnects   uint64 // times the connection was lost and restored
 	Errors       uint64 // losses of the connection, failed attempts to restore it, failed probes

@@ -24,15 +24,15 @@ type Subscription[T any] struct {
 	hub    *Hub[T]
 	closed chan struct{} // closed with err
 
-	mu    sync.Mutex
-	place place
-	err   error // why it has ended
+	mu     sync.Mutex
+	cursor cursor
+	err    error // why it has ended
 }
 
 // Next returns the next message, waiting for it until ctx ends.
 //
 // Two errors stand among the messages, and Next goes on after them: a *GapError
-// where messages are missing, and a *DecodeError in the place of a message that is
+// where messages are missing, and a *DecodeError in place of a message that is
 // no JSON of the type. Any other error is the end: of ctx, after which the
 // subscription can still be read, or of the subscription, as Err says.
 func (s *Subscription[T]) Next(ctx context.Context) (Message[T], error) {
@@ -101,13 +101,13 @@ func (s *Subscription[T]) read() (e *entry[T], gap *GapError, wait <-chan struct
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.err == nil {
-		if e, gap = s.hub.log.read(&s.place); e != nil || gap != nil {
+		if e, gap = s.hub.log.read(&s.cursor); e != nil || gap != nil {
 			if e != nil && e.gap != nil {
 				return nil, e.gap, nil, nil
 			}
 			return e, gap, nil, nil
 		}
-		wait, ended := s.hub.log.sleep(s.place)
+		wait, ended := s.hub.log.sleep(s.cursor)
 		if wait != nil {
 			return nil, nil, wait, nil
 		}
@@ -122,7 +122,7 @@ func (s *Subscription[T]) read() (e *entry[T], gap *GapError, wait <-chan struct
 func (s *Subscription[T]) finish() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if _, ended := s.hub.log.sleep(s.place); ended != nil {
+	if _, ended := s.hub.log.sleep(s.cursor); ended != nil {
 		s.end(ended)
 	}
 }
@@ -139,6 +139,6 @@ func (s *Subscription[T]) end(reason error) {
 	if s.err == nil {
 		s.err = reason
 		close(s.closed)
-		s.hub.leave(s)
+		s.hub.remove(s)
 	}
 }

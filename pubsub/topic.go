@@ -9,12 +9,14 @@ import (
 
 	"github.com/convkit/rediskit/internal/jsoncodec"
 	"github.com/convkit/rediskit/internal/report"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
-// A Topic is a channel whose messages are JSON of one type. It is safe for
-// concurrent use and needs no Close.
+// A Topic is a channel whose messages are JSON of one type. It is safe for concurrent
+// use and needs no Close.
 type Topic[T any] struct {
 	rdb       redis.UniversalClient
+	sender    *sender.Sender
 	channel   string
 	cfg       Config
 	json      jsoncodec.Codec[T]
@@ -22,9 +24,9 @@ type Topic[T any] struct {
 	published atomic.Uint64
 }
 
-// NewTopic returns the topic of a channel over rdb: a client of a single server,
-// of Sentinel or of a Cluster. It sends nothing. An impossible setting is an error
-// that names the field.
+// NewTopic returns the topic of a channel over rdb: a client of a single server, of
+// Sentinel or of a Cluster. It sends nothing. An impossible setting is an error that
+// names the field.
 func NewTopic[T any](rdb redis.UniversalClient, channel string, cfg Config) (*Topic[T], error) {
 	if err := report.Client("pubsub", rdb); err != nil {
 		return nil, err
@@ -34,19 +36,19 @@ func NewTopic[T any](rdb redis.UniversalClient, channel string, cfg Config) (*To
 		return nil, err
 	}
 	return &Topic[T]{
-		rdb: rdb, channel: channel, cfg: cfg,
+		rdb: rdb, sender: sender.New(rdb, true), channel: channel, cfg: cfg,
 		json:   jsoncodec.For[T](),
 		report: report.New("pubsub", cfg.Name, cfg.OnError),
 	}, nil
 }
 
-// Publish sends v to whoever listens at this moment, and returns how many
-// connections that are: a Hub is one, whatever the number of its subscriptions.
-// On a Cluster only those at the node that serves the channel's slot are counted,
-// so that 0 does not mean nobody.
+// Publish sends v to all connections that listen at this moment, and returns how many
+// there are: a Hub is one, whatever the number of its subscriptions. On a Cluster only
+// those at the node that serves the channel's slot are counted, so that 0 does not
+// mean that none listens.
 //
-// It is never sent twice. When the reply is lost, the error leaves open whether v
-// was published. Messages that one goroutine publishes arrive in that order.
+// It is never sent twice. When the reply is lost, the error leaves open whether v was
+// published. Messages that one goroutine publishes arrive in that order.
 //
 // One round trip: PUBLISH.
 func (t *Topic[T]) Publish(ctx context.Context, v T) (receivers int64, err error) {
@@ -54,59 +56,50 @@ func (t *Topic[T]) Publish(ctx context.Context, v T) (receivers int64, err error
 	if err != nil {
 		return 0, err
 	}
-	node, err := t.node(ctx)
-	if err == nil {
-		err = node.Process(ctx, cmd)
-	}
+	send(ctx, t.sender, t.channel, cmd)
+	receivers, err = cmd.Int64()
 	if err != nil {
-		return 0, t.failed(ctx, "publish", err)
+		return 0, t.report.Redis(ctx, "publish", err)
 	}
 	t.published.Add(1)
-	return cmd.Val(), nil
+	return receivers, nil
 }
 
-// PublishAll publishes values in their order, as Publish does. A value that
-// cannot be encoded is an error before any is sent; on any other error some may
-// have been published.
+// PublishAll publishes values in their order, as Publish does. A value that cannot be
+// encoded is an error before any is sent. On any other error some may have been
+// published.
 //
 // One round trip: a pipeline of PUBLISH.
 func (t *Topic[T]) PublishAll(ctx context.Context, values ...T) error {
-	if len(values) == 0 {
-		return nil
-	}
-	cmds := make([]redis.Cmder, len(values))
+	cmds := make([]*redis.Cmd, len(values))
+	batch := make([]redis.Cmder, len(values))
 	for i, v := range values {
 		cmd, err := t.command(ctx, v)
 		if err != nil {
 			return err
 		}
-		cmds[i] = cmd
+		cmds[i], batch[i] = cmd, cmd
 	}
-	node, err := t.node(ctx)
-	if err != nil {
-		return t.failed(ctx, "publish all", err)
-	}
-	pipe := node.Pipeline()
+	send(ctx, t.sender, t.channel, batch...)
+	var first error
 	for _, cmd := range cmds {
-		_ = pipe.Process(ctx, cmd) // queues it
-	}
-	_, err = pipe.Exec(ctx)
-	for _, cmd := range cmds {
-		if cmd.Err() == nil {
+		if _, err := cmd.Int64(); err == nil {
 			t.published.Add(1)
+		} else if first == nil {
+			first = err
 		}
 	}
-	if err != nil {
-		return t.failed(ctx, "publish all", err)
+	if first != nil {
+		return t.report.Redis(ctx, "publish all", first)
 	}
 	return nil
 }
 
-// Listen returns a Hub of the topic once Redis has confirmed the subscription: a
-// message that is published from then on reaches the subscriptions that the Hub
-// has by then, or they are told a gap. It waits for a server that is away until
-// ctx ends, telling Config.OnError of each attempt. ctx bounds only that. A server
-// that refuses, for a wrong password or a missing permission, is an error at once.
+// Listen returns a Hub of the topic once Redis has confirmed the subscription. A message
+// that is published from then on reaches the subscriptions that the Hub has by then, or
+// they receive a *GapError. Listen waits for a server that is away until ctx ends, and
+// reports each attempt to Config.OnError. ctx bounds only that. A server that refuses,
+// for a wrong password or a missing permission, is an error at once.
 //
 // It opens one connection, with SUBSCRIBE.
 func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
@@ -115,7 +108,7 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 
 // ListenPattern returns a Hub of all channels that match a pattern of Redis's
 // PSUBSCRIBE, such as "conversation:*", as Topic.Listen does for one channel.
-// Message.Channel tells them apart. The library's own channels, rediskit:*, are
+// Message.Channel says which one it was. The library's own channels, rediskit:*, are
 // left out.
 func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, pattern string, cfg Config) (*Hub[T], error) {
 	if err := report.Client("pubsub", rdb); err != nil {
@@ -131,39 +124,23 @@ func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, patter
 // Name is Config.Name.
 func (t *Topic[T]) Name() string { return t.cfg.Name }
 
-// command is PUBLISH of v.
-func (t *Topic[T]) command(ctx context.Context, v T) (publish, error) {
+// command returns PUBLISH of v.
+func (t *Topic[T]) command(ctx context.Context, v T) (*redis.Cmd, error) {
 	data, err := t.json.Encode(v)
 	if err != nil {
-		return publish{}, t.report.Fail("publish", fmt.Errorf("%w: %s", ErrEncode, jsoncodec.Kind(err)))
+		return nil, t.report.Fail("publish", fmt.Errorf("%w: %s", ErrEncode, jsoncodec.Kind(err)))
 	}
 	return newPublish(ctx, t.channel, data), nil
 }
 
-// node is where to publish. On a Cluster every node would do, but two of them
-// pass messages on in no common order, so that the channel's slot decides.
-func (t *Topic[T]) node(ctx context.Context) (redis.UniversalClient, error) {
-	if cluster, ok := t.rdb.(*redis.ClusterClient); ok {
-		return cluster.MasterForKey(ctx, t.channel)
-	}
-	return t.rdb, nil
+// newPublish returns PUBLISH, as the kind of command that the sender sends without
+// another allocation.
+func newPublish(ctx context.Context, channel string, payload []byte) *redis.Cmd {
+	return redis.NewCmd(ctx, "publish", channel, payload)
 }
 
-// failed is err as its caller gets it. On a Cluster another master may have taken
-// over; nobody redirects a PUBLISH, so that the client would know ten seconds later.
-func (t *Topic[T]) failed(ctx context.Context, op string, err error) error {
-	if cluster, ok := t.rdb.(*redis.ClusterClient); ok {
-		cluster.ReloadState(ctx)
-	}
-	return t.report.Redis(ctx, op, err)
+// send sends PUBLISH commands once, to the primary of the channel's slot. On a Cluster
+// every node takes them, but messages from two nodes reach a listener in any order.
+func send(ctx context.Context, s *sender.Sender, channel string, cmds ...redis.Cmder) {
+	_ = s.Do(ctx, sender.Pinned, channel, cmds...) // each command has its outcome
 }
-
-// publish is a command that go-redis must not re-send, as it does by default
-// after a lost reply, when the message may have been delivered.
-type publish struct{ *redis.IntCmd }
-
-func newPublish(ctx context.Context, channel string, payload []byte) publish {
-	return publish{redis.NewIntCmd(ctx, "publish", channel, payload)}
-}
-
-func (publish) NoRetry() bool { return true }

@@ -47,14 +47,14 @@ func TestPublishedBytesArePlainJSON(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb, ch := s.Client(), s.Prefix()
-		foreign := rdb.Subscribe(t.Context(), ch)
-		defer foreign.Close()
-		if _, err := foreign.Receive(t.Context()); err != nil {
+		other := rdb.Subscribe(t.Context(), ch)
+		defer other.Close()
+		if _, err := other.Receive(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		event := Event{ConversationID: "c1", Event: "ended", Data: map[string]any{"n": 1.0}}
 		publish(t, newTopic[Event](t, rdb, ch), event)
-		m, err := foreign.ReceiveMessage(t.Context())
+		m, err := other.ReceiveMessage(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -69,7 +69,7 @@ func TestPublishCountsListeningConnections(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		topic := newTopic[int](t, s.Client(), s.Prefix())
 		if n, err := topic.Publish(t.Context(), 0); n != 0 || err != nil {
-			t.Errorf("nobody listens: %d, %v", n, err)
+			t.Errorf("without a listener: %d, %v", n, err)
 		}
 		for want := range int64(3) {
 			hub := listen(t, topic)
@@ -252,6 +252,6 @@ func TestOnAClusterAFailedPublishAsksForTheMapAnew(t *testing.T) {
 		if err := publish(); err == nil {
 			t.Errorf("%s: no error", name)
 		}
-		redistest.Eventually(t, func() bool { return asked() != before }, name, ": it asked where the masters are")
+		redistest.Eventually(t, func() bool { return asked() != before }, name, ": it asked where the primaries are")
 	}
 }

@@ -57,7 +57,7 @@ type Config struct {
 
 	// OnError receives each loss of the connection, at once, each failed attempt to
 	// restore it, and panics, as a *life.PanicError. The errors carry no data. Defaults
-	// to nil: nobody receives them.
+	// to nil: they are dropped.
 	OnError func(error)
 
 	// OnEnd receives ErrClientClosed when the Subscriber ends by itself. No callback

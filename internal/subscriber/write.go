@@ -61,7 +61,7 @@ func (c *session) commandsFor(changes []change) []command {
 // write sends commands, those that become due, and a PING after each half of
 // Config.Liveness. It returns errSilent if no frame was read in the half after a
 // PING. If the process itself stood still meanwhile, write sends another PING
-// instead: a frame may have arrived that nobody has read yet.
+// instead: a frame may have arrived that was not read yet.
 func (c *session) write(ctx context.Context, commands []command) (err error) {
 	defer life.Recover(func(panicked error) { err = panicked })
 	liveness := c.sub.cfg.Liveness

@@ -1,4 +1,4 @@
-// Package tracking has Redis announce which keys have changed, whoever changed them,
+// Package tracking has Redis announce which keys have changed, whichever program changed them,
 // and says for how long a caller may rely on these announcements.
 //
 // The server does the work, by CLIENT TRACKING in broadcasting mode: one connection
