@@ -23,12 +23,12 @@ type named[S any] struct{ name string }
 func (n named[S]) Name() string { return n.name }
 func (n named[S]) Stats() (s S) { return s }
 
-// A stranger has a name and nothing to count.
+// A stranger has a name and no Stats.
 type stranger struct{}
 
 func (stranger) Name() string { return "x" }
 
-// A wrapped client has none of the methods that tell its limits.
+// A wrapped client has none of the methods that return its limits.
 type wrapped struct{ redis.UniversalClient }
 
 func TestNewCollectorRefusesInvalidSourcesAndNamesThem(t *testing.T) {

@@ -1,4 +1,4 @@
-// Package metrics shows Prometheus what the other packages count.
+// Package metrics exports the counters of the other packages to Prometheus.
 //
 //	collector, err := metrics.NewCollector(
 //		conversations, sessions, limiter, locks, updates, hub,
@@ -8,7 +8,7 @@
 //
 // # Series
 //
-// Each object has a label with its Config.Name, or its pool's name:
+// The series of each object have a label with its Config.Name, or the name of its pool:
 //
 //	rediskit_cache_…      {cache}    cache.Cache
 //	rediskit_session_…    {store}    session.Store
@@ -17,41 +17,41 @@
 //	rediskit_pubsub_…     {topic}    pubsub.Topic and pubsub.Hub
 //	rediskit_pool_…       {pool,lane}  a client's connections
 //
-// and what failed at Redis is one series for all of them,
-// rediskit_redis_errors_total{package,name}. The help texts say what is counted,
-// as the packages' Stats do. So the part of the reads that found a value is, by
-// cache,
+// One series counts the failures of Redis for all of them:
+// rediskit_redis_errors_total{package,name}. The help texts say what is counted, as the
+// Stats of the packages do. For example, this is the part of the reads that found a
+// value, per cache:
 //
 //	sum by (cache) (rate(rediskit_cache_requests_total{result!="miss"}[5m]))
 //	  / sum by (cache) (rate(rediskit_cache_requests_total[5m]))
 //
-// Further results may come: sum over what you do not name.
+// Later versions may add results: sum over the labels that you do not name.
 //
-// # What it guarantees
+// # What is guaranteed
 //
-// No label holds an id, a key or a value, as long as no Name does: names, words of
-// this package and nothing else. There are as many series after a million requests
-// as before the first.
+// Labels hold names and words of this package, and nothing else. So no label holds an
+// id, a key or a value, as long as no Name does. The number of series is the same after
+// a million requests as before the first.
 //
-// A scrape reads counters, which every package keeps whether or not anybody looks,
-// and sends nothing to Redis: it is answered while Redis is down, and costs
-// requests nothing. A Collector is safe for concurrent use and owns nothing; there
-// is nothing to close, and what was closed may still be collected.
+// A scrape reads counters that every package keeps in any case. It sends nothing to
+// Redis, so it works while Redis is down, and it costs requests nothing. A Collector is
+// safe for concurrent use. It owns nothing and needs no Close. Objects that were closed
+// may still be collected.
 //
-// # What it does not guarantee
+// # What is not guaranteed
 //
-// The numbers of one scrape are read one after the other while others count: two
-// of them may differ by what happened in between. No series is the difference of
-// two, so each one only rises, or is a gauge.
+// A scrape reads its numbers one after the other while calls go on. Two of them may
+// differ by what happened between the two reads. No series is the difference of two
+// numbers, so each one only rises, or is a gauge.
 //
-// Counts are a process's own and begin at zero with it. go-redis counts what its
-// pools do in 32 bits; Prometheus takes the wrap, and a Cluster's node that has
-// gone, for a restart. On a Cluster the connections are those of all its nodes
-// together, and a client that has never been used looks for the nodes when it is
-// first scraped: pass one that rediskit.Connect has returned.
+// Counters belong to one process and begin at zero with it. go-redis counts in 32 bits
+// what its pools do. Prometheus takes an overflow for a restart, and also the removal of
+// a node from a Cluster. On a Cluster the connections of all nodes are counted together.
+// A client that was never used looks for the nodes at its first scrape: pass a client
+// that rediskit.Connect returned.
 //
-// How long calls take is not counted here: a histogram would put a clock and a
-// lock around each. Time the requests of your service instead, trace single ones
-// with go-redis's redisotel, and ask the server, whose exporter tells the time of
-// every command (redis_commands_duration_seconds_total).
+// This package does not measure how long calls take: a histogram would add a clock and
+// a lock to each call. Measure the requests of your service instead, and trace single
+// commands with go-redis's redisotel. The exporter of the server has the time of every
+// command (redis_commands_duration_seconds_total).
 package metrics

@@ -2,7 +2,7 @@ package metrics
 
 import "github.com/convkit/rediskit/lock"
 
-const lockLooks = "Looks of waiters at a lock, because its release was announced (released) or though nothing was (poll)."
+const lockLooks = "Checks of a lock by waiters: its release was announced (released), or nothing was (poll)."
 
 var lockSeries = []series[lock.Stats]{
 	gauge("rediskit_lock_holding", "Locks held at this moment.", func(s lock.Stats) uint64 { return s.Holding }),
@@ -14,12 +14,12 @@ var lockSeries = []series[lock.Stats]{
 	counter("rediskit_lock_looks_total", lockLooks, func(s lock.Stats) uint64 { return s.Woken }, "because", "released"),
 	counter("rediskit_lock_looks_total", lockLooks, func(s lock.Stats) uint64 { return s.Polls }, "because", "poll"),
 
-	counter("rediskit_lock_released_total", "Locks given back by Release.", func(s lock.Stats) uint64 { return s.Released }),
+	counter("rediskit_lock_released_total", "Locks released by Release.", func(s lock.Stats) uint64 { return s.Released }),
 	counter("rediskit_lock_lost_total", "Locks that ended before their Release.", func(s lock.Stats) uint64 { return s.Lost }),
-	counter("rediskit_lock_max_holds_total", "Locks that ended before their Release by Config.MaxHold; lost ones too.", func(s lock.Stats) uint64 { return s.MaxHolds }),
+	counter("rediskit_lock_max_holds_total", "Locks that Config.MaxHold ended before their Release, including lost ones.", func(s lock.Stats) uint64 { return s.MaxHolds }),
 
 	counter("rediskit_lock_renewals_total", "Successful renewals.", func(s lock.Stats) uint64 { return s.Renewals }),
 	counter("rediskit_lock_failed_renewals_total", "Renewals that were tried again, or came too late.", func(s lock.Stats) uint64 { return s.FailedRenewals }),
-	counter("rediskit_lock_abandoned_total", "Requests that may have taken a lock in vain, which was then given back.", func(s lock.Stats) uint64 { return s.Abandoned }),
+	counter("rediskit_lock_abandoned_total", "Requests that may have taken a lock that no caller got. It was then released.", func(s lock.Stats) uint64 { return s.Abandoned }),
 	redisErrors("lock", func(s lock.Stats) uint64 { return s.RedisErrors }),
 }

@@ -21,7 +21,7 @@ type note struct {
 	Text string `json:"text" redis:"text"`
 }
 
-// objects are one of each package, with their collector.
+// objects are one object of each package, and their collector.
 type objects struct {
 	rdb       *redis.Client
 	cache     *cache.Cache[note]
@@ -149,7 +149,7 @@ func TestCollectingSendsNothingToRedis(t *testing.T) {
 	})
 }
 
-// refuse fails the test at every command.
+// refuse fails the test if a command is sent.
 type refuse struct{ t *testing.T }
 
 func (refuse) DialHook(next redis.DialHook) redis.DialHook { return next }
@@ -182,7 +182,7 @@ func TestThePoolsOfAClusterAreCollectedTogether(t *testing.T) {
 	}
 	got := values(t, collector)
 	if idle := got["rediskit_pool_connections{lane=main,pool=main,state=idle}"]; idle < 3 {
-		t.Errorf("%v idle connections, want one of each master at least", idle)
+		t.Errorf("%v idle connections, want at least one for each primary", idle)
 	}
 	if limit := got["rediskit_pool_limit{lane=main,pool=main}"]; limit != 7 {
 		t.Errorf("the limit is %v, want 7", limit)

@@ -10,10 +10,10 @@ import (
 	"github.com/convkit/rediskit/internal/report"
 )
 
-// Pool is the Source of rdb's connections, under a name of your choice, such as
-// "cache" and "state" where there are two instances. Its series have the label
-// lane: "main", and "pipeline" for the pool that go-redis keeps for pipelines.
-// Connections of subscriptions are in neither.
+// Pool returns the Source for the connections of rdb. The name is your choice, such as
+// "cache" and "state" for two instances. The series have the label lane: "main", or
+// "pipeline" for the pool that go-redis keeps for pipelines. Connections of
+// subscriptions are in neither.
 func Pool(name string, rdb redis.UniversalClient) Source { return pool{name, rdb} }
 
 type pool struct {
@@ -21,7 +21,7 @@ type pool struct {
 	rdb  redis.UniversalClient
 }
 
-// Name is the name given to Pool.
+// Name returns the name that was passed to Pool.
 func (p pool) Name() string { return p.name }
 
 type poolStats struct {
@@ -30,7 +30,7 @@ type poolStats struct {
 }
 
 const (
-	poolRequests    = "Connections asked of the pool: an idle one was there (hit), or one had to be dialled (miss)."
+	poolRequests    = "Requests for a connection: an idle one was there (hit), or one had to be dialled (miss)."
 	poolConnections = "Connections of the pool: idle, or in use by a call (used)."
 )
 
@@ -39,24 +39,24 @@ var poolSeries = []series[poolStats]{
 	counter("rediskit_pool_requests_total", poolRequests, func(s poolStats) uint64 { return uint64(s.Misses) }, "result", "miss"),
 	counter("rediskit_pool_waits_total", "Calls that waited for a connection because all were in use, and got one.", func(s poolStats) uint64 { return uint64(s.WaitCount) }),
 	{
-		name: "rediskit_pool_wait_seconds_total", help: "Time that those calls waited, all together.", kind: prometheus.CounterValue,
+		name: "rediskit_pool_wait_seconds_total", help: "Time that those calls waited, in total.", kind: prometheus.CounterValue,
 		value: func(s poolStats) float64 { return time.Duration(s.WaitDurationNs).Seconds() },
 	},
-	counter("rediskit_pool_timeouts_total", "Calls that waited for a connection in vain.", func(s poolStats) uint64 { return uint64(s.Timeouts) }),
-	counter("rediskit_pool_closed_total", "Connections that were closed: broken, too old, idle for too long, or more than are kept.", func(s poolStats) uint64 { return uint64(s.StaleConns) }),
+	counter("rediskit_pool_timeouts_total", "Calls that waited for a connection and got none.", func(s poolStats) uint64 { return uint64(s.Timeouts) }),
+	counter("rediskit_pool_closed_total", "Connections that were closed: broken, too old, idle for too long, or more than the pool keeps.", func(s poolStats) uint64 { return uint64(s.StaleConns) }),
 	gauge("rediskit_pool_connections", poolConnections, func(s poolStats) uint64 { return uint64(s.IdleConns) }, "state", "idle"),
 	gauge("rediskit_pool_connections", poolConnections, func(s poolStats) uint64 { return uint64(s.TotalConns - min(s.TotalConns, s.IdleConns)) }, "state", "used"),
 	gauge("rediskit_pool_limit", "Connections that the pool may have; on a Cluster, at each node.", func(s poolStats) uint64 { return uint64(s.limit) }),
 }
 
-// A poolSource reads the stats of both lanes at once.
+// A poolSource reads the stats of both lanes together.
 type poolSource struct {
 	rdb                      redis.UniversalClient
 	main, pipeline           *reader[poolStats]
 	mainLimit, pipelineLimit int
 }
 
-// source makes p a source. The error continues "source 1".
+// source returns p as a source. The error continues "source 1".
 func (p pool) source() (source, error) {
 	if err := report.Client("metrics", p.rdb); err != nil {
 		return nil, fmt.Errorf("is the Pool %q: %w", p.name, err)
@@ -68,7 +68,7 @@ func (p pool) source() (source, error) {
 	case interface{ Options() *redis.ClusterOptions }:
 		s.mainLimit, s.pipelineLimit = rdb.Options().PoolSize, rdb.Options().PipelinePoolSize
 	default:
-		return nil, fmt.Errorf("is the Pool %q of a %T, whose limits are unknown; pass the client that rediskit.Connect returned", p.name, p.rdb)
+		return nil, fmt.Errorf("is the Pool %q of a %T, whose limits are not known; pass the client that rediskit.Connect returned", p.name, p.rdb)
 	}
 	if s.pipelineLimit == 0 {
 		s.pipelineLimit = redis.DefaultPipelinePoolSize

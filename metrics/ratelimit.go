@@ -2,7 +2,7 @@ package metrics
 
 import "github.com/convkit/rediskit/ratelimit"
 
-const ratelimitRequests = "Requests, by their outcome and by who decided: Redis, a remembered denial (deny_cache), or Config.WhenDown while Redis did not answer (when_down)."
+const ratelimitRequests = "Requests, by outcome and by what decided: Redis, a remembered denial (deny_cache), or Config.WhenDown while Redis did not answer (when_down)."
 
 var ratelimitSeries = []series[ratelimit.Stats]{
 	counter("rediskit_ratelimit_requests_total", ratelimitRequests, func(s ratelimit.Stats) uint64 { return s.Allowed }, "result", "allowed", "by", "redis"),
@@ -11,6 +11,6 @@ var ratelimitSeries = []series[ratelimit.Stats]{
 	counter("rediskit_ratelimit_requests_total", ratelimitRequests, func(s ratelimit.Stats) uint64 { return s.DegradedAllowed }, "result", "allowed", "by", "when_down"),
 	counter("rediskit_ratelimit_requests_total", ratelimitRequests, func(s ratelimit.Stats) uint64 { return s.DegradedDenied }, "result", "denied", "by", "when_down"),
 
-	counter("rediskit_ratelimit_repaired_total", "Counts without a TTL, with too long a one, or ahead of Redis's clock.", func(s ratelimit.Stats) uint64 { return s.Repaired }),
+	counter("rediskit_ratelimit_repaired_total", "Counts repaired: without a TTL, with too long a TTL, or ahead of the clock of Redis.", func(s ratelimit.Stats) uint64 { return s.Repaired }),
 	redisErrors("ratelimit", func(s ratelimit.Stats) uint64 { return s.RedisErrors }),
 }

@@ -2,14 +2,14 @@ package metrics
 
 import "github.com/prometheus/client_golang/prometheus"
 
-// A series is one number of a Stats. Those of one name have the same help, and
-// differ by the values of their labels.
+// A series is one number of a Stats. Series of one name have the same help and differ in
+// the values of their labels.
 type series[S any] struct {
 	name, help string
 	kind       prometheus.ValueType
 	value      func(S) float64
-	labels     []string // in pairs, besides those of the source
-	nameLabel  string   // instead of the source's own label for its name
+	labels     []string // pairs of name and value, in addition to those of the source
+	nameLabel  string   // replaces the label for the name of the source
 }
 
 func counter[S any](name, help string, value func(S) uint64, labels ...string) series[S] {
@@ -25,21 +25,21 @@ func gauge[S any](name, help string, value func(S) uint64, labels ...string) ser
 	return s
 }
 
-// redisErrors is the one series that all packages have together.
+// redisErrors returns the series that all packages have in common.
 func redisErrors[S any](pkg string, value func(S) uint64) series[S] {
-	s := counter("rediskit_redis_errors_total", "Round trips that Redis did not answer, or with an error.", value, "package", pkg)
+	s := counter("rediskit_redis_errors_total", "Round trips that Redis did not answer, or answered with an error.", value, "package", pkg)
 	s.nameLabel = "name"
 	return s
 }
 
-// A reader is the source that reads one Stats for all of its series.
+// A reader is a source that reads one Stats for all of its series.
 type reader[S any] struct {
 	stats  func() S
 	series []series[S]
 	descs  []*prometheus.Desc
 }
 
-// newReader reads all from stats, for the object whose name has the label label.
+// newReader returns a reader of stats. label is the label that has name as its value.
 func newReader[S any](stats func() S, all []series[S], label, name string, labels ...string) *reader[S] {
 	r := &reader[S]{stats: stats, series: all}
 	for _, s := range all {

@@ -15,15 +15,15 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// A Source is one of *cache.Cache, *session.Store, *ratelimit.Limiter,
-// *lock.Locker, *pubsub.Topic, *pubsub.Hub and [Pool], or anything else that has a
-// Name and the Stats of one of them.
+// A Source is a *cache.Cache, *session.Store, *ratelimit.Limiter, *lock.Locker,
+// *pubsub.Topic, *pubsub.Hub or [Pool], or another value that has a Name and the Stats
+// of one of them.
 type Source interface {
-	// Name is the value of the source's label.
+	// Name returns the value of the source's label.
 	Name() string
 }
 
-// stats is what a Source has besides its name.
+// stats is the other method of a Source.
 type stats[S any] interface{ Stats() S }
 
 // A source is a Source whose series are known.
@@ -32,10 +32,10 @@ type source interface {
 	collect(chan<- prometheus.Metric)
 }
 
-// identity is what no two sources of a Collector share.
+// identity differs for all sources of a Collector.
 type identity struct{ kind, name string }
 
-// newSource finds out what from is. The error continues "source 1".
+// newSource returns the source for the type of from. The error continues "source 1".
 func newSource(from Source) (source, identity, error) {
 	if v := reflect.ValueOf(from); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return nil, identity{}, errors.New("is nil; make it before its Collector")

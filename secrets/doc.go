@@ -1,28 +1,29 @@
-// Package secrets says where a password comes from and keeps it out of sight.
+// Package secrets says where a password comes from, and keeps it out of logs and errors.
 //
-// A [Source] is read every time that a password is needed, so that a rotated one is
-// picked up without a restart:
+// A [Source] is read every time that a password is needed, so that a rotated password
+// is used without a restart:
 //
 //	secrets.Docker("redis_password")                   // /run/secrets/redis_password
 //	secrets.File("/etc/redis/password")
 //	secrets.Env("REDIS_PASSWORD")
 //	secrets.FirstOf(secrets.Docker("redis_password"), secrets.Env("REDIS_PASSWORD"))
 //
-// What it yields is a [Secret], which prints as [redacted] wherever it ends up.
+// A Source returns a [Secret], which always prints as [redacted].
 //
 // # What is guaranteed
 //
 //   - White space around a password is trimmed exactly as JavaScript's
-//     String.prototype.trim does, so that services in either language read the same
+//     String.prototype.trim does it. So services in both languages read the same
 //     password from the same file.
 //   - A source that is missing, empty, of several lines, unreadable or not a plain
-//     file is an error of its own, whose text says what to do. Never an empty
-//     password by accident.
-//   - No error carries any part of a secret. Paths and variables' names are told.
+//     file returns an error. Each of these has an error of its own, whose text says
+//     what to do. No defect of a source becomes an empty password.
+//   - No error contains any part of a secret. Errors do contain paths and the names of
+//     variables.
 //   - Reading does not hang on a FIFO.
 //
-// # What is not
+// # What is not guaranteed
 //
-// The text of a Secret stays in the process's memory like any Go string and can be
-// found in a core dump. A file on a network file system that hangs, hangs the reader.
+// The text of a Secret stays in the memory of the process, like any Go string, and may
+// be found in a core dump. If a network file system hangs, reading a file on it hangs.
 package secrets

@@ -10,19 +10,19 @@ import (
 
 const redacted = "[redacted]"
 
-// A Secret is a text that does not print: fmt with any verb, slog, encoding/json and
-// encoding.TextMarshaler all yield [redacted], also for a Secret in a field of
-// another value, exported or not. [Secret.Reveal] is the only way to the text.
+// A Secret is a text that does not print. fmt with any verb, slog, encoding/json and
+// encoding.TextMarshaler all write [redacted], also for a Secret in a field of another
+// value, exported or not. Only [Secret.Reveal] returns the text.
 //
-// The zero Secret is the empty text. Two Secrets cannot be compared with ==; compare
-// what they reveal.
+// The zero Secret is the empty text. Secrets cannot be compared with ==; compare the
+// results of Reveal.
 type Secret struct {
-	// fmt looks into unexported fields by reflection, where no method of ours is
-	// asked; of a function it can only print an address.
+	// fmt prints unexported fields by reflection and calls no method for them. Of a
+	// function it can print only an address.
 	reveal func() string
 }
 
-// New returns a Secret that holds text as it is, untrimmed.
+// New returns a Secret that holds text unchanged. Nothing is trimmed.
 func New(text string) Secret {
 	if text == "" {
 		return Secret{}
@@ -58,5 +58,5 @@ func (s Secret) String() string { return redacted }
 // LogValue implements [slog.LogValuer].
 func (s Secret) LogValue() slog.Value { return slog.StringValue(redacted) }
 
-// MarshalText implements [encoding.TextMarshaler] and thereby serves encoding/json.
+// MarshalText implements [encoding.TextMarshaler] which encoding/json uses too.
 func (s Secret) MarshalText() ([]byte, error) { return []byte(redacted), nil }

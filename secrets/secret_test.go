@@ -33,11 +33,11 @@ func TestASecretNeverPrints(t *testing.T) {
 		for _, verb := range strings.Split("%v %+v %#v %s %q %x %X % x %d %o %b %c %U %t %e %p %T %#x %10.3s", " ") {
 			text := fmt.Sprintf(verb, value)
 			if strings.Contains(text, canary) || strings.Contains(strings.ToLower(text), hex) || strings.Contains(text, canary[:3]) {
-				t.Errorf("fmt %s of a %s tells %s", verb, name, text)
+				t.Errorf("fmt %s of a %s shows %s", verb, name, text)
 			}
 		}
 		if text := fmt.Sprint(value) + fmt.Sprintln(value); strings.Contains(text, canary) {
-			t.Errorf("Sprint of a %s tells %s", name, text)
+			t.Errorf("Sprint of a %s shows %s", name, text)
 		}
 	}
 }
@@ -66,7 +66,7 @@ func TestASecretIsRedactedInLogsAndJSON(t *testing.T) {
 	}
 	out.Write(encoded)
 	if strings.Contains(out.String(), canary) {
-		t.Errorf("told: %s", out.String())
+		t.Errorf("the text is shown: %s", out.String())
 	}
 	if want := `"s":"[redacted]"`; !strings.Contains(string(encoded), want) {
 		t.Errorf("JSON is %s, want %s in it", encoded, want)

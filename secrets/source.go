@@ -12,15 +12,15 @@ import (
 	"unicode"
 )
 
-// A Source yields a secret. Read is called whenever the secret is needed, by any
-// number of goroutines at once. A Source that has none to give returns an error; the
-// zero [Secret] means that none is to be used, and only [None] and [Static] yield it.
+// A Source returns a secret. Read is called each time that the secret is needed, by any
+// number of goroutines at once. A Source without a secret returns an error. The zero
+// [Secret] means that no secret is used; only [None] and [Static] return it.
 type Source interface {
 	Read(ctx context.Context) (Secret, error)
 }
 
-// The reasons for which a Source fails. Each comes wrapped in an error that names
-// the file or the variable and says what to do.
+// The reasons why a Source fails. An error that names the file or the variable, and
+// says what to do, wraps each of them.
 var (
 	ErrMissing    = errors.New("does not exist")
 	ErrEmpty      = errors.New("is empty")
@@ -49,7 +49,7 @@ func (f file) Read(ctx context.Context) (Secret, error) {
 	if err := ctx.Err(); err != nil {
 		return Secret{}, fmt.Errorf("secrets: reading %s: %w", name, err)
 	}
-	// Opening a FIFO would wait for its writer.
+	// Without O_NONBLOCK, opening a FIFO would wait for its writer.
 	in, err := os.OpenFile(string(f), os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return Secret{}, failure(name, ErrMissing, "create it, or mount the secret that it comes from")
@@ -101,8 +101,8 @@ func (e env) Read(context.Context) (Secret, error) {
 	return secret, err
 }
 
-// FirstOf returns the secret of the first source that exists. A source that exists
-// but is empty or broken is an error: the next one is not asked.
+// FirstOf returns the secret of the first source that exists. If a source exists but is
+// empty or broken, that is an error, and the next source is not read.
 func FirstOf(sources ...Source) Source { return firstOf(sources) }
 
 type firstOf []Source
@@ -111,7 +111,7 @@ func (f firstOf) Read(ctx context.Context) (Secret, error) {
 	var missing []string
 	for _, source := range f {
 		if source == nil {
-			return Secret{}, errors.New("secrets: FirstOf was given a nil source; leave it out")
+			return Secret{}, errors.New("secrets: FirstOf has a nil source; leave it out")
 		}
 		secret, err := source.Read(ctx)
 		if !errors.Is(err, ErrMissing) {
@@ -122,10 +122,10 @@ func (f firstOf) Read(ctx context.Context) (Secret, error) {
 	return Secret{}, fmt.Errorf("secrets: each source %w: %s", ErrMissing, strings.Join(missing, "; "))
 }
 
-// Static returns a source that always yields secret.
+// Static returns a source whose Read always returns secret.
 func Static(secret Secret) Source { return static{secret} }
 
-// None returns a source that says that there is no password.
+// None returns a source that means: there is no password.
 func None() Source { return static{} }
 
 type static struct{ secret Secret }
@@ -148,8 +148,8 @@ func parse(name, text string) (Secret, error) {
 	return New(text), nil
 }
 
-// isJavaScriptSpace reports whether String.prototype.trim removes r: what Unicode
-// calls white space without NEL, and the byte order mark.
+// isJavaScriptSpace reports whether String.prototype.trim removes r: the white space of
+// Unicode except NEL, and the byte order mark.
 func isJavaScriptSpace(r rune) bool {
 	return r == '\uFEFF' || r != '\u0085' && unicode.IsSpace(r)
 }

@@ -149,9 +149,9 @@ func TestFirstOfSkipsTheMissingAndNothingElse(t *testing.T) {
 	}
 }
 
-// Whatever a file holds, it is a secret that could be sent to Redis, or an
-// error without a word of it.
-func FuzzAFileIsASecretOrAnErrorWithoutIt(f *testing.F) {
+// Any content of a file is a secret that can be sent to Redis, or an error that holds
+// nothing of the content.
+func FuzzAFileIsASecretOrAnErrorWithoutItsContent(f *testing.F) {
 	for _, text := range []string{"", "hunter2\n", "\uFEFFx", "a\x00", "a\nb", "a\rb", "\xff", " \u2028", "\u0085"} {
 		f.Add(text, text)
 	}
