@@ -15,7 +15,7 @@ import (
 	"github.com/sirupsen/logrus"
 )
 
-// variants are what a user may start.
+// variants are the Compose files that a user may start together.
 var variants = map[string][]string{
 	"two instances": {"compose.yaml"},
 	"one instance":  {"compose.single.yaml"},
@@ -23,7 +23,7 @@ var variants = map[string][]string{
 }
 
 // load reads Compose files as `docker compose -f` does, with all profiles. A warning
-// fails the test.
+// of Compose fails the test.
 func load(t *testing.T, files ...string) *types.Project {
 	t.Helper()
 	options, err := cli.NewProjectOptions(files, cli.WithProfiles([]string{"*"}))
@@ -34,13 +34,13 @@ func load(t *testing.T, files ...string) *types.Project {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if told := warnings.all(); len(told) > 0 {
-		t.Fatalf("loading Compose files warns: %q", told)
+	if warned := warnings.all(); len(warned) > 0 {
+		t.Fatalf("Compose warns: %q", warned)
 	}
 	return project
 }
 
-// warnings is what compose-go has logged.
+// warnings has the warnings and errors that compose-go has logged.
 var warnings = func() *messages {
 	m := &messages{}
 	logrus.AddHook(m)
@@ -103,8 +103,8 @@ func TestEveryServiceIsConfined(t *testing.T) {
 	})
 }
 
-// A port on the host is reachable from the outside, past the host's firewall, unless
-// it is on loopback.
+// A published port is reachable from other machines, and passes the host's firewall,
+// unless it is on loopback.
 func TestNoPortIsPublishedBeyondLoopback(t *testing.T) {
 	t.Parallel()
 	eachVariant(t, func(t *testing.T, p *types.Project) {
@@ -119,13 +119,13 @@ func TestNoPortIsPublishedBeyondLoopback(t *testing.T) {
 	for _, file := range []string{"compose.yaml", "compose.single.yaml"} {
 		for name, s := range load(t, file).Services {
 			if len(s.Ports) > 0 && !slices.Contains(s.Profiles, "observe") {
-				t.Errorf("%s: a port of %s is published though nobody asked", file, name)
+				t.Errorf("%s: a port of %s is published, although the user has not asked for it", file, name)
 			}
 		}
 	}
 }
 
-func TestEachContainerHasItsName(t *testing.T) {
+func TestEachContainerHasItsFixedName(t *testing.T) {
 	t.Parallel()
 	for file, want := range map[string]map[string]string{ // by the container's name
 		"compose.yaml":        {"redis-cache": "redis", "redis-state": "redis-state", "redis-exporter": "redis-exporter", "": ""},
@@ -134,7 +134,7 @@ func TestEachContainerHasItsName(t *testing.T) {
 		got := map[string]string{}
 		for name, s := range load(t, file).Services {
 			if slices.Contains(s.Profiles, "observe") {
-				name = "" // no name of its own: a host may run another one
+				name = "" // without a fixed name, because a host may run another one
 			}
 			got[s.ContainerName] = name
 		}
@@ -144,8 +144,8 @@ func TestEachContainerHasItsName(t *testing.T) {
 	}
 }
 
-// The README's example of a service that connects.
-func TestAServiceJoinsByTheREADMEsExample(t *testing.T) {
+// The example in README.md of a service that connects.
+func TestTheExampleServiceOfTheREADMEJoinsTheKit(t *testing.T) {
 	t.Parallel()
 	page, err := os.ReadFile("README.md")
 	if err != nil {
@@ -178,20 +178,20 @@ func TestRedisIsProcessOne(t *testing.T) {
 			if !strings.HasPrefix(s.Image, "redis:7") {
 				continue
 			}
-			// In exec form, with nothing of a secret in it, and no entry point of ours.
+			// In exec form, without a secret, and with the entry point of the image.
 			if want := []string{"redis-server", "/usr/local/etc/redis/redis.conf"}; !slices.Equal(s.Command, want) || s.Entrypoint != nil {
 				t.Errorf("%s runs %q with entry point %q, want %q", name, s.Command, s.Entrypoint, want)
 			}
 			if s.StopGracePeriod == nil {
-				t.Errorf("%s has 10 s to write its snapshot", name)
+				t.Errorf("%s has no stop_grace_period, and so only 10 s to write its snapshot", name)
 			}
 		}
 	})
 }
 
-// Configs that are missing would be an error to docker; a bind mount would become an
-// empty folder.
-func TestEverythingThatIsMountedIsInTheKit(t *testing.T) {
+// A config without its file is an error of Compose. A bind mount without its file would
+// become an empty folder.
+func TestEveryMountedFileIsInTheKit(t *testing.T) {
 	t.Parallel()
 	eachVariant(t, func(t *testing.T, p *types.Project) {
 		for name, config := range p.Configs {
@@ -205,7 +205,7 @@ func TestEverythingThatIsMountedIsInTheKit(t *testing.T) {
 		for name, s := range p.Services {
 			for _, mount := range s.Volumes {
 				if mount.Type == types.VolumeTypeBind && (mount.Bind == nil || bool(mount.Bind.CreateHostPath) || !mount.ReadOnly) {
-					t.Errorf("%s mounts %s so that it is made where it is missing, or can be written", name, mount.Target)
+					t.Errorf("%s mounts %s so that Docker creates it if it is missing, or so that it can be written", name, mount.Target)
 				}
 			}
 		}
@@ -227,11 +227,11 @@ func TestTheDashboardNeedsNoClick(t *testing.T) {
 	if home == nil || !slices.ContainsFunc(grafana.Volumes, func(v types.ServiceVolumeConfig) bool {
 		return strings.HasPrefix(*home, v.Target+"/")
 	}) {
-		t.Error("the first page is no dashboard of the kit")
+		t.Error("Grafana's first page is not a dashboard of the kit")
 	}
 }
 
-// Two instances behind one exporter: with REDIS_ADDR, /metrics would tell one of
+// One exporter serves both instances. With REDIS_ADDR its /metrics would show one of
 // them a second time.
 func TestTheExporterReadsAMapOfPasswords(t *testing.T) {
 	t.Parallel()

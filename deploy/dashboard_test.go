@@ -11,7 +11,7 @@ import (
 	"github.com/prometheus/prometheus/promql/parser"
 )
 
-// A dashboard is what matters here of a file for Grafana.
+// A dashboard has the parts of a Grafana dashboard that the tests read.
 type dashboard struct {
 	UID           string `json:"uid"`
 	SchemaVersion int    `json:"schemaVersion"`
@@ -65,10 +65,10 @@ func readDashboard(t *testing.T) dashboard {
 	return d
 }
 
-// variables fills in what Grafana would.
+// variables replaces the dashboard's variables, as Grafana does.
 var variables = strings.NewReplacer("$__rate_interval", "1m", "$instance", ".*", "$service", ".*")
 
-func TestTheDashboardBeginsWithTheSixPanelsOfTheDocument(t *testing.T) {
+func TestTheDashboardBeginsWithItsSixMainPanels(t *testing.T) {
 	t.Parallel()
 	want := []struct{ kind, title string }{
 		{"gauge", "Memory Usage"},
@@ -86,7 +86,7 @@ func TestTheDashboardBeginsWithTheSixPanelsOfTheDocument(t *testing.T) {
 	}
 }
 
-func TestEveryPanelCanBeReadWithoutItsAuthor(t *testing.T) {
+func TestEveryPanelHasADescriptionAUnitAndALegend(t *testing.T) {
 	t.Parallel()
 	d := readDashboard(t)
 	if d.UID == "" || d.SchemaVersion != 41 {
@@ -96,13 +96,13 @@ func TestEveryPanelCanBeReadWithoutItsAuthor(t *testing.T) {
 	row := ""
 	for _, p := range d.Panels {
 		if ids[p.ID] || p.ID == 0 {
-			t.Errorf("%q has an id that another has: %d", p.Title, p.ID)
+			t.Errorf("%q has no id, or the id of another panel: %d", p.Title, p.ID)
 		}
 		ids[p.ID] = true
 		for x := p.GridPos.X; x < p.GridPos.X+p.GridPos.W; x++ {
 			for y := p.GridPos.Y; y < p.GridPos.Y+p.GridPos.H; y++ {
 				if other, ok := taken[[2]int{x, y}]; ok || x >= 24 {
-					t.Fatalf("%q lies over %q, or beyond the page", p.Title, other)
+					t.Fatalf("%q overlaps %q, or is beyond the page", p.Title, other)
 				}
 				taken[[2]int{x, y}] = p.Title
 			}
@@ -110,12 +110,12 @@ func TestEveryPanelCanBeReadWithoutItsAuthor(t *testing.T) {
 		if p.Type == "row" {
 			row = p.Title
 			if !strings.HasSuffix(row, "?") {
-				t.Errorf("the row %q asks nothing", row)
+				t.Errorf("the row %q is no question", row)
 			}
 			continue
 		}
 		if titles[row+p.Title] {
-			t.Errorf("%q stands twice in its row", p.Title)
+			t.Errorf("%q is twice in its row", p.Title)
 		}
 		titles[row+p.Title] = true
 		defaults := p.FieldConfig.Defaults
@@ -123,11 +123,11 @@ func TestEveryPanelCanBeReadWithoutItsAuthor(t *testing.T) {
 			t.Errorf("%q lacks a description, a unit, thresholds or a row", p.Title)
 		}
 		if p.Datasource.UID != "${datasource}" {
-			t.Errorf("%q reads from %q and not from what is chosen", p.Title, p.Datasource.UID)
+			t.Errorf("%q reads from %q instead of the selected data source", p.Title, p.Datasource.UID)
 		}
 		for _, target := range p.Targets {
 			if !strings.Contains(target.LegendFormat, "{{") {
-				t.Errorf("%q has a legend that tells nothing apart: %q", p.Title, target.LegendFormat)
+				t.Errorf("%q has a legend without a label: %q", p.Title, target.LegendFormat)
 			}
 		}
 		if len(p.Targets) == 0 {
@@ -163,7 +163,6 @@ func TestEveryPanelsQueryParses(t *testing.T) {
 	}
 }
 
-// What Grafana is told lies where Compose mounts it.
 func TestGrafanaFindsItsDashboardAndItsData(t *testing.T) {
 	t.Parallel()
 	grafana := load(t, "compose.yaml").Services["grafana"]
@@ -197,6 +196,6 @@ func TestGrafanaFindsItsDashboardAndItsData(t *testing.T) {
 		t.Errorf("data come from %v", sources)
 	}
 	if home := grafana.Environment["GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH"]; home == nil || *home != "/etc/grafana/dashboards/redis.json" {
-		t.Error("the dashboard is not the first page")
+		t.Error("the dashboard is not Grafana's first page")
 	}
 }

@@ -14,8 +14,8 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// The example services run on the kit, are denied nothing, and have every series of
-// the library that the dashboard shows.
+// The example services run on the kit. The server denies them nothing, and they have every
+// series of the library that the dashboard shows.
 func TestTheDashboardShowsTheExampleServices(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.single.yaml")
@@ -53,11 +53,11 @@ func TestTheDashboardShowsTheExampleServices(t *testing.T) {
 	}
 	busy := regexp.MustCompile(`(?m)^rediskit_(cache_requests|lock_acquired|session_operations|ratelimit_requests|pool_requests)_total\S* [1-9]`)
 	eventually(t, func() bool {
-		seen := map[string]bool{}
+		active := map[string]bool{}
 		for _, match := range busy.FindAllStringSubmatch(fetch(), -1) {
-			seen[match[1]] = true
+			active[match[1]] = true
 		}
-		return len(seen) == 5
+		return len(active) == 5
 	}, "traffic in every package")
 
 	text := fetch()
@@ -68,7 +68,7 @@ func TestTheDashboardShowsTheExampleServices(t *testing.T) {
 			ok(t, err)
 			parser.Inspect(expr, func(node parser.Node, _ []parser.Node) error {
 				if v, selects := node.(*parser.VectorSelector); selects && strings.HasPrefix(v.Name, "rediskit_") && !strings.Contains(text, "\n"+v.Name+"{") {
-					t.Errorf("the panel %q shows %s, which no service has", p.Title, v.Name)
+					t.Errorf("the panel %q shows %s, which no service exports", p.Title, v.Name)
 				}
 				return nil
 			})

@@ -1,5 +1,5 @@
-// Package deploy is the kit that runs Redis for services that use rediskit:
-// Compose files, Redis's configuration and access rules, and what watches them.
-// README.md says how to use it. The package itself holds only the tests, which
-// start redis-server from these very files.
+// Package deploy is a kit that runs Redis for services that use rediskit. It has
+// Compose files, Redis's configuration and access rules, and the monitoring. README.md
+// says how to use it. The Go package has only tests, which start redis-server from the
+// same files.
 package deploy

@@ -18,8 +18,8 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// run pastes a block of commands into a shell in the kit's folder, and returns what
-// it prints. A block that fails fails the test.
+// run runs a block of commands in a shell in the kit's folder, and returns what it
+// prints. A block that fails also fails the test.
 func (s *stack) run(block string) string {
 	s.t.Helper()
 	out, err := s.try(block)
@@ -30,8 +30,8 @@ func (s *stack) run(block string) string {
 }
 
 func (s *stack) try(block string) (string, error) {
-	// As into a terminal: without -e, and by standard input, which docker reads too, so
-	// that it takes away the lines after its own.
+	// As in a terminal: without -e, and over standard input. docker reads standard input
+	// too, and so may take the lines after its own.
 	cmd := exec.Command("bash")
 	cmd.Dir = s.dir
 	cmd.Stdin = strings.NewReader(strings.TrimSpace(block) + " && echo the whole block was run\n")
@@ -44,9 +44,9 @@ func (s *stack) try(block string) (string, error) {
 	return text, err
 }
 
-// shims makes a docker and a go for the blocks of the runbook: docker runs what it
-// is told here, with the container's environment, and go runs the kit's passwords
-// command for the stack's folder.
+// shims makes the commands docker and go for the blocks of the runbook, and returns their
+// folder. docker asks this process what to do, and runs programs with the environment of
+// their container. go runs the kit's passwords command for the folder of the stack.
 func (s *stack) shims() string {
 	t := s.t
 	t.Helper()
@@ -63,7 +63,7 @@ func (s *stack) shims() string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	socketDir, err := os.MkdirTemp("", "docker") // a socket's path must be short
+	socketDir, err := os.MkdirTemp("", "docker") // the path of a socket must be short
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,7 +91,7 @@ func (s *stack) shims() string {
 	write(t, bin+"/go", fmt.Appendf(nil, `#!/bin/sh
 [ "$1 $2" = "run ./passwords" ] || { echo "only go run ./passwords is known here" >&2; exit 1; }
 shift 2
-if [ "$1" = rotate ]; then # a moment instead of a minute, unless told otherwise
+if [ "$1" = rotate ]; then # 100 ms instead of a minute, unless the block has its own -grace
 	shift
 	set -- rotate -grace 100ms "$@"
 fi
@@ -100,7 +100,7 @@ cd %s && exec %s run ./passwords -dir %s "$@"
 	return bin
 }
 
-// answer is what docker is to print and how to end, or what it is to run first.
+// answer says what docker must print and its exit code, or the program that it must run.
 type answer struct {
 	Out  string
 	Code int
@@ -125,7 +125,7 @@ var docker = redistest.Child("docker", func(args []string) {
 		fmt.Print(got.Out)
 		os.Exit(got.Code)
 	}
-	// As docker does, it takes all of standard input, wanted or not.
+	// As docker does, it reads all of standard input, whether or not the program needs it.
 	input, _ := io.ReadAll(os.Stdin)
 	cmd := exec.CommandContext(context.Background(), "env", append(append([]string{"-i"}, got.Run.Env...), got.Run.Argv...)...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(string(input)), os.Stdout, os.Stderr
@@ -141,17 +141,17 @@ func (s *stack) serve(conn net.Conn) {
 	}
 }
 
-// told is every argument that docker was given so far.
-func (s *stack) told() []string {
+// dockerArgs returns all arguments of all calls of docker so far.
+func (s *stack) dockerArgs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.said)
+	return slices.Clone(s.args)
 }
 
-// docker knows the commands that the runbook uses.
+// docker handles the commands that the runbook uses.
 func (s *stack) docker(args []string) answer {
 	s.mu.Lock()
-	s.said = append(s.said, args...)
+	s.args = append(s.args, args...)
 	s.mu.Unlock()
 	unknown := answer{Out: fmt.Sprintf("docker %q: not known to the test\n", args), Code: 125}
 	if len(args) < 2 || args[0] != "compose" {

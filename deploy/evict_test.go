@@ -18,7 +18,7 @@ const (
 	cacheWrite = 300 << 20 // bytes
 )
 
-func TestTheStateSurvivesWhatTheCacheEvicts(t *testing.T) {
+func TestAFullCacheEvictsNoState(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")
 	state := s.connect("redis-state")
@@ -38,7 +38,7 @@ func TestTheStateSurvivesWhatTheCacheEvicts(t *testing.T) {
 	}
 }
 
-// Which is what the warnings on compose.single.yaml are about.
+// The warnings in compose.single.yaml are about this.
 func TestASingleInstanceEvictsItsState(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.single.yaml")
@@ -55,8 +55,8 @@ func TestASingleInstanceEvictsItsState(t *testing.T) {
 	}
 }
 
-// keep makes locks, sessions and counters, which stay idle, and returns what counts
-// those that are left.
+// keep makes locks, sessions and counters, which stay idle. left returns how many of each
+// kind still exist.
 func keep(t *testing.T, rdb redis.UniversalClient) (left func() map[string]int) {
 	t.Helper()
 	ctx := t.Context()

@@ -13,19 +13,19 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// The check is the one in compose.yaml. redis-cli alone succeeds on every failure
-// here but for the server that is down.
-func TestTheHealthCheckTellsWhetherRedisAnswers(t *testing.T) {
+// The health check is the one in compose.yaml. redis-cli alone exits with 0 also when
+// Redis answers with an error, such as NOAUTH, LOADING or a full client table.
+func TestTheHealthCheckShowsWhetherRedisAnswers(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")
 	for service := range s.containers {
 		if out, code := s.check(service); code != 0 {
-			t.Errorf("%s, which is well, has exit code %d: %s", service, code, out)
+			t.Errorf("%s, which is healthy, has exit code %d: %s", service, code, out)
 		}
 	}
 	admin := s.client("redis-state", "admin")
 
-	t.Run("a full memory is not ill", func(t *testing.T) {
+	t.Run("a full memory is healthy", func(t *testing.T) {
 		ok(t, admin.ConfigSet(t.Context(), "maxmemory", "1").Err())
 		if err := admin.Set(t.Context(), "session:1", "v", 0).Err(); err == nil || !strings.HasPrefix(err.Error(), "OOM") {
 			t.Fatalf("a write into a full memory: %v", err)
@@ -36,13 +36,13 @@ func TestTheHealthCheckTellsWhetherRedisAnswers(t *testing.T) {
 		ok(t, admin.ConfigSet(t.Context(), "maxmemory", "128mb").Err())
 	})
 	t.Run("no free client slot", func(t *testing.T) {
-		ok(t, admin.ConfigSet(t.Context(), "maxclients", "1").Err()) // which admin has
+		ok(t, admin.ConfigSet(t.Context(), "maxclients", "1").Err()) // which the client admin has
 		if out, code := s.check("redis-state"); code == 0 {
 			t.Errorf("exit code 0: %s", out)
 		}
 		ok(t, admin.ConfigSet(t.Context(), "maxclients", "1000").Err())
 	})
-	t.Run("not let in", func(t *testing.T) {
+	t.Run("without the user", func(t *testing.T) {
 		ok(t, admin.Do(t.Context(), "ACL", "DELUSER", "health").Err())
 		if out, code := s.check("redis-state"); code == 0 {
 			t.Errorf("exit code 0: %s", out)
@@ -83,7 +83,7 @@ func TestTheHealthCheckTellsWhetherRedisAnswers(t *testing.T) {
 		redistest.Eventually(t, func() bool {
 			err := s.client("redis-state", "admin", func(o *redis.Options) { o.PoolSize = 1 }).Ping(t.Context()).Err()
 			return err != nil && strings.HasPrefix(err.Error(), "LOADING")
-		}, "the server reads its snapshot")
+		}, "the server loads its snapshot")
 		if out, code := s.check("redis-state"); code == 0 {
 			t.Errorf("exit code 0: %s", out)
 		}
@@ -96,7 +96,8 @@ func TestTheHealthCheckTellsWhetherRedisAnswers(t *testing.T) {
 	})
 }
 
-// check runs the service's health check, as the engine does: 0 is healthy.
+// check runs the service's health check as the container engine does, and returns its
+// output and its exit code. 0 is healthy.
 func (s *stack) check(service string) (string, int) {
 	s.t.Helper()
 	test := s.containers[service].service.HealthCheck.Test

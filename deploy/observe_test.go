@@ -23,25 +23,25 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// observed is the kit's Redis with everything that watches it: the exporter and
-// Prometheus with the kit's own files, and a service under traffic.
+// observed is the kit's Redis with its monitoring: the exporter and Prometheus with the
+// kit's own files, and a service with traffic.
 type observed struct {
 	*stack
 	exporter, prometheus *redistest.Program
 	service              *watchedService
 	page                 *httptest.Server // the service's /metrics
-	seen                 map[string]bool  // alerts that were active
+	triggered            map[string]bool  // alerts that were active
 }
 
 func observe(t *testing.T) *observed {
 	t.Helper()
 	redistest.Require(t, "prometheus")
 	redistest.Require(t, "prometheus-redis-exporter")
-	o := &observed{stack: up(t, "compose.yaml"), seen: map[string]bool{}}
+	o := &observed{stack: up(t, "compose.yaml"), triggered: map[string]bool{}}
 	cache, state := o.containers["redis"].server.Addr(), o.containers["redis-state"].server.Addr()
 
-	// The same passwords, for addresses that only this test has. Which of the two forms
-	// an exporter looks up depends on its version.
+	// The same passwords for the addresses of this test. Which of the two forms an exporter
+	// looks up depends on its version.
 	passwords := map[string]string{}
 	for _, addr := range []string{cache, state} {
 		passwords["redis://"+addr] = o.password("exporter")
@@ -76,13 +76,14 @@ func observe(t *testing.T) *observed {
 	return o
 }
 
-// patience is how long anything may take on a busy machine.
-const patience = time.Minute
+// waitTimeout is how long eventually and trigger wait. It is long for a busy machine.
+const waitTimeout = time.Minute
 
-// copyPrometheus copies the kit's files, in which alerts need not wait.
+// copyPrometheus copies the kit's files with edit, and shortens the waits of alerts to
+// 1 s.
 func copyPrometheus(t *testing.T, to string, edit *strings.Replacer) {
 	t.Helper()
-	patience := regexp.MustCompile(`(?m)^( +for:) \d+m$`)
+	waits := regexp.MustCompile(`(?m)^( +for:) \d+m$`)
 	ok(t, filepath.WalkDir("prometheus", func(path string, entry fs.DirEntry, err error) error {
 		if err != nil || entry.IsDir() {
 			return err
@@ -91,13 +92,13 @@ func copyPrometheus(t *testing.T, to string, edit *strings.Replacer) {
 		if err != nil {
 			return err
 		}
-		text := patience.ReplaceAllString(edit.Replace(string(content)), "$1 1s")
+		text := waits.ReplaceAllString(edit.Replace(string(content)), "$1 1s")
 		write(t, filepath.Join(to, strings.TrimPrefix(path, "prometheus/")), []byte(text), 0o600)
 		return nil
 	}))
 }
 
-// ask asks Prometheus's API.
+// ask calls Prometheus's API.
 func (o *observed) ask(path string, into any) error {
 	req, err := http.NewRequestWithContext(o.t.Context(), http.MethodGet, "http://"+o.prometheus.Addr()+"/api/v1/"+path, nil)
 	if err != nil {
@@ -122,7 +123,7 @@ func (o *observed) ask(path string, into any) error {
 	return json.Unmarshal(answer.Data, into)
 }
 
-// query is how many series expr has now.
+// query returns how many series expr has now.
 func (o *observed) query(expr string) int {
 	o.t.Helper()
 	var data struct {
@@ -134,7 +135,7 @@ func (o *observed) query(expr string) int {
 	return len(data.Result)
 }
 
-// active are the alerts that are pending or firing, with what they say.
+// active returns the texts of the alerts that are pending or firing, by name.
 func (o *observed) active() map[string]string {
 	o.t.Helper()
 	var data struct {
@@ -144,45 +145,45 @@ func (o *observed) active() map[string]string {
 		} `json:"alerts"`
 	}
 	ok(o.t, o.ask("alerts", &data))
-	said := map[string]string{}
+	texts := map[string]string{}
 	for _, a := range data.Alerts {
-		said[a.Labels["alertname"]] = a.Annotations["summary"] + ". " + a.Annotations["description"]
+		texts[a.Labels["alertname"]] = a.Annotations["summary"] + ". " + a.Annotations["description"]
 	}
-	return said
+	return texts
 }
 
-// provoke repeats what brings an alert, until it is active.
-func (o *observed) provoke(alert string, bring func()) {
+// trigger repeats cause until the alert is active.
+func (o *observed) trigger(alert string, cause func()) {
 	o.t.Helper()
-	var said string
-	for deadline := time.Now().Add(patience); said == ""; time.Sleep(100 * time.Millisecond) {
+	var text string
+	for deadline := time.Now().Add(waitTimeout); text == ""; time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			o.t.Errorf("%s did not become active", alert)
 			return
 		}
-		bring()
-		said = o.active()[alert]
+		cause()
+		text = o.active()[alert]
 	}
-	o.seen[alert] = true
-	if strings.Contains(said, "<") || strings.Contains(said, "%!") || strings.Contains(said, "()") {
-		o.t.Errorf("%s says %q", alert, said)
+	o.triggered[alert] = true
+	if strings.Contains(text, "<") || strings.Contains(text, "%!") || strings.Contains(text, "()") {
+		o.t.Errorf("%s says %q", alert, text)
 	}
 }
 
 func eventually(t *testing.T, cond func() bool, what string) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(100 * time.Millisecond) {
+	for deadline := time.Now().Add(waitTimeout); !cond(); time.Sleep(100 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, what)
+			t.Fatalf("not within %v: %s", waitTimeout, what)
 		}
 	}
 }
 
-// already are alerts that what was provoked before brings along.
-func (o *observed) already(alerts ...string) {
+// follow waits for alerts that an earlier cause also triggers.
+func (o *observed) follow(alerts ...string) {
 	o.t.Helper()
 	for _, alert := range alerts {
-		o.provoke(alert, func() {})
+		o.trigger(alert, func() {})
 	}
 }
 
@@ -195,64 +196,64 @@ func (o *observed) admin(service string, args ...any) {
 	}
 }
 
-func TestPrometheusSeesWhatHappensAndAlertsOfIt(t *testing.T) {
+func TestEveryAlertIsTriggeredAndEveryPanelShowsData(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
 	eventually(t, func() bool { return o.ask("status/buildinfo", &struct{}{}) == nil }, "Prometheus")
 	eventually(t, func() bool { return o.query("cache_hit_rate") == 1 }, "a hit rate")
 	eventually(t, func() bool { return o.query("redis:memory_used:ratio") == 2 }, "both instances")
-	eventually(t, func() bool { return len(o.active()) == 0 }, "no alert while all is well")
+	eventually(t, func() bool { return len(o.active()) == 0 }, "no alert while everything works")
 
-	o.provoke("RedisLowHitRate", func() { o.service.missing.Store(true) })
-	o.provoke("RedisAccessDenied", func() {
+	o.trigger("RedisLowHitRate", func() { o.service.missing.Store(true) })
+	o.trigger("RedisAccessDenied", func() {
 		rdb := o.client("redis", "default")
 		defer rdb.Close()
 		if err := rdb.FlushAll(t.Context()).Err(); err == nil {
 			t.Fatal("an application may FLUSHALL")
 		}
 	})
-	o.provoke("LocksLost", func() { o.service.loseLock(t, o.client("redis-state", "admin")) })
-	o.provoke("PoolExhausted", o.service.exhaust)
-	o.provoke("EventsLost", func() { o.service.overrun(t) })
-	o.provokeClients()
+	o.trigger("LocksLost", func() { o.service.loseLock(t, o.client("redis-state", "admin")) })
+	o.trigger("PoolExhausted", o.service.exhaust)
+	o.trigger("EventsLost", func() { o.service.overrun(t) })
+	o.triggerClients()
 
-	// Save nothing, then refuse, then evict.
+	// First failed snapshots, then refused writes, then evictions.
 	o.admin("redis-state", "CONFIG", "SET", "slowlog-log-slower-than", "0")
-	o.provoke("RedisSlowCommands", func() {})
-	// Not even root can save into a directory that is gone.
+	o.trigger("RedisSlowCommands", func() {})
+	// Not even root can save to a directory that does not exist.
 	ok(t, os.RemoveAll(o.containers["redis-state"].server.Dir()+"/data"))
-	o.provoke("RedisSnapshotFailed", func() {
+	o.trigger("RedisSnapshotFailed", func() {
 		rdb := o.client("redis-state", "admin")
 		defer rdb.Close()
 		rdb.BgSave(t.Context())
 	})
 	o.admin("redis-state", "CONFIG", "SET", "maxmemory", "100kb")
-	o.provoke("RedisHighMemory", func() {})
-	o.already("RedisRefusesWrites", "ServiceRedisErrors", "RateLimitsDegraded")
+	o.trigger("RedisHighMemory", func() {})
+	o.follow("RedisRefusesWrites", "ServiceRedisErrors", "RateLimitsDegraded")
 	o.admin("redis-state", "CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
-	o.provoke("RedisStateEvicts", func() {})
+	o.trigger("RedisStateEvicts", func() {})
 	o.admin("redis-state", "CONFIG", "SET", "maxmemory-policy", "noeviction")
 	o.admin("redis-state", "CONFIG", "SET", "maxmemory", "128mb")
 
 	o.everythingIsShown()
 
 	o.page.Close()
-	o.provoke("ServiceDown", func() {})
+	o.trigger("ServiceDown", func() {})
 	o.containers["redis"].stop()
-	o.provoke("RedisDown", func() {})
+	o.trigger("RedisDown", func() {})
 	o.exporter.Kill()
-	o.provoke("RedisExporterDown", func() {})
-	o.provoke("RedisMetricsAbsent", func() {})
+	o.trigger("RedisExporterDown", func() {})
+	o.trigger("RedisMetricsAbsent", func() {})
 
 	for _, alert := range alerts(t) {
-		if !o.seen[alert.Name] && alert.Name != "RedisSnapshotOld" { // which would take an hour
-			t.Errorf("%s was never provoked", alert.Name)
+		if !o.triggered[alert.Name] && alert.Name != "RedisSnapshotOld" { // which needs an hour
+			t.Errorf("%s was never triggered", alert.Name)
 		}
 	}
 }
 
-// provokeClients fills the cache instance with connections, then with too many.
-func (o *observed) provokeClients() {
+// triggerClients fills the cache instance with connections, then with too many.
+func (o *observed) triggerClients() {
 	t := o.t
 	addr := o.containers["redis"].server.Addr()
 	var held []net.Conn
@@ -271,13 +272,13 @@ func (o *observed) provokeClients() {
 	hold(40)
 	rdb := o.client("redis", "admin", func(o *redis.Options) { o.PoolSize = 1 })
 	defer rdb.Close()
-	o.provoke("RedisTooManyClients", func() {
+	o.trigger("RedisTooManyClients", func() {
 		ok(t, rdb.ConfigSet(t.Context(), "maxclients", "50").Err())
 	})
-	o.provoke("RedisConnectionsRefused", func() {
+	o.trigger("RedisConnectionsRefused", func() {
 		before := len(held)
 		hold(20)
-		for _, conn := range held[before:] { // or the exporter could not connect either
+		for _, conn := range held[before:] { // otherwise the exporter could not connect either
 			conn.Close()
 		}
 		held = held[:before]
@@ -285,7 +286,7 @@ func (o *observed) provokeClients() {
 	ok(t, rdb.ConfigSet(t.Context(), "maxclients", "1000").Err())
 }
 
-// everythingIsShown checks that no recording rule and no panel is empty.
+// everythingIsShown checks that every recording rule and every panel has data.
 func (o *observed) everythingIsShown() {
 	t := o.t
 	t.Helper()

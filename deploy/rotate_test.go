@@ -19,11 +19,11 @@ import (
 	"github.com/convkit/rediskit/ratelimit"
 )
 
-func TestARotationFailsNoRequestAndCutsNoSubscription(t *testing.T) {
+func TestARotationFailsNoRequestAndBreaksNoSubscription(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")
 	old := s.password("default")
-	renewed := func(o *redis.UniversalOptions) { o.ConnMaxLifetime = 20 * time.Millisecond } // so most commands authenticate
+	renewed := func(o *redis.UniversalOptions) { o.ConnMaxLifetime = 20 * time.Millisecond } // so that most commands need a new connection
 	values, state := s.connect("redis", renewed), s.connect("redis-state", renewed)
 
 	conversations, err := cache.New[string](values, cache.Config{Key: "conversations:*:list", TTL: time.Minute})
@@ -47,7 +47,7 @@ func TestARotationFailsNoRequestAndCutsNoSubscription(t *testing.T) {
 		if err == nil && m.Value != i {
 			err = fmt.Errorf("message %d where %d was due", m.Value, i)
 		}
-		return err // a gap is one
+		return err // a gap is an error too
 	})
 	work.repeat("cache", func(ctx context.Context, i int) error {
 		id := strconv.Itoa(i % 10)
@@ -81,7 +81,7 @@ func TestARotationFailsNoRequestAndCutsNoSubscription(t *testing.T) {
 	})
 	work.awaitEach()
 	s.run("go run ./passwords rotate -grace 500ms default")
-	work.awaitEach() // with the old password gone
+	work.awaitEach() // after the old password has been removed
 	work.stop()
 
 	if s.password("default") == old {
@@ -92,7 +92,8 @@ func TestARotationFailsNoRequestAndCutsNoSubscription(t *testing.T) {
 	s.refusesOnly(old)
 }
 
-// refusesOnly checks that both instances accept the password of today, and not old.
+// refusesOnly checks that both instances refuse the password old and accept the current
+// one.
 func (s *stack) refusesOnly(old string) {
 	s.t.Helper()
 	for service := range s.containers {
@@ -121,14 +122,14 @@ func TestAKeptPasswordIsValidUntilItIsRetired(t *testing.T) {
 	both()
 	s.run("docker compose restart redis redis-state")
 	both()
-	s.run("go run ./passwords init") // which takes nothing away
+	s.run("go run ./passwords init") // which removes no password
 	s.run("docker compose restart redis redis-state")
 	both()
 	s.run("go run ./passwords retire default")
 	s.refusesOnly(old)
 }
 
-func TestTheOperatorAndTheExporterGetNewPasswordsToo(t *testing.T) {
+func TestRotateAlsoChangesThePasswordsOfAdminAndExporter(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")
 	for _, user := range []string{"admin", "exporter"} {
@@ -139,7 +140,7 @@ func TestTheOperatorAndTheExporterGetNewPasswordsToo(t *testing.T) {
 		}
 		ok(t, s.client("redis", user).Info(t.Context()).Err())
 	}
-	if !slices.Contains(s.told(), "restart") || !slices.Contains(s.told(), "redis-exporter") {
+	if !slices.Contains(s.dockerArgs(), "restart") || !slices.Contains(s.dockerArgs(), "redis-exporter") {
 		t.Error("the exporter, which reads its password when it starts, was not restarted")
 	}
 	if got := s.run("docker compose exec -T redis redis-admin PING"); got != "PONG\n" {
@@ -147,14 +148,14 @@ func TestTheOperatorAndTheExporterGetNewPasswordsToo(t *testing.T) {
 	}
 }
 
-// work is goroutines that each repeat one thing, of which none may fail.
+// work runs goroutines. Each repeats one call, and no call may fail.
 type work struct {
 	t      *testing.T
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	mu     sync.Mutex
-	count  map[string]int // how often each was done
+	count  map[string]int // how often each call has succeeded
 }
 
 func newWork(t *testing.T) *work {
@@ -179,7 +180,7 @@ func (w *work) repeat(name string, once func(context.Context, int) error) {
 			w.mu.Lock()
 			w.count[name]++
 			w.mu.Unlock()
-			time.Sleep(time.Millisecond) // other tests want to run, too
+			time.Sleep(time.Millisecond) // leaves time for other tests
 		}
 	})
 }
@@ -190,7 +191,7 @@ func (w *work) done(name string) int {
 	return w.count[name]
 }
 
-// awaitEach waits until every goroutine has done a few more.
+// awaitEach waits until every goroutine has made a few more calls.
 func (w *work) awaitEach() {
 	w.t.Helper()
 	w.mu.Lock()

@@ -12,7 +12,7 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// promtool runs Prometheus's own checks.
+// promtool runs a check of Prometheus's own.
 func promtool(t *testing.T, args ...string) {
 	t.Helper()
 	redistest.Require(t, "promtool")
@@ -21,7 +21,7 @@ func promtool(t *testing.T, args ...string) {
 	}
 }
 
-func TestPrometheusTakesItsConfigurationAndRules(t *testing.T) {
+func TestPromtoolAcceptsTheConfigurationAndRules(t *testing.T) {
 	t.Parallel()
 	promtool(t, "check", "config", "prometheus/prometheus.yml")
 	promtool(t, "check", "rules", "--lint=all", "--lint-fatal", "prometheus/rules/recording.yml", "prometheus/rules/alerts.yml")
@@ -48,12 +48,12 @@ func TestEveryAlertFiresWhenItShouldAndOnlyThen(t *testing.T) {
 			}
 		}
 		if !fires {
-			t.Errorf("no test has %s fire", alert.Name)
+			t.Errorf("no test lets %s fire", alert.Name)
 		}
 	}
 }
 
-// A rule is one of prometheus/rules.
+// A rule is an alert or a recording rule of prometheus/rules.
 type rule struct {
 	Name        string            `yaml:"alert"`
 	Record      string            `yaml:"record"`
@@ -96,7 +96,7 @@ func readYAML(t *testing.T, file string, into any) {
 	}
 }
 
-func TestEveryAlertSaysHowBadItIsAndWhatToDo(t *testing.T) {
+func TestEveryAlertHasASeverityTextsAndARunbookSection(t *testing.T) {
 	t.Parallel()
 	runbook, err := os.ReadFile("RUNBOOK.md")
 	if err != nil {
@@ -118,7 +118,7 @@ func TestEveryAlertSaysHowBadItIsAndWhatToDo(t *testing.T) {
 			t.Errorf("%s links to %s", alert.Name, link)
 		}
 		if strings.Count("\n"+string(runbook), "\n## Alert "+alert.Name+"\n") != 1 {
-			t.Errorf("RUNBOOK.md has not one section %s", alert.Name)
+			t.Errorf("RUNBOOK.md does not have exactly one section for %s", alert.Name)
 		}
 	}
 	for _, name := range []string{"RedisHighMemory", "RedisLowHitRate", "RedisDown"} {

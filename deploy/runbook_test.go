@@ -12,31 +12,31 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// section is what must hold of one section of a page: before makes what its blocks
-// find, after looks at what they printed and did.
+// A section says what must hold for one section of a page. before prepares what its
+// blocks need; after checks what they have printed and done.
 type section struct {
 	before func(t *testing.T, s *stack)
 	after  func(t *testing.T, s *stack, printed []string)
 }
 
-// sections say what must hold of each heading's blocks, in both pages. Of a section
-// whose heading begins with "Alert " the blocks are run, and need only succeed.
+// sections returns what must hold for the blocks below each heading, in both pages. The
+// blocks of a section whose heading begins with "Alert " only need to succeed.
 func sections() map[string]section {
-	var old string // the password of before the rotation
+	var old string // the password before the rotation
 	return map[string]section{
 		"Start": {nil, prints("", "", "redis\n")},
 
-		"How is it":             {nil, prints("redis-state\n", "evicted_keys:0", "used_memory_human:", "db0:keys=")},
-		"One key":               {nil, prints(`"conversations:user_1:list"`, "[1,2]\n", "state\nwaiting_for_llm\n", "3")},
-		"Commands as they come": {nil, prints("OK\n")},
-		"Memory full":           {nil, prints("maxmemory_human:256.00M", "maxmemory-policy\nallkeys-lru\n", "Sam", "session:abc123")},
+		"State of Redis":          {nil, prints("redis-state\n", "evicted_keys:0", "used_memory_human:", "db0:keys=")},
+		"One key":                 {nil, prints(`"conversations:user_1:list"`, "[1,2]\n", "state\nwaiting_for_llm\n", "3")},
+		"Commands as they arrive": {nil, prints("OK\n")},
+		"Memory full":             {nil, prints("maxmemory_human:256.00M", "maxmemory-policy\nallkeys-lru\n", "Sam", "session:abc123")},
 		"Connection refused": {
 			func(t *testing.T, s *stack) {
-				if err := s.client("redis", "default").Get(t.Context(), "foreign").Err(); !isDenied(err) {
-					t.Errorf("a foreign key: %v", err)
+				if err := s.client("redis", "default").Get(t.Context(), "forbidden").Err(); !isDenied(err) {
+					t.Errorf("a key without a grant: %v", err)
 				}
 			},
-			prints("redis\n", "Ready to accept connections", "PONG\n", "maxclients:1000", "foreign"),
+			prints("redis\n", "Ready to accept connections", "PONG\n", "maxclients:1000", "forbidden"),
 		},
 		"Slow": {
 			func(t *testing.T, s *stack) {
@@ -46,7 +46,7 @@ func sections() map[string]section {
 			},
 			prints("slow", "cmdstat_get:", "", "cmd=client|list"),
 		},
-		"Remove some of the cache": {
+		"Remove a part of the cache": {
 			func(t *testing.T, s *stack) {
 				pipe := s.client("redis", "admin").Pipeline()
 				for i := range 2500 {
@@ -73,7 +73,7 @@ func sections() map[string]section {
 		}},
 		"Clear everything": {nil, func(t *testing.T, s *stack, _ []string) {
 			s.has(t, "redis")
-			s.run("docker compose restart redis-state") // which must not bring it back
+			s.run("docker compose restart redis-state") // which must not restore the keys
 			s.has(t, "redis-state")
 			info, err := os.Stat(filepath.Join(s.dir, "before-clear.rdb"))
 			if err != nil || info.Size() == 0 || info.Mode().Perm() != 0o600 {
@@ -87,7 +87,7 @@ func sections() map[string]section {
 				s.refusesOnly(old)
 			},
 		},
-		"Change who may do what": {
+		"Change permissions": {
 			func(t *testing.T, s *stack) {
 				for _, name := range []string{"redis/cache.acl", "redis/state.acl"} {
 					path := filepath.Join(s.dir, name)
@@ -115,19 +115,19 @@ func sections() map[string]section {
 			for _, found := range blocksOf(t, "RUNBOOK.md") {
 				if found.heading == "Restore" {
 					if out, err := s.try(found.blocks[0]); err == nil {
-						t.Errorf("restored what is no snapshot: %s", out)
+						t.Errorf("restored a file that is no snapshot: %s", out)
 					}
 				}
 			}
 			s.has(t, "redis-state", all...)
 			if !strings.Contains(s.run("docker compose ps"), "redis-state") {
-				t.Error("the instance was stopped for what is no snapshot")
+				t.Error("the instance was stopped for a file that is no snapshot")
 			}
 		}},
 	}
 }
 
-// prints checks that each block printed the text at its place.
+// prints returns a check that the nth block has printed the nth text.
 func prints(want ...string) func(*testing.T, *stack, []string) {
 	return func(t *testing.T, _ *stack, printed []string) {
 		t.Helper()
@@ -136,7 +136,7 @@ func prints(want ...string) func(*testing.T, *stack, []string) {
 		}
 		for i, text := range want {
 			if !strings.Contains(printed[i], text) {
-				t.Errorf("block %d printed no %q:\n%s", i+1, text, printed[i])
+				t.Errorf("block %d did not print %q:\n%s", i+1, text, printed[i])
 			}
 		}
 	}
@@ -162,7 +162,7 @@ func (s *stack) has(t *testing.T, service string, want ...string) {
 	}
 }
 
-func TestEachBlockOfTheRunbookDoesWhatItSays(t *testing.T) {
+func TestEachBlockOfTheRunbookDoesWhatItsSectionSays(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")
 	seed(t, s)
@@ -171,7 +171,7 @@ func TestEachBlockOfTheRunbookDoesWhatItSays(t *testing.T) {
 		for _, found := range blocksOf(t, page) {
 			expect, known := expected[found.heading]
 			if !known && page == "README.md" || !known && !strings.HasPrefix(found.heading, "Alert ") {
-				t.Errorf("%s: nobody says what must hold of the blocks below %q", page, found.heading)
+				t.Errorf("%s: sections has nothing about the blocks below %q", page, found.heading)
 				continue
 			}
 			if expect.before != nil {
@@ -185,7 +185,7 @@ func TestEachBlockOfTheRunbookDoesWhatItSays(t *testing.T) {
 				t.Run(found.heading, func(t *testing.T) { expect.after(t, s, printed) })
 			}
 			for _, user := range []string{"default", "admin", "exporter"} {
-				for _, arg := range s.told() {
+				for _, arg := range s.dockerArgs() {
 					if strings.Contains(arg, s.password(user)) {
 						t.Errorf("%s: %q shows the password of %s to a process list", page, found.heading, user)
 					}
@@ -200,7 +200,7 @@ type blocks struct {
 	blocks  []string
 }
 
-// blocksOf are a page's blocks of bash, by the heading above.
+// blocksOf returns the bash blocks of a page, by their heading.
 func blocksOf(t *testing.T, page string) []blocks {
 	t.Helper()
 	text, err := os.ReadFile(page)
@@ -233,7 +233,7 @@ func blocksOf(t *testing.T, page string) []blocks {
 	return list
 }
 
-func TestTheRunbookBlocksNothingAndShowsNoPassword(t *testing.T) {
+func TestTheRunbookHasNoBlockingCommandAndShowsNoPassword(t *testing.T) {
 	t.Parallel()
 	unsafe := regexp.MustCompile(`(?i)\bKEYS\b|\bxargs\b|--pass\b|(^|\s)-a\s|\blogs\s.*-f|REDISCLI_AUTH=`)
 	for _, found := range blocksOf(t, "RUNBOOK.md") {
@@ -245,8 +245,7 @@ func TestTheRunbookBlocksNothingAndShowsNoPassword(t *testing.T) {
 	}
 }
 
-// Links within the pages, and to files, lead somewhere.
-func TestThePagesLinksLeadSomewhere(t *testing.T) {
+func TestEveryLinkToASectionOrFileWorks(t *testing.T) {
 	t.Parallel()
 	anchors := map[string]bool{}
 	pages := map[string]string{}

@@ -52,13 +52,13 @@ func TestEachInstanceStartsWithItsSettings(t *testing.T) {
 				t.Errorf("%s: %s is %q, want %q", name, setting, got[setting], want)
 			}
 		}
-		// The kernel ends a Redis that exceeds its container's limit, and a snapshot
-		// needs up to as much again for what is overwritten meanwhile.
+		// The kernel kills a Redis that exceeds the limit of its container. A snapshot needs
+		// up to as much memory again, for the data that changes while it is written.
 		if limit := int64(c.service.Deploy.Resources.Limits.MemoryBytes); limit*10 < want.limitTenths*(want.maxmemory<<20) {
 			t.Errorf("%s: the container's %d bytes are less than %d tenths of maxmemory", name, limit, want.limitTenths)
 		}
 		for line := range strings.Lines(c.server.Log()) {
-			// That setting is the host's: README.md tells of it.
+			// overcommit_memory is a setting of the host, which README.md explains.
 			if strings.Contains(line, " # WARNING ") && !strings.Contains(line, "overcommit") {
 				t.Errorf("%s: %s", name, line)
 			}
@@ -82,7 +82,7 @@ func TestAStopKeepsTheStateAndEmptiesTheCache(t *testing.T) {
 	}
 }
 
-// Dangerous commands are there for the operator, under their names, and for nobody else.
+// Only the operator may use dangerous commands. They keep their names.
 func TestTheUsersAreThoseOfTheKit(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")

@@ -19,20 +19,20 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// config is how a service connects: with the password's file, and without a user.
+// config returns how a service connects: with the password's file, and without a user.
 func (s *stack) config(service string) rediskit.Config {
-	const patience = 10 * time.Second // the machine may be busy
+	const timeout = 10 * time.Second // the machine may be busy
 	return rediskit.Config{
 		Addrs:       []string{s.containers[service].server.Addr()},
 		Password:    secrets.File(filepath.Join(s.dir, "secrets", "redis_password.txt")),
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
 	}
 }
 
 func (s *stack) dial(ctx context.Context, service string, tune ...func(*redis.UniversalOptions)) (redis.UniversalClient, error) {
 	cfg := s.config(service)
 	cfg.NoEviction = service == "redis-state"
-	cfg.OnError = func(_ context.Context, err error) { s.t.Errorf("the client of %s is told: %v", service, err) }
+	cfg.OnError = func(_ context.Context, err error) { s.t.Errorf("the client of %s reports: %v", service, err) }
 	cfg.Tune = func(o *redis.UniversalOptions) {
 		for _, f := range tune {
 			f(o)
@@ -62,7 +62,7 @@ func useOneCache(t testing.TB, rdb redis.UniversalClient, cfg cache.Config) {
 	t.Helper()
 	ctx := t.Context()
 	cfg.TTL = 5 * time.Minute
-	cfg.OnError = func(_ context.Context, err error) { t.Errorf("the cache is told: %v", err) }
+	cfg.OnError = func(_ context.Context, err error) { t.Errorf("the cache reports: %v", err) }
 	conversations, err := cache.New[[]string](rdb, cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -81,7 +81,7 @@ func useOneCache(t testing.TB, rdb redis.UniversalClient, cfg cache.Config) {
 		redistest.Eventually(t, func() bool {
 			_, _ = conversations.Get(ctx, "nobody")
 			return conversations.Stats().LocalState == cache.LocalTracking || ctx.Err() != nil
-		}, "changes are followed")
+		}, "the near cache tracks changes")
 	}
 	for range 2 {
 		for id, want := range map[string]error{"user_1": nil, "nobody": cache.ErrNotFound, "broken": errLoad} {
@@ -119,9 +119,9 @@ type talk struct {
 func useState(t testing.TB, rdb redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()
-	tell := func(_ context.Context, err error) { t.Errorf("OnError is told: %v", err) }
+	onError := func(_ context.Context, err error) { t.Errorf("OnError receives: %v", err) }
 
-	sessions, err := session.New[talk](rdb, session.Config{Key: "session:*", TTL: 5 * time.Minute, MaxLifetime: time.Hour, OnError: tell})
+	sessions, err := session.New[talk](rdb, session.Config{Key: "session:*", TTL: 5 * time.Minute, MaxLifetime: time.Hour, OnError: onError})
 	ok(t, err)
 	ok(t, sessions.Create(ctx, "1", talk{Speaker: "user_1", State: "waiting"}))
 	_, err = sessions.Get(ctx, "1")
@@ -149,7 +149,7 @@ func useState(t testing.TB, rdb redis.UniversalClient) {
 		{ratelimit.PerMinute(100), ratelimit.SlidingWindow(50, time.Second)},
 		{ratelimit.GCRA(10, time.Second, 10)},
 	} {
-		limiter, err := ratelimit.New(rdb, ratelimit.Config{Key: "rate_limit:*", OnError: tell}, policies...)
+		limiter, err := ratelimit.New(rdb, ratelimit.Config{Key: "rate_limit:*", OnError: onError}, policies...)
 		ok(t, err)
 		for range 2 {
 			_, err = limiter.Allow(ctx, "user_1")
@@ -163,7 +163,7 @@ func useState(t testing.TB, rdb redis.UniversalClient) {
 		ok(t, limiter.Reset(ctx, "user_1"))
 	}
 
-	locks, err := lock.New(rdb, lock.Config{Key: "lock:*", TTL: 1500 * time.Millisecond, OnError: tell})
+	locks, err := lock.New(rdb, lock.Config{Key: "lock:*", TTL: 1500 * time.Millisecond, OnError: onError})
 	ok(t, err)
 	defer locks.Close()
 	held, err := locks.Try(ctx, "conversation:1")
@@ -178,10 +178,10 @@ func useState(t testing.TB, rdb redis.UniversalClient) {
 	ok(t, held.Release(ctx))
 	ok(t, <-waited)
 
-	hub, err := pubsub.ListenPattern[string](ctx, rdb, "conversation:*", pubsub.Config{OnError: tell, ProbeEvery: 50 * time.Millisecond})
+	hub, err := pubsub.ListenPattern[string](ctx, rdb, "conversation:*", pubsub.Config{OnError: onError, ProbeEvery: 50 * time.Millisecond})
 	ok(t, err)
 	defer hub.Close()
-	updates, err := pubsub.NewTopic[string](rdb, "conversation:updates", pubsub.Config{OnError: tell})
+	updates, err := pubsub.NewTopic[string](rdb, "conversation:updates", pubsub.Config{OnError: onError})
 	ok(t, err)
 	other, err := updates.Listen(ctx)
 	ok(t, err)
@@ -194,8 +194,8 @@ func useState(t testing.TB, rdb redis.UniversalClient) {
 	ok(t, err)
 }
 
-// asOthersDo is what services in another language send.
-func asOthersDo(t testing.TB, instance string, rdb redis.UniversalClient) {
+// useAsOtherLanguages sends what services in other languages send.
+func useAsOtherLanguages(t testing.TB, instance string, rdb redis.UniversalClient) {
 	t.Helper()
 	ctx := t.Context()
 	if instance != "state" {

@@ -17,33 +17,33 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
-// stack is the Redis services of a Compose file, run from it without containers:
-// a redis-server for each, started with the service's own command, whose files lie
-// where the service's configs, secrets and volumes put them, below a folder instead
-// of below /. Their paths are rewritten in configs and commands, and so are
-// the port and the address to listen on; nothing else is. What only a container
-// engine does is not tested here: users, read-only roots, limits, networks.
+// A stack runs the Redis services of a Compose file without containers. It starts a
+// redis-server for each with the command of the service. The files of the service's
+// configs, secrets and volumes are below a folder instead of below /. In configs and
+// commands only paths, the port and the address to listen on are rewritten. What only a
+// container engine does is not tested here: users, read-only file systems, limits and
+// networks.
 type stack struct {
 	t          *testing.T
 	dir        string // a copy of the kit, with passwords of its own
 	containers map[string]*container
-	others     []string // services that are no Redis: they are told to run, and never do
-	bin        string   // docker and go, as blocks of the runbook call them
+	others     []string // services other than Redis, which ps lists although they never run
+	bin        string   // the folder with docker and go for the blocks of the runbook
 
 	mu   sync.Mutex
-	said []string
+	args []string // of all calls of docker
 }
 
 type container struct {
 	service types.ServiceConfig
 	server  *redistest.Process
-	inside  *strings.Replacer // of paths in the container
+	inside  *strings.Replacer // replaces paths in the container
 
 	mu      sync.Mutex
 	running bool
 }
 
-// up makes what `go run ./passwords init` and `docker compose -f file up` do.
+// up does what `go run ./passwords init` and `docker compose -f file up` do.
 func up(t *testing.T, file string) *stack {
 	t.Helper()
 	s := &stack{t: t, dir: t.TempDir(), containers: map[string]*container{}}
@@ -65,7 +65,7 @@ func up(t *testing.T, file string) *stack {
 	return s
 }
 
-// copyKit copies what a Compose file mounts.
+// copyKit copies the Compose files and the files that they mount.
 func copyKit(t *testing.T, to string) {
 	t.Helper()
 	for _, pattern := range []string{"compose*.yaml", "redis/*"} {
@@ -105,8 +105,8 @@ func write(t *testing.T, path string, content []byte, mode os.FileMode) {
 	}
 }
 
-// create lays out the container's files. Configs are copies, because paths in them
-// change; secrets are links, which follow the file as a bind mount follows its inode.
+// create makes the files of a container. Configs are copied, because paths in them
+// change. Secrets are links, so that they change with the file, as a bind mount does.
 func (s *stack) create(project *types.Project, service types.ServiceConfig) *container {
 	t := s.t
 	t.Helper()
@@ -178,7 +178,7 @@ func (c *container) isRunning() bool {
 	return c.running
 }
 
-// program is what runs argv in the container.
+// A program is a command line with the environment of a container.
 type program struct{ Argv, Env []string }
 
 func (c *container) program(argv []string) program {
@@ -207,8 +207,8 @@ func (s *stack) in(service string, argv ...string) (string, int) {
 	return string(out), cmd.ProcessState.ExitCode()
 }
 
-// client is a client of the service's Redis as a user of it, whose password it reads
-// from the kit's files.
+// client returns a client of the service's Redis with the name of a user, and the user's
+// password from the kit's files. An empty user sends no password.
 func (s *stack) client(service, user string, opts ...func(*redis.Options)) *redis.Client {
 	s.t.Helper()
 	as := func(o *redis.Options) {

@@ -18,28 +18,28 @@ import (
 	"github.com/convkit/rediskit"
 )
 
-// uses are what services do with each instance. They use everything that the library
-// has.
+// uses are what services do with each instance. Together they use everything that the
+// library has.
 var uses = map[string]func(testing.TB, redis.UniversalClient){
 	"cache":  useCache,
 	"state":  useState,
 	"single": func(t testing.TB, rdb redis.UniversalClient) { useCache(t, rdb); useState(t, rdb) },
 }
 
-// A service is told of no error, and the server denies it nothing.
-func TestTheApplicationsMayDoWhatTheLibraryDoes(t *testing.T) {
+// A service gets no error, and the server denies it nothing.
+func TestTheApplicationsMayDoEverythingThatTheLibraryDoes(t *testing.T) {
 	t.Parallel()
 	onEachInstance(t, func(t *testing.T, name string, s *stack) {
 		instance := instances[name]
 		rdb := s.connect(instance.service)
 		uses[name](t, rdb)
-		asOthersDo(t, name, rdb)
+		useAsOtherLanguages(t, name, rdb)
 		health, err := rediskit.Check(t.Context(), rdb)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if policy, _ := health.Nodes[0].EvictionPolicy.Get(); policy != instance.policy {
-			t.Errorf("Check tells the policy %q, want %q", policy, instance.policy)
+			t.Errorf("Check returns the policy %q, want %q", policy, instance.policy)
 		}
 		if denied := denials(t, s.client(instance.service, "admin")); len(denied) > 0 {
 			t.Errorf("denied: %q", denied)
@@ -47,8 +47,8 @@ func TestTheApplicationsMayDoWhatTheLibraryDoes(t *testing.T) {
 	})
 }
 
-// Whichever grant is taken away, a service is denied something.
-func TestNoGrantIsOneTooMany(t *testing.T) {
+// Without any one of the grants, the server denies a service something.
+func TestEveryGrantIsNeeded(t *testing.T) {
 	t.Parallel()
 	onEachInstance(t, func(t *testing.T, name string, s *stack) {
 		service := instances[name].service
@@ -65,16 +65,16 @@ func TestNoGrantIsOneTooMany(t *testing.T) {
 			if err := errors.Join(admin.Do(ctx, others...).Err(), admin.FlushAll(ctx).Err(), admin.ScriptFlush(ctx).Err(), admin.ACLLogReset(ctx).Err()); err != nil {
 				t.Fatal(err)
 			}
-			if !isDeniedSomething(t, admin, func(t testing.TB) {
+			if !isDeniedAnything(t, admin, func(t testing.TB) {
 				rdb, err := rediskit.Connect(t.Context(), s.config(service))
 				ok(t, err)
 				defer rdb.Close()
 				_, err = rediskit.Check(t.Context(), rdb)
 				ok(t, err)
 				uses[name](t, rdb)
-				asOthersDo(t, name, rdb)
+				useAsOtherLanguages(t, name, rdb)
 			}) {
-				t.Errorf("%s is granted, and nobody needs it", grant)
+				t.Errorf("%s is granted, and no service needs it", grant)
 			}
 		}
 	})
@@ -88,9 +88,9 @@ func onEachInstance(t *testing.T, f func(t *testing.T, name string, s *stack)) {
 	}
 }
 
-// isDeniedSomething runs use until the server has denied something, or to its end. A use
-// that fails for another reason, such as a busy machine, tells nothing and is repeated.
-func isDeniedSomething(t *testing.T, admin *redis.Client, use func(testing.TB)) bool {
+// isDeniedAnything runs use until the server has denied something or use ends. If use
+// fails for another reason, such as a busy machine, it is repeated.
+func isDeniedAnything(t *testing.T, admin *redis.Client, use func(testing.TB)) bool {
 	t.Helper()
 	for range 3 {
 		denied, failed := watch(t, admin, use)
@@ -98,7 +98,7 @@ func isDeniedSomething(t *testing.T, admin *redis.Client, use func(testing.TB)) 
 			return denied
 		}
 	}
-	t.Fatal("a service fails, and is denied nothing")
+	t.Fatal("the service fails, and the server denies it nothing")
 	return false
 }
 
@@ -106,7 +106,7 @@ func watch(t *testing.T, admin *redis.Client, use func(testing.TB)) (denied, fai
 	t.Helper()
 	ctx, stop := context.WithTimeout(t.Context(), time.Minute)
 	defer stop()
-	r := &resigned{TB: t, ctx: ctx}
+	r := &tolerant{TB: t, ctx: ctx}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -126,25 +126,25 @@ func watch(t *testing.T, admin *redis.Client, use func(testing.TB)) (denied, fai
 	}
 }
 
-// resigned is a test that only notes that it failed.
-type resigned struct {
+// A tolerant is a testing.TB that records a failure, and does not fail the test.
+type tolerant struct {
 	testing.TB
 	ctx    context.Context
 	failed atomic.Bool
 }
 
-func (r *resigned) Context() context.Context { return r.ctx }
-func (r *resigned) Error(...any)             { r.failed.Store(true) }
-func (r *resigned) Errorf(string, ...any)    { r.failed.Store(true) }
+func (r *tolerant) Context() context.Context { return r.ctx }
+func (r *tolerant) Error(...any)             { r.failed.Store(true) }
+func (r *tolerant) Errorf(string, ...any)    { r.failed.Store(true) }
 
-func (r *resigned) Fatal(...any) {
+func (r *tolerant) Fatal(...any) {
 	r.failed.Store(true)
 	runtime.Goexit()
 }
 
-func (r *resigned) Fatalf(string, ...any) { r.Fatal() }
+func (r *tolerant) Fatalf(string, ...any) { r.Fatal() }
 
-// denials are the distinct entries of the ACL log.
+// denials returns the distinct entries of the ACL log.
 func denials(t *testing.T, admin *redis.Client) []string {
 	t.Helper()
 	log, err := admin.ACLLog(t.Context(), 100).Result()
@@ -158,7 +158,7 @@ func denials(t *testing.T, admin *redis.Client) []string {
 	return list
 }
 
-// applicationRules are those that a template has for the applications, but for their
+// applicationRules returns the rules of a template for the applications, without their
 // passwords.
 func applicationRules(t *testing.T, template string) []string {
 	t.Helper()
@@ -180,7 +180,7 @@ func applicationRules(t *testing.T, template string) []string {
 	return list
 }
 
-func TestNobodyMayDoMore(t *testing.T) {
+func TestNoUserMayDoMoreThanItNeeds(t *testing.T) {
 	t.Parallel()
 	s := up(t, "compose.yaml")
 	dangerous := []string{
@@ -203,7 +203,7 @@ func TestNobodyMayDoMore(t *testing.T) {
 			rdb := s.client(service, user)
 			for _, command := range append(slices.Clone(dangerous), list...) {
 				if user == "exporter" && command == "CONFIG GET *" {
-					continue // it reports some settings
+					continue // the exporter may read settings
 				}
 				if err := do(rdb, command); !isDenied(err) {
 					t.Errorf("%s: %s of %s: %v", service, command, user, err)
@@ -213,8 +213,8 @@ func TestNobodyMayDoMore(t *testing.T) {
 	}
 }
 
-// isDenied says whether the server let the user in and refused the command, or what
-// its script does.
+// isDenied reports whether the server accepted the user and denied the command, or a
+// command in its script.
 func isDenied(err error) bool {
 	return err != nil && (redis.IsPermissionError(err) || strings.Contains(err.Error(), "The user executing the script can't"))
 }

@@ -19,8 +19,8 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// watchedService uses both instances for all that the library does, all the time, and
-// does badly on demand.
+// A watchedService uses both instances all the time, with all packages of the library. A
+// test can make it fail in several ways.
 type watchedService struct {
 	lists     *cache.Cache[string]
 	sessions  *session.Store[talk]
@@ -29,10 +29,10 @@ type watchedService struct {
 	topic     *pubsub.Topic[string]
 	hub       *pubsub.Hub[string]
 	slow      *pubsub.Subscription[string]
-	tiny      redis.UniversalClient // has one connection, which is taken
+	tiny      redis.UniversalClient // has one connection, which is in use
 	collector *metrics.Collector
 
-	missing atomic.Bool // reads miss
+	missing atomic.Bool // read ids that are not cached
 }
 
 func newWatchedService(t *testing.T, s *stack) *watchedService {
@@ -76,7 +76,7 @@ func newWatchedService(t *testing.T, s *stack) *watchedService {
 	return w
 }
 
-// work is the traffic. What fails is counted.
+// work makes the traffic until ctx ends. The metrics count its failures.
 func (w *watchedService) work(ctx context.Context) {
 	pause := time.NewTicker(5 * time.Millisecond)
 	defer pause.Stop()
@@ -107,7 +107,7 @@ func (w *watchedService) work(ctx context.Context) {
 	}
 }
 
-// loseLock takes a lock that somebody else deletes.
+// loseLock takes a lock whose key admin then deletes.
 func (w *watchedService) loseLock(t *testing.T, admin *redis.Client) {
 	t.Helper()
 	defer admin.Close()
@@ -119,10 +119,11 @@ func (w *watchedService) loseLock(t *testing.T, admin *redis.Client) {
 	}
 }
 
-// exhaust waits for a connection in vain.
+// exhaust waits for a connection and gets none.
 func (w *watchedService) exhaust() { w.tiny.Ping(context.Background()) }
 
-// overrun publishes faster than a subscription reads.
+// overrun publishes more than a subscription buffers, until it has read a gap or a second
+// has passed.
 func (w *watchedService) overrun(t *testing.T) {
 	t.Helper()
 	for range 20 {

@@ -15,8 +15,8 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// hash is a password as an ACL file has it. Of 256 random bits it gives nothing
-// away, so that it may be an argument.
+// hash returns the hash of a password as an ACL file contains it. The hash of a password
+// of 256 random bits is no secret, so that it may be a command-line argument.
 func hash(password secrets.Secret) string {
 	sum := sha256.Sum256([]byte(password.Reveal()))
 	return "#" + hex.EncodeToString(sum[:])
@@ -25,21 +25,21 @@ func hash(password secrets.Secret) string {
 func (k kit) templates() ([]string, error) {
 	list, err := filepath.Glob(filepath.Join(k.dir, "redis", "*.acl"))
 	if err == nil && len(list) == 0 {
-		err = errors.New("found no redis/*.acl: run it in the folder of compose.yaml, or name that with -dir")
+		err = errors.New("found no redis/*.acl: run passwords in the folder of compose.yaml, or name that folder with -dir")
 	}
 	return list, err
 }
 
-// change is what becomes of one user's passwords in the ACL files.
+// change says how writeACLs changes the passwords of one user.
 type change struct {
 	user   string
-	add    string // the hash of one more
-	retire bool   // only the one in the password's file stays
+	add    string // the hash of an additional password
+	retire bool   // keep only the password in the user's file
 }
 
-// writeACLs fills in the templates in redis/ for the files in secrets/. Each user
-// has there the password of its file, and keeps what else it has in the ACL file,
-// as during a rotation, but for what c says.
+// writeACLs writes the ACL files in secrets/ from the templates in redis/. Each user gets
+// the password in its file, and keeps the other passwords that it has in the ACL file, as
+// during a rotation. c changes that for one user.
 func (k kit) writeACLs(c change) error {
 	templates, err := k.templates()
 	if err != nil {
@@ -82,7 +82,8 @@ func (k kit) writeACLs(c change) error {
 	return nil
 }
 
-// render makes an ACL file of a template, whose form cache.acl explains.
+// render returns the ACL file for a template. redis/cache.acl explains the form of
+// templates.
 func render(template string, hashes map[string][]string) (string, error) {
 	var lines []string
 	for line := range strings.Lines(template) {
@@ -92,7 +93,7 @@ func render(template string, hashes map[string][]string) (string, error) {
 		case line[0] != ' ' && line[0] != '\t':
 			lines = append(lines, text)
 		case len(lines) == 0:
-			return "", errors.New("begins with a space, which continues nothing")
+			return "", errors.New("begins with a space, although there is no line to continue")
 		default:
 			lines[len(lines)-1] += " " + text
 		}
@@ -102,7 +103,7 @@ func render(template string, hashes map[string][]string) (string, error) {
 			words := strings.Fields(line)
 			list := hashes[words[1]]
 			if len(list) == 0 {
-				return "", fmt.Errorf("wants passwords for user %s, who has none", words[1])
+				return "", fmt.Errorf("needs passwords for user %s, which has none", words[1])
 			}
 			lines[i] = before + strings.Join(list, " ") + after
 		}
@@ -110,7 +111,7 @@ func render(template string, hashes map[string][]string) (string, error) {
 	return strings.Join(lines, "\n") + "\n", nil
 }
 
-// hashesOf returns the passwords that a user has in an ACL file.
+// hashesOf returns the hashes of the passwords that a user has in an ACL file.
 func hashesOf(user, rules string) []string {
 	for line := range strings.Lines(rules) {
 		if strings.HasPrefix(line, "user "+user+" ") {

@@ -13,7 +13,7 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// kit is the folder of compose.yaml, with what init makes in its secrets/.
+// kit is the folder of compose.yaml. init makes the files in its secrets/.
 type kit struct{ dir string }
 
 // user is a user of Redis that has a password.
@@ -37,14 +37,14 @@ func userCalled(name string) (user, error) {
 	return user{}, errors.New("there is no such user: name default (the applications), exporter or admin")
 }
 
-// hosts are the Redis services of the Compose files.
+// hosts are the names of the Redis services in the Compose files.
 var hosts = []string{"redis", "redis-state"}
 
 func (k kit) secret(file string) string { return filepath.Join(k.dir, "secrets", file) }
 
-// init makes every password that does not exist, and the ACL files from their
-// templates and the passwords. Running it again changes nothing, but for what was
-// changed in a template or a password file.
+// init makes every password that does not exist, and writes the ACL files from their
+// templates and the passwords. A second run changes only what depends on a template or
+// a password file that has changed.
 func (k kit) init() error {
 	if _, err := k.templates(); err != nil {
 		return err
@@ -52,8 +52,8 @@ func (k kit) init() error {
 	if err := os.MkdirAll(k.secret(""), 0o700); err != nil {
 		return err
 	}
-	// The containers' users are not the host's: the files are for everybody, in a
-	// folder that only its owner can enter. A container sees the files alone.
+	// The users of the containers do not exist on the host. So every user may read the
+	// files, but only the owner can enter their folder. A container mounts the files only.
 	if err := os.Chmod(k.secret(""), 0o700); err != nil {
 		return err
 	}
@@ -104,7 +104,8 @@ func (k kit) store(u user, password secrets.Secret) error {
 	return writeInPlace(k.secret(u.file), content)
 }
 
-// targets are what exporters look a password up by: older ones without the user.
+// targets are the names by which exporters look up passwords. Older exporters use those
+// without the user.
 func targets() []string {
 	var list []string
 	for _, host := range hosts {
@@ -113,10 +114,10 @@ func targets() []string {
 	return list
 }
 
-// writeInPlace makes content the content of the file at path, readable by all. A
-// mounted file follows its inode, so it is neither replaced nor cut: one write,
-// padded with newlines, which all readers of these files trim, so that whoever
-// reads meanwhile never finds it empty.
+// writeInPlace writes content to the file at path, which all may read. A container mounts
+// the inode, so the file is not replaced. It is not truncated either, so that no reader
+// finds it empty meanwhile: one write sets the content, padded with newlines, which all
+// readers of these files trim.
 func writeInPlace(path string, content []byte) error {
 	old, err := os.ReadFile(path)
 	switch {
@@ -134,7 +135,7 @@ func writeInPlace(path string, content []byte) error {
 			return err
 		}
 	}
-	return os.Chmod(path, 0o444) // whatever the umask
+	return os.Chmod(path, 0o444) // independent of the umask
 }
 
 func overwrite(path string, content []byte) error {

@@ -14,7 +14,7 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// newKit is a folder with templates of the kit.
+// newKit returns a new folder with the templates of the kit.
 func newKit(t *testing.T) kit {
 	t.Helper()
 	k := kit{dir: t.TempDir()}
@@ -54,7 +54,7 @@ func TestInitMakesWhatIsMissingAndKeepsTheRest(t *testing.T) {
 		}
 	}
 	if first["redis_password.txt"] == first["admin_password.txt"] {
-		t.Error("two users have one password")
+		t.Error("two users have the same password")
 	}
 	if again := mustInit(t, k); len(again) != 6 {
 		t.Errorf("there are %d files, want 6", len(again))
@@ -70,13 +70,13 @@ func TestInitMakesWhatIsMissingAndKeepsTheRest(t *testing.T) {
 	}
 	third := mustInit(t, k)
 	if third["admin_password.txt"] == first["admin_password.txt"] || third["redis_password.txt"] != first["redis_password.txt"] {
-		t.Error("not the one that was missing was made anew")
+		t.Error("init must make the missing password and no other")
 	}
 }
 
-// The folder keeps others out; the containers' users, who are none of the host's,
-// read the files that are mounted.
-func TestOnlyTheFolderKeepsOthersOut(t *testing.T) {
+// Other users cannot enter the folder. The users of the containers, which do not exist
+// on the host, can read the mounted files.
+func TestTheFolderIsPrivateAndItsFilesAreReadable(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	mustInit(t, k)
@@ -96,8 +96,8 @@ func TestOnlyTheFolderKeepsOthersOut(t *testing.T) {
 	}
 }
 
-// A password that somebody chose, as by `openssl rand -base64 32`.
-func TestAPasswordOfOnesOwnIsKept(t *testing.T) {
+// A password of the user's choice, such as from `openssl rand -base64 32`.
+func TestAPasswordThatTheUserChoseIsKept(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	if err := os.Mkdir(k.secret(""), 0o700); err != nil {
@@ -109,17 +109,17 @@ func TestAPasswordOfOnesOwnIsKept(t *testing.T) {
 	}
 	files := mustInit(t, k)
 	if strings.TrimSpace(files["redis_password.txt"]) != own {
-		t.Error("it was changed")
+		t.Error("the password was changed")
 	}
 	for _, name := range []string{"cache.acl", "state.acl", "single.acl"} {
-		// What clients send is trimmed, so that is what is hashed.
+		// Clients send the trimmed password, so its hash must be in the ACL file.
 		if hashes := hashesOf("default", files[name]); len(hashes) != 1 || hashes[0] != hash(secrets.New(own)) {
 			t.Errorf("%s has %v", name, hashes)
 		}
 	}
 }
 
-func TestTheExportersMapSuitsItsOldAndNewVersions(t *testing.T) {
+func TestTheExportersMapWorksForOldAndNewVersions(t *testing.T) {
 	t.Parallel()
 	var got map[string]string
 	if err := json.Unmarshal([]byte(mustInit(t, newKit(t))["exporter.json"]), &got); err != nil {
@@ -132,7 +132,7 @@ func TestTheExportersMapSuitsItsOldAndNewVersions(t *testing.T) {
 	}
 }
 
-func TestABrokenPasswordFileIsLeftAloneAndNamed(t *testing.T) {
+func TestABrokenPasswordFileIsNamedAndNotChanged(t *testing.T) {
 	t.Parallel()
 	for name, content := range map[string]string{"redis_password.txt": "\n", "admin_password.txt": "one\ntwo\n", "exporter.json": "plain"} {
 		k := newKit(t)
@@ -152,7 +152,7 @@ func TestABrokenPasswordFileIsLeftAloneAndNamed(t *testing.T) {
 	}
 }
 
-// A container has the inode: a new file under the old name would not reach it. And a
+// A container mounts the inode, so a new file under the old name would not reach it. A
 // client that reads the file at any time must not find it empty.
 func TestFilesAreWrittenInPlaceAndNeverShrink(t *testing.T) {
 	t.Parallel()
@@ -181,7 +181,7 @@ func TestFilesAreWrittenInPlaceAndNeverShrink(t *testing.T) {
 		if i == 0 {
 			first = inode()
 		} else if inode() != first {
-			t.Error("the file is another one")
+			t.Error("the file was replaced")
 		}
 	}
 }
@@ -200,7 +200,7 @@ func TestATemplateBecomesOneLineForEachUser(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotUnderstoodChangesNothing(t *testing.T) {
+func TestAnInvalidCommandLineChangesNothing(t *testing.T) {
 	t.Parallel()
 	k := newKit(t)
 	for _, args := range [][]string{{}, {"init", "x"}, {"rotate"}, {"retire", "default", "admin"}, {"retire", "-keep", "default"}, {"other"}, {"-x", "init"}} {

@@ -1,13 +1,13 @@
-// Passwords makes and rotates the passwords of the kit's Redis users. Run it in
-// the folder of compose.yaml:
+// Passwords makes and rotates the passwords of the kit's Redis users. Run it in the
+// folder of compose.yaml:
 //
 //	go run ./passwords init              make what is missing in secrets/
 //	go run ./passwords rotate default    give the applications a new password
-//	go run ./passwords retire default    take away what rotate -keep left valid
+//	go run ./passwords retire default    remove the password that rotate -keep left valid
 //
-// It is Go rather than a shell script because what matters is the same on every
-// machine: it needs no openssl or sha256sum, shows no password to a process list,
-// and writes files in place, so that the containers that mount them see the change.
+// It is a Go program and no shell script, so that it works alike on every machine. It
+// needs no openssl or sha256sum, shows no password in a process list, and writes files in
+// place, so that the change reaches the containers that mount them.
 package main
 
 import (
@@ -44,7 +44,7 @@ var errUsage = errors.New("no such command")
 
 func run(ctx context.Context, args []string) error {
 	flags := flag.NewFlagSet("passwords", flag.ContinueOnError)
-	flags.Usage = func() {} // main prints it
+	flags.Usage = func() {} // main prints the usage
 	dir := flags.String("dir", ".", "the folder of compose.yaml")
 	if err := flags.Parse(args); err != nil {
 		return errUsage

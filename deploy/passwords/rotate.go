@@ -13,9 +13,10 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// replace makes a new password valid beside the old one and puts it where clients
-// read it. First come the servers, then their ACL files, for a restart meanwhile,
-// and last the password's file: whoever reads that one can use what it says.
+// replace makes a new password valid beside the old one, and writes it to the file that
+// clients read. It changes the servers first, then their ACL files, in case a server
+// restarts meanwhile. The password's file is last, so that a client that reads the new
+// password can always use it.
 func (k kit) replace(ctx context.Context, u user) error {
 	services, err := k.running(ctx)
 	if err != nil {
@@ -34,17 +35,17 @@ func (k kit) replace(ctx context.Context, u user) error {
 	if err := k.store(u, password); err != nil {
 		return err
 	}
-	if u.name == "exporter" && slices.Contains(services, "redis-exporter") { // it reads its file when it starts
+	if u.name == "exporter" && slices.Contains(services, "redis-exporter") { // which reads its file only when it starts
 		if _, err := k.compose(ctx, "restart", "redis-exporter"); err != nil {
 			return err
 		}
 	}
-	fmt.Printf("%s: new; the old password is valid, too\n", k.secret(u.file))
+	fmt.Printf("%s: new; the old password is also still valid\n", k.secret(u.file))
 	return nil
 }
 
 func wait(ctx context.Context, grace time.Duration, u user) error {
-	fmt.Printf("waiting %v for clients to read it\n", grace)
+	fmt.Printf("waiting %v for clients to read the new password\n", grace)
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
 	select {
@@ -55,8 +56,8 @@ func wait(ctx context.Context, grace time.Duration, u user) error {
 	}
 }
 
-// retire leaves the user the password that its file has, and no other. Connections
-// that were made with another one stay.
+// retire leaves only the password in the user's file valid. Connections that were
+// authenticated with another password stay open.
 func (k kit) retire(ctx context.Context, u user) error {
 	password, err := k.password(u)
 	if err != nil {
@@ -69,7 +70,7 @@ func (k kit) retire(ctx context.Context, u user) error {
 	if err := k.writeACLs(change{user: u.name, retire: true}); err != nil {
 		return err
 	}
-	// In one command, so that there is no moment without a password.
+	// One command, so that the user has a password at every moment.
 	if err := k.setUser(ctx, services, u, "resetpass", hash(password)); err != nil {
 		return err
 	}
@@ -77,9 +78,8 @@ func (k kit) retire(ctx context.Context, u user) error {
 	return nil
 }
 
-// setUser changes the user where Redis runs. It is the servers' memory that
-// changes; ACL LOAD would do it from the file, and cut every connection of the
-// user, subscriptions included.
+// setUser changes the user in the memory of the running servers. ACL LOAD would read the
+// file instead, and would close every connection of the user, subscriptions included.
 func (k kit) setUser(ctx context.Context, services []string, u user, rules ...string) error {
 	for _, service := range services {
 		if !isRedis(service) {
@@ -90,7 +90,7 @@ func (k kit) setUser(ctx context.Context, services []string, u user, rules ...st
 		if err != nil {
 			return err
 		}
-		if strings.TrimSpace(out) != "OK" { // redis-cli succeeds whatever the server says
+		if strings.TrimSpace(out) != "OK" { // redis-cli exits with 0 even if the server refuses
 			return fmt.Errorf("%s refused: %s", service, strings.TrimSpace(out))
 		}
 	}
