@@ -60,7 +60,9 @@ func (s *Sender) Run(ctx context.Context, class Class, call Call, extra ...redis
 			return cmd
 		}
 		// Another call has sent a source meanwhile, perhaps to another server.
-		call.Script = NewScript(call.Script.source.(string))
+		if call.Script.digest == nil {
+			call.Script = NewScript(call.Script.source.(string))
+		}
 	}
 }
 
