@@ -1,20 +1,20 @@
-// Package hashcodec turns a struct into the fields of a Redis hash and back,
-// in the plain text that services in other languages read and write.
+// Package hashcodec turns a struct into the fields of a Redis hash and back. It uses the
+// plain text that services in other languages read and write.
 //
-//	string, named or not   as it is
+//	string, named or not   unchanged
 //	integers               decimal
 //	floats                 the shortest decimal that reads back exactly, NaN, Infinity
 //	bool                   true, false
 //	time.Time              Unix milliseconds, as of Date.now(); the zero time is an absent field
 //	time.Duration          whole milliseconds
-//	[]byte                 as it is
+//	[]byte                 unchanged
 //	encoding.TextMarshaler and TextUnmarshaler together: what they write
 //	a pointer to these     nil is an absent field
 //
-// What an absent field does not set keeps the zero value. Embedded structs
-// give their fields to the outer one.
+// A struct field whose hash field is absent keeps its zero value. The fields of an
+// embedded struct belong to the outer struct.
 //
-// go-redis's own codec will not do: it writes time.Time as RFC 3339, refuses
+// The codec of go-redis is not enough: it writes time.Time as RFC 3339, refuses
 // named strings, drops embedded structs, writes a nil *int64 as "0", and reads
 // a missing hash as a zero struct.
 package hashcodec
@@ -24,7 +24,7 @@ import (
 	"reflect"
 )
 
-// A Codec knows the fields of S. It is made once and reads no tag afterwards.
+// A Codec encodes and decodes S. It reads the tags of S once, in New.
 type Codec[S any] struct {
 	fields []Field
 }
@@ -33,7 +33,7 @@ type Codec[S any] struct {
 type Field struct {
 	Name  string // in the hash
 	Go    string // in S, with the names of the structs around it
-	Touch bool   // tagged ",touch": others give it its text
+	Touch bool   // tagged ",touch": the caller of the codec writes its text
 	Type  reflect.Type
 
 	index               []int // from S, through embedded structs
@@ -41,7 +41,7 @@ type Field struct {
 	coder
 }
 
-// A Text is what a field has in the hash, if anything.
+// A Text is the text of a field in the hash, if it is present.
 type Text struct {
 	Value   string
 	Present bool
@@ -60,8 +60,8 @@ func (e *Error) Error() string { return "field " + e.Field + " " + e.Reason }
 //	`redis:"name,touch"`      a time that the caller of the codec keeps, at most one
 //	`redis:"-"`               not in the hash
 //
-// What cannot be held is an error that names the field: a lossy codec is found
-// out when the program starts. reserved is a name that no field may have.
+// A field that cannot be stored without loss is an error that names the field, so that
+// it is found when the program starts. reserved is a name that no field may have.
 func New[S any](reserved string) (*Codec[S], error) {
 	t := reflect.TypeFor[S]()
 	if t.Kind() != reflect.Struct {
@@ -79,11 +79,10 @@ func New[S any](reserved string) (*Codec[S], error) {
 	return nil, fmt.Errorf("%v has no field that says anything; tag some as `redis:\"name\"`", t)
 }
 
-// Fields are those of S, in the order in which it declares them.
+// Fields returns the fields of S in the order of their declaration.
 func (c *Codec[S]) Fields() []Field { return c.fields }
 
-// Encode returns the texts of s, in the order of Fields. A touch field has
-// none.
+// Encode returns the texts of s, in the order of Fields. A touch field has no text.
 func (c *Codec[S]) Encode(s *S) ([]Text, error) {
 	v := reflect.ValueOf(s).Elem()
 	texts := make([]Text, len(c.fields))
@@ -104,8 +103,8 @@ func (c *Codec[S]) Encode(s *S) ([]Text, error) {
 	return texts, nil
 }
 
-// Decode reads hash into s, which must be zero. Fields of the hash that S does
-// not have are passed over.
+// Decode reads hash into s, which must be zero. It ignores fields of the hash that S
+// does not have.
 func (c *Codec[S]) Decode(hash map[string]string, s *S) error {
 	v := reflect.ValueOf(s).Elem()
 	for i := range c.fields {
@@ -143,7 +142,7 @@ func (f *Field) Parse(text string, v reflect.Value) error {
 	return nil
 }
 
-// Always says whether every value of the field has a text.
+// Always reports whether every value of the field has a text.
 func (f *Field) Always() bool { return f.always && !f.omitempty }
 
 func (f *Field) of(v reflect.Value) reflect.Value {

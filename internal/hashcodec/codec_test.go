@@ -67,7 +67,7 @@ func codec[S any](t testing.TB) *hashcodec.Codec[S] {
 	return c
 }
 
-// encoded is what s has in a hash.
+// encoded returns the hash of s.
 func encoded[S any](t testing.TB, c *hashcodec.Codec[S], s S) map[string]string {
 	t.Helper()
 	texts, err := c.Encode(&s)
@@ -203,7 +203,7 @@ func TestRequiredFieldsAreRequiredInBothDirections(t *testing.T) {
 	}
 }
 
-// fragile's methods trust their input.
+// The methods of fragile do not check their input.
 type fragile struct{ first byte }
 
 func (f *fragile) UnmarshalText(b []byte) error { f.first = b[0]; return nil }

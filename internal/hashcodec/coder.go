@@ -24,14 +24,14 @@ var (
 	unmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// coderOf returns the coder of t, a pointer to such a type included.
+// coderOf returns the coder of t, which may be a pointer.
 func coderOf(t reflect.Type) (coder, bool) {
 	if t.Kind() != reflect.Pointer {
 		return valueCoder(t)
 	}
 	elem, ok := valueCoder(t.Elem())
 	return coder{
-		// A pointer that is set is there, even if it points to a zero time.
+		// A pointer that is not nil is present, even if it points to a zero time.
 		format: func(v reflect.Value) (string, string) { return elem.format(v.Elem()) },
 		parse: func(text string, v reflect.Value) bool {
 			p := reflect.New(t.Elem())
@@ -63,7 +63,7 @@ func valueCoder(t reflect.Type) (coder, bool) {
 	case pointer.Implements(marshalerType) && pointer.Implements(unmarshalerType):
 		c.format, c.parse = formatText, parseText
 	case pointer.Implements(marshalerType) || pointer.Implements(unmarshalerType):
-		return coder{}, false // it could be written and not read, or the other way round
+		return coder{}, false // it could be written but not read, or read but not written
 	case kind == reflect.String:
 		c.format = func(v reflect.Value) (string, string) { return v.String(), "" }
 		c.parse = func(text string, v reflect.Value) bool {
@@ -110,7 +110,7 @@ func valueCoder(t reflect.Type) (coder, bool) {
 	return c, true
 }
 
-// formatFloat writes infinities as JavaScript reads them.
+// formatFloat writes infinities in the form that JavaScript reads.
 func formatFloat(x float64, bits int) string {
 	switch {
 	case math.IsInf(x, 1):
@@ -121,7 +121,7 @@ func formatFloat(x float64, bits int) string {
 	return strconv.FormatFloat(x, 'g', -1, bits)
 }
 
-// maxMillis is how far from 1970 a Date of JavaScript reaches.
+// maxMillis is the greatest distance from 1970 of a JavaScript Date, in milliseconds.
 const maxMillis = 8.64e15
 
 func timeOf(v reflect.Value) *time.Time { return v.Addr().Interface().(*time.Time) }
@@ -153,8 +153,8 @@ func parseDuration(text string, v reflect.Value) bool {
 	return true
 }
 
-// formatText and parseText call methods of the caller's. Their errors, and
-// what they panic with, may quote the value and are not passed on.
+// formatText and parseText call methods of the caller. Errors and panic values of these
+// methods may quote the value, so they are not passed on.
 func formatText(v reflect.Value) (text, reason string) {
 	defer func() {
 		if recover() != nil {

@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// What is encoded reads back as it was, but for what a text does not keep:
+// An encoded value is the same after decoding, except for what a text does not keep:
 // fractions of milliseconds, and whether empty bytes were nil.
 func FuzzValuesRoundTrip(f *testing.F) {
 	f.Add("", int64(0), uint64(0), 0.0, int64(0), int64(0), []byte(nil), false, byte(0))
@@ -58,8 +58,8 @@ func FuzzValuesRoundTrip(f *testing.F) {
 	})
 }
 
-// No hash makes the decoder panic, and one that it takes can be written again
-// and means the same then.
+// No hash makes the decoder panic. A hash that it accepts can be encoded again and has
+// the same meaning then.
 func FuzzAnyHashDecodesOrIsAnError(f *testing.F) {
 	names := []string{}
 	for _, field := range codec[each](f).Fields() {

@@ -9,8 +9,8 @@ import (
 // A planner collects the fields of a struct.
 type planner struct {
 	fields []Field
-	taken  map[string]string // names in the hash, and who has them
-	touch  string            // who is tagged ",touch"
+	taken  map[string]string // names in the hash, and the fields that have them
+	touch  string            // the field that is tagged ",touch"
 }
 
 func (p *planner) walk(t reflect.Type, path string, index []int) error {
@@ -38,7 +38,7 @@ func (p *planner) walk(t reflect.Type, path string, index []int) error {
 	return nil
 }
 
-// embed takes over the fields of an embedded struct.
+// embed adds the fields of an embedded struct.
 func (p *planner) embed(f Field) error {
 	if _, ok := coderOf(f.Type); ok {
 		return &Error{f.Go, "is embedded and has a text of its own; give it a redis tag with a name"}

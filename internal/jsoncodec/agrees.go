@@ -13,10 +13,10 @@ var (
 	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// agrees reports whether go-json, when it accepts an input for t, decodes it
-// as encoding/json does. What it rejects was found by fuzzing the two against
-// each other or is recorded by go-json itself; when in doubt it rejects, which
-// costs speed alone. seen holds the types already on the way.
+// agrees reports whether go-json decodes every input that it accepts for t as
+// encoding/json does. The types that agrees rejects were found by comparing the two
+// libraries with fuzzing, or go-json itself records them. In doubt it rejects, which
+// costs only speed. seen holds the types whose inspection has begun.
 func agrees(t reflect.Type, seen map[reflect.Type]bool) bool {
 	if seen[t] {
 		return true
@@ -43,7 +43,7 @@ func agrees(t reflect.Type, seen map[reflect.Type]bool) bool {
 		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr:
 		return true
 	case reflect.Slice:
-		// Of bytes: go-json lets null leave what a repeated name wrote before.
+		// Not bytes: with go-json, null keeps what a repeated name wrote before.
 		return t.Elem().Kind() != reflect.Uint8 && agrees(t.Elem(), seen)
 	case reflect.Pointer, reflect.Array:
 		return agrees(t.Elem(), seen)
@@ -52,14 +52,14 @@ func agrees(t reflect.Type, seen map[reflect.Type]bool) bool {
 	case reflect.Struct:
 		return structAgrees(t, seen)
 	default:
-		// Float32: go-json rounds twice, to float64 first. The rest
-		// encoding/json refuses.
+		// Float32: go-json rounds twice, first to float64. encoding/json refuses
+		// the other kinds.
 		return false
 	}
 }
 
-// keyAgrees rejects the kinds of key that encoding/json refuses, because
-// go-json accepts an empty object for them.
+// keyAgrees rejects the kinds of map key that encoding/json refuses: go-json accepts an
+// empty object for them.
 func keyAgrees(t reflect.Type) bool {
 	if reflect.PointerTo(t).Implements(textUnmarshaler) {
 		return t.Kind() != reflect.Pointer
@@ -101,8 +101,8 @@ func structAgrees(t reflect.Type, seen map[reflect.Type]bool) bool {
 		if name == "" {
 			name = f.Name
 		}
-		// Of fields whose names differ in case alone, or that shadow each
-		// other, go-json can choose another one when some are embedded.
+		// If names of fields differ only in case, or shadow each other, and some
+		// fields are embedded, go-json can choose another field.
 		if name = fold(name); names[name] {
 			return false
 		}

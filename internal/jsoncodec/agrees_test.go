@@ -67,7 +67,7 @@ func checkAgreement(t *testing.T, typeSeed, docSeed uint64) {
 	}
 	data := generate(docSeed, typ)
 	got, want := reflect.New(typ).Interface(), reflect.New(typ).Interface()
-	if err := gojson.Unmarshal(data, got); err != nil || forgets(data) {
+	if err := gojson.Unmarshal(data, got); err != nil || repeatsAroundEmpty(data) {
 		return
 	}
 	if err := json.Unmarshal(data, want); err != nil || !reflect.DeepEqual(got, want) {

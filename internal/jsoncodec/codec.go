@@ -9,14 +9,14 @@ import (
 	gojson "github.com/goccy/go-json"
 )
 
-// Codec encodes and decodes values of type V. The zero Codec is valid and uses
-// encoding/json alone; For returns the fast one. Safe for concurrent use.
+// Codec encodes and decodes values of type V. The zero Codec is valid and uses only
+// encoding/json; For returns the fast Codec. It is safe for concurrent use.
 type Codec[V any] struct {
 	fast bool
 }
 
-// For returns the codec for V. It inspects the type once, so a caller keeps
-// the result rather than asking again for each value.
+// For returns the codec for V. It inspects the type, so a caller should keep the result
+// and not call For for each value.
 func For[V any]() Codec[V] {
 	return Codec[V]{fast: agrees(reflect.TypeFor[V](), map[reflect.Type]bool{})}
 }
@@ -29,15 +29,16 @@ func (Codec[V]) Encode(v V) ([]byte, error) {
 // Decode returns the value that json.Unmarshal stores for data in a zero V, or
 // the zero V and the error of json.Unmarshal, whose text may quote data.
 //
-// It does not write to data. Strings in the value refer to data, which must
-// therefore never change, and stays in memory as long as one of them; no slice
-// does, unless an UnmarshalJSON or UnmarshalText method of V keeps the bytes that
-// it was lent, which their documentation forbids. Such a method runs a second time,
-// on a fresh value, when the first attempt to decode fails; if it panics, so
-// does Decode, as json.Unmarshal would.
+// It does not write to data. Strings in the value refer to data. So data must never
+// change, and it stays in memory as long as one of these strings. No slice refers to
+// data, unless an UnmarshalJSON or UnmarshalText method of V keeps the bytes that it
+// receives, which their documentation forbids.
+//
+// If the first attempt to decode fails, such a method runs a second time, on a new
+// value. If it panics then, Decode panics, as json.Unmarshal does.
 func (c Codec[V]) Decode(data []byte) (V, error) {
 	if c.fast {
-		if v, ok := decodeFast[V](data); ok && !forgets(data) {
+		if v, ok := decodeFast[V](data); ok && !repeatsAroundEmpty(data) {
 			return v, nil
 		}
 	}
@@ -49,12 +50,12 @@ func (c Codec[V]) Decode(data []byte) (V, error) {
 	return v, nil
 }
 
-// noCopy has strings refer to the data instead of to a copy each.
+// noCopy makes strings refer to the data. Otherwise each string is a copy.
 var noCopy = gojson.DecodeNoCopyString()
 
 func decodeFast[V any](data []byte) (v V, ok bool) {
-	// A panic, of go-json or of a method of V, is a refusal like any other:
-	// encoding/json has the last word.
+	// A panic, of go-json or of a method of V, counts as a refusal: encoding/json
+	// decodes again.
 	defer func() {
 		if recover() != nil {
 			ok = false

@@ -13,7 +13,7 @@ import (
 	"unsafe"
 )
 
-// writable says whether a slice in v lies in the memory of data. Strings may.
+// writable reports whether a slice in v is in the memory of data. Strings may be.
 func writable(v reflect.Value, data []byte) bool {
 	switch v.Kind() {
 	case reflect.Pointer, reflect.Interface:
@@ -46,7 +46,7 @@ func writable(v reflect.Value, data []byte) bool {
 	return false
 }
 
-// check fails unless the codec and encoding/json make the same of data.
+// check fails unless the codec and encoding/json decode data alike.
 func check(t *testing.T, s shape, data []byte) {
 	t.Helper()
 	want, wantErr := s.want(data)
@@ -84,8 +84,8 @@ func shapeNamed(t *testing.T, typ reflect.Type) shape {
 	return shape{}
 }
 
-// Each of these inputs is decoded otherwise by go-json v0.12.0, or is the kind
-// of input that fast decoders get wrong.
+// go-json v0.12.0 decodes each of these inputs differently, or it is a kind of input
+// that fast decoders often decode wrongly.
 var divergent = []struct {
 	name string
 	typ  reflect.Type
@@ -215,15 +215,15 @@ func TestAnEmptyArrayBetweenRepeatedNamesClearsTheFirstArray(t *testing.T) {
 	}
 }
 
-// What has an empty array and repeats no name must stay fast.
+// Data that has an empty array and repeats no name must stay fast.
 func TestDataWithoutRepeatedNamesStaysFast(t *testing.T) {
 	t.Parallel()
 	for _, data := range []string{
 		``, `[]`, `{}`, `[[],[]]`, `{"tags":[]}`, `[{"id":"1","tags":[]},{"id":"2","tags":["a"]}]`,
 		`{"a":{"a":[]},"b":{"a":"a"}}`, `{"a":"x\\","b":"\"a\":","c":[]}`, `{"title":[],"Title ":[],"titel":[],"x":1,"X":2}`,
 	} {
-		if forgets([]byte(data)) {
-			t.Errorf("forgets(%s)", data)
+		if repeatsAroundEmpty([]byte(data)) {
+			t.Errorf("repeatsAroundEmpty(%s)", data)
 		}
 	}
 }

@@ -1,8 +1,8 @@
-// Package jsoncodec is encoding/json for values of one type, with a decoder
-// that takes about a third of the time.
+// Package jsoncodec is encoding/json for values of one type, with a decoder that takes
+// about a third of the time.
 //
-// Encode is encoding/json. Decode tries github.com/goccy/go-json first. Every
-// input that go-json refuses, and every type and every input that it is known
-// to decode otherwise, goes to encoding/json: so the errors are
-// encoding/json's, and so are the values.
+// Encode uses encoding/json. Decode tries github.com/goccy/go-json first. These go to
+// encoding/json: every input that go-json refuses, and every type and every input that
+// go-json is known to decode differently. So all errors and all values are those of
+// encoding/json.
 package jsoncodec

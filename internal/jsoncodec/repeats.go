@@ -2,19 +2,18 @@ package jsoncodec
 
 import "bytes"
 
-// mostNames bounds the work that one object can make: the names of its arrays
-// are compared pair by pair.
+// mostNames bounds the work for one object: the names of its arrays are compared pair
+// by pair.
 const mostNames = 64
 
-// forgets reports whether data may repeat a name around an empty array, as in
+// repeatsAroundEmpty reports whether data may repeat a name around an empty array, as in
 //
 //	{"t":[{"a":1}],"t":[],"t":[{}]}
 //
-// encoding/json forgets the first array at the empty one. go-json only cuts
-// the slice to length zero, so that what the last array leaves out keeps its
-// value from the first. data is valid JSON; when in doubt the answer is yes,
-// which costs speed alone.
-func forgets(data []byte) bool { return hasEmptyArray(data) && repeatsArray(data) }
+// At the empty array encoding/json drops the first one. go-json only sets the length of
+// the slice to zero: fields that the last array leaves out keep their values from the
+// first. data is valid JSON. In doubt the result is true, which costs only speed.
+func repeatsAroundEmpty(data []byte) bool { return hasEmptyArray(data) && repeatsArray(data) }
 
 func hasEmptyArray(data []byte) bool {
 	for i := 0; ; i++ {
@@ -29,8 +28,8 @@ func hasEmptyArray(data []byte) bool {
 	}
 }
 
-// repeatsArray reports whether an object in data may have two arrays by names
-// that encoding/json takes for the same field.
+// repeatsArray reports whether an object in data may have two arrays under names that
+// encoding/json takes for the same field.
 func repeatsArray(data []byte) bool {
 	var (
 		names [][]byte // of the arrays in all objects that are open, the innermost last
@@ -75,8 +74,8 @@ func repeatsArray(data []byte) bool {
 	return false
 }
 
-// endOfString is the index of the quote that ends the string whose text begins
-// at begin, or -1.
+// endOfString returns the index of the quote that ends the string whose text begins at
+// begin, or -1.
 func endOfString(data []byte, begin int) int {
 	for end := begin; ; end++ {
 		quote := bytes.IndexByte(data[end:], '"')
@@ -94,8 +93,8 @@ func endOfString(data []byte, begin int) int {
 	}
 }
 
-// plain reports whether name is ASCII without escapes: of such names only
-// those of one length fold alike.
+// plain reports whether name is ASCII without escapes. Such names are equal under case
+// folding only if they have the same length.
 func plain(name []byte) bool {
 	for _, c := range name {
 		if c == '\\' || c >= 0x80 {

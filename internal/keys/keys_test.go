@@ -67,8 +67,7 @@ func TestSlotFollowsTheClusterSpecification(t *testing.T) {
 		"foo{{bar}}zap":        "{bar",
 		"foo{bar}{zap}":        "bar",
 	} {
-		// The right side of the pairs that are no hash tags themselves is
-		// hashed whole.
+		// The right sides of these pairs have no hash tag: the whole key is hashed.
 		want := int(crc16(b) % Slots)
 		if strings.HasPrefix(b, "{user") {
 			want = Slot(b)
@@ -138,8 +137,8 @@ func TestKeyOfRefusesOtherKeys(t *testing.T) {
 	}
 }
 
-// Whatever the ids are, each has keys of its own, all in one slot: its key in
-// the pattern, and one sibling of each kind outside of every pattern.
+// Each id has keys of its own, all in one slot: its key in the pattern, and one sibling
+// of each kind outside of every pattern.
 func FuzzNoIDReachesTheKeysOfAnother(f *testing.F) {
 	for i, id := range hostileIDs {
 		if len(id) > 1<<10 {
@@ -151,7 +150,7 @@ func FuzzNoIDReachesTheKeysOfAnother(f *testing.F) {
 		f.Add(id+"*"+id, "x", id)
 		f.Add("rediskitx:*}:", id, "lease:{"+id)
 	}
-	// Those of the packages, with what is variable in them.
+	// The patterns of the packages, with their variable parts.
 	kinds := []string{"lease", "stale", "fence", "released", "op-XYZ", "op-XYZW", "limit-fixed-1h", "limit-gcra-1m0.5s-10-10"}
 	f.Fuzz(func(t *testing.T, pattern, id, other string) {
 		p, err := Parse(pattern)
@@ -196,8 +195,8 @@ func FuzzNoIDReachesTheKeysOfAnother(f *testing.F) {
 	})
 }
 
-// What is no sibling of the library's is none, and what is one is written back
-// as it was.
+// KeyOf refuses every key that is not a sibling. For a sibling, Sibling returns the same
+// text again.
 func FuzzKeyOfIsTheInverseOfSibling(f *testing.F) {
 	for _, s := range []string{"", "a}", "{a}:b", "rediskit:lease:{a}", "rediskit:lease:{0}:{", "rediskit:lease:{5300}:conversations:{x}:list"} {
 		f.Add("lease", s)

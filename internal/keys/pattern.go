@@ -1,6 +1,6 @@
-// Package keys says which keys an object of the library may touch: the
-// pattern that its caller configured, the siblings that live beside a key in
-// the same cluster slot, and the slots themselves.
+// Package keys says which keys an object of the library may use: those of the pattern
+// that its caller configured, and their siblings in the same cluster slot. It also
+// computes the slots.
 package keys
 
 import (
@@ -11,8 +11,8 @@ import (
 // Reserved begins every key that the library invents for itself.
 const Reserved = "rediskit:"
 
-// A Pattern is a key with one hole for the caller's id, written as one '*'.
-// The same text is what SCAN matches and what tracking subscribes to.
+// A Pattern is a key in which one '*' is the place of the caller's id.
+// SCAN matches the same text, and tracking subscribes to it.
 type Pattern struct {
 	prefix, suffix string
 }
@@ -38,12 +38,11 @@ func Parse(pattern string) (Pattern, error) {
 	return Pattern{prefix, suffix}, nil
 }
 
-// Key is the pattern with id in the place of '*'. The id may hold any bytes,
-// but an empty one is the callers' to refuse: it would make one key that all
-// who lack an id share.
+// Key returns the pattern with id in the place of '*'. The id may hold any bytes. The
+// caller must refuse an empty id: all requests without an id would share one key.
 func (p Pattern) Key(id string) string { return p.prefix + id + p.suffix }
 
-// ID is the inverse of Key: the id in a key of this pattern, or false.
+// ID is the inverse of Key. It returns the id in a key of this pattern, or false.
 func (p Pattern) ID(key string) (string, bool) {
 	if len(key) <= len(p.prefix)+len(p.suffix) ||
 		!strings.HasPrefix(key, p.prefix) || !strings.HasSuffix(key, p.suffix) {
@@ -52,11 +51,11 @@ func (p Pattern) ID(key string) (string, bool) {
 	return key[len(p.prefix) : len(key)-len(p.suffix)], true
 }
 
-// Prefix is the fixed text before the id, never empty.
+// Prefix returns the fixed text before the id. It is never empty.
 func (p Pattern) Prefix() string { return p.prefix }
 
-// Glob matches every key of the pattern in SCAN MATCH. Characters that a
-// glob would read specially are escaped.
+// Glob returns a glob for SCAN MATCH that matches every key of the pattern. Characters
+// that have a meaning in a glob are escaped.
 func (p Pattern) Glob() string { return escape.Replace(p.prefix) + "*" + escape.Replace(p.suffix) }
 
 var escape = strings.NewReplacer(`\`, `\\`, `[`, `\[`, `]`, `\]`, `?`, `\?`, `*`, `\*`)

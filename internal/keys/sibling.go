@@ -6,15 +6,14 @@ import (
 	"sync"
 )
 
-// Sibling is the key, in the same cluster slot as key, where the library
-// keeps what it needs beside it: a lease, a stale copy, a fence. Different
-// (kind, key) pairs have different siblings, so no id can reach another's.
+// Sibling returns a key in the same cluster slot as key. The library keeps there what
+// belongs to key: a lease, a stale copy, a fence. Different pairs of kind and key have
+// different siblings, so no id can reach the sibling of another id.
 //
-// A key without braces becomes a hash tag as a whole: rediskit:kind:{key}.
-// A key with braces would close that tag too early, so it gets a tag of its
-// own slot and follows it: rediskit:kind:{tag}:key. The tag is the smallest
-// whole number whose decimal text hashes to the slot, so that any language
-// can find it.
+// A key without braces becomes a hash tag as a whole: rediskit:kind:{key}. A key with
+// braces would close that tag too early, so a tag for its slot comes before it:
+// rediskit:kind:{tag}:key. The tag is the smallest whole number whose decimal text
+// hashes to the slot, so that programs in any language can compute it.
 func Sibling(kind, key string) string {
 	if !strings.ContainsAny(key, "{}") {
 		return Reserved + kind + ":{" + key + "}"
@@ -22,12 +21,12 @@ func Sibling(kind, key string) string {
 	return Reserved + kind + ":{" + tag(Slot(key)) + "}:" + key
 }
 
-// SiblingGlob matches the siblings of one kind of every key, of any pattern.
-// KeyOf tells which of them belong to a pattern.
+// SiblingGlob returns a glob that matches the siblings of one kind of all keys, of any
+// pattern. Use KeyOf to find those of one pattern.
 func SiblingGlob(kind string) string { return Reserved + kind + ":{*" }
 
-// KeyOf is the inverse of Sibling: the key beside which a sibling lives, or
-// false for anything that is no sibling of that kind.
+// KeyOf is the inverse of Sibling. It returns the key that a sibling belongs to, or
+// false if sibling is not one of that kind.
 func KeyOf(kind, sibling string) (string, bool) {
 	rest, ok := strings.CutPrefix(sibling, Reserved+kind+":{")
 	if !ok {
@@ -42,7 +41,7 @@ func KeyOf(kind, sibling string) (string, bool) {
 
 func tag(slot int) string { return strconv.Itoa(int(tags()[slot])) }
 
-// tags is made at the first key with braces: about 2 ms, once.
+// tags is computed once, at the first key with braces. This takes about 2 ms.
 var tags = sync.OnceValue(func() *[Slots]uint32 {
 	var table [Slots]uint32
 	seen := make([]bool, Slots)

@@ -5,9 +5,9 @@ import "strings"
 // Slots is the number of hash slots of a Redis Cluster.
 const Slots = 16384
 
-// Slot is the cluster slot of a key, by the rule of the Redis Cluster
-// specification: CRC16 of the text between the first '{' and the next '}',
-// if there is any, else of the whole key.
+// Slot returns the cluster slot of a key, by the rule of the Redis Cluster
+// specification: the CRC16 of the text between the first '{' and the next '}' if there
+// is such a text, else of the whole key.
 func Slot(key string) int {
 	if open := strings.IndexByte(key, '{'); open >= 0 {
 		if n := strings.IndexByte(key[open+1:], '}'); n > 0 {
