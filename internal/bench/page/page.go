@@ -14,10 +14,10 @@ import (
 //go:embed benchmarks.md.tmpl
 var words string
 
-// charts is the directory of the charts, beside the page.
+// charts is the directory of the charts, next to the page.
 const charts = "benchmarks"
 
-// Write reads results and writes benchmarks.md, and its charts, into dir.
+// Write reads results, and writes benchmarks.md and its charts to dir.
 func Write(from io.Reader, dir string) error {
 	r, err := read(from)
 	if err != nil {
@@ -55,13 +55,14 @@ func Write(from io.Reader, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(page.String()), 0o644)
 }
 
-// busy says that others used much of the machine when the run began.
+// busy reports whether other programs used more than 10 % of the machine when the run
+// began.
 func (r *results) busy() bool {
 	percent, _ := strconv.ParseFloat(strings.TrimSuffix(r.config["busy"], "%"), 64)
 	return percent > 10
 }
 
-// versions lists the modules that took part.
+// versions lists the compared modules with their versions.
 func (r *results) versions() string {
 	var all []string
 	for key, value := range r.config {
