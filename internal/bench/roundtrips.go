@@ -97,7 +97,7 @@ func (r *run) countRoundTrips(ctx context.Context, contests []contest) error {
 			return err
 		}
 	}
-	fmt.Fprintf(os.Stderr, "Trips %.1fs\n", time.Since(began).Seconds())
+	fmt.Fprintf(os.Stderr, "Round trips %.1fs\n", time.Since(began).Seconds())
 	return nil
 }
 

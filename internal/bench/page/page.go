@@ -35,15 +35,15 @@ func Write(from io.Reader, dir string) error {
 		return "![" + title + "](" + path + ")", os.WriteFile(filepath.Join(dir, path), []byte(svg), 0o644)
 	}
 	t, err := template.New("benchmarks.md").Funcs(template.FuncMap{
-		"config":   func(key string) string { return r.config[key] },
-		"versions": r.versions,
-		"busy":     r.busy,
-		"has":      func(name string) bool { return len(r.within(name)) > 0 },
-		"table":    r.table,
-		"duels":    r.duels,
-		"trips":    r.trips,
-		"ahead":    r.ahead,
-		"chart":    chart,
+		"config":     func(key string) string { return r.config[key] },
+		"versions":   r.versions,
+		"busy":       r.busy,
+		"has":        func(name string) bool { return len(r.within(name)) > 0 },
+		"table":      r.table,
+		"duels":      r.duels,
+		"roundTrips": r.roundTrips,
+		"ahead":      r.ahead,
+		"chart":      chart,
 	}).Parse(words)
 	if err != nil {
 		return err

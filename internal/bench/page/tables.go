@@ -66,8 +66,8 @@ func (r *results) duels(unit string, names ...string) (string, error) {
 	return markdown(head, rows), nil
 }
 
-// trips returns a table with the round trips of each call.
-func (r *results) trips() string {
+// roundTrips returns a table with the round trips of each call.
+func (r *results) roundTrips() string {
 	var rows [][]string
 	for _, c := range r.within("Trips") {
 		var others []string
