@@ -1,4 +1,4 @@
-# make alone lists the targets.
+# make without a target lists the targets.
 MODULES := . examples internal/bench deploy
 
 .PHONY: help demo test race deploy-test lint fmt bench chaos fuzz vuln
@@ -6,12 +6,12 @@ MODULES := . examples internal/bench deploy
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: ## start the example services and their Dashboard on 127.0.0.1:8080; ARGS="-addr 127.0.0.1:9000" moves it, ARGS=-quiet has nobody talk
+demo: ## start the example services and their Dashboard on 127.0.0.1:8080; ARGS="-addr 127.0.0.1:9000" changes the address, ARGS=-quiet starts no simulated speakers
 	@echo "building; the first time takes a minute or two"
 	@cd examples && go build -o ../bin/demo ./demo
 	@exec bin/demo $(ARGS)
 
-test: ## run all tests; legs that need redis-server are skipped, and counted, where it is missing
+test: ## run all tests; those that need redis-server are skipped and counted if it is not installed
 	@scripts/test.sh
 
 race: ## run all tests under the race detector, shuffled, three times
@@ -26,17 +26,17 @@ lint: bin/golangci-lint ## check format, style and module files
 fmt: bin/golangci-lint ## format the code
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/golangci-lint fmt ./...) || exit 1; done
 
-bench: ## measure against the peers, for a quarter of an hour, and write docs/benchmarks.md; SHORT=1 only sees that it works
+bench: ## compare with other libraries, for a quarter of an hour, and write docs/benchmarks.md; SHORT=1 only checks that it works
 	@cd internal/bench && go build -o ../../bin/bench .
 	@bin/bench $(if $(SHORT),-short,-docs docs) -out bin/bench.txt
 
-chaos: ## break Redis under everything for FOR (10m), and write docs/reliability.md; SEED repeats a run
+chaos: ## inject faults into Redis while everything uses it, for FOR (10m), and write docs/reliability.md; SEED repeats a run
 	@cd examples && go test ./chaos -run TestChaos -count 1 -timeout 60m -chaos.for $(or $(FOR),10m) -chaos.seed $(or $(SEED),0) -chaos.report $(or $(REPORT),$(CURDIR)/docs/reliability.md)
 
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),60s)
 
-vuln: bin/govulncheck ## ask the Go vulnerability database about what we depend on; VULNDB=file:///a/copy asks a copy
+vuln: bin/govulncheck ## look the dependencies up in the Go vulnerability database; VULNDB=file:///a/copy uses a copy
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/govulncheck $(if $(VULNDB),-db $(VULNDB)) ./...) || exit 1; done
 
 bin/golangci-lint bin/benchstat bin/govulncheck: tools/go.mod tools/go.sum

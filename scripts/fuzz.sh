@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs every fuzz target for a while: scripts/fuzz.sh [duration]
+# Runs every fuzz target for 60s, or for duration: scripts/fuzz.sh [duration]
 set -eu
 for file in $(git grep -l '^func Fuzz' -- '*_test.go'); do
 	for target in $(sed -n 's/^func \(Fuzz[A-Za-z0-9_]*\)(.*/\1/p' "$file"); do

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Starts the demo as a new user would, pastes the lines that it prints, and
-# ends it as Ctrl-C does.
+# Starts the demo as a new user does, runs the curl commands that it prints, and
+# interrupts it as Ctrl-C does.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 dir=$(mktemp -d)
-# In a process group of its own, so that nothing of it outlives this script.
+# In a process group of its own, so that no process of it runs on after this script.
 setsid make demo ARGS="-quiet -addr 127.0.0.1:0 -db $dir/demo.db" >"$dir/out" 2>&1 &
 demo=$!
 end() { kill -KILL -- "-$demo" 2>/dev/null || true; rm -rf "$dir"; }
@@ -23,7 +23,7 @@ for _ in $(seq 600); do
 done
 grep -q '^Ctrl-C' "$dir/out" || fail "the demo did not start within two minutes"
 
-# The printed commands, with continued lines joined.
+# The printed commands. Lines that end with a backslash are joined with the next.
 mapfile -t lines < <(sed -e ':a' -e '/\\$/N; s/\\\n//; ta' "$dir/out" | grep '^curl')
 ((${#lines[@]} == 6)) || fail "${#lines[@]} curl lines were printed, want 6"
 paste() { bash -c "${1/curl/curl -sS --max-time 10}" >"$dir/answer" || fail "$1"; }

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Runs the tests of every module but deploy, or of those in $modules:
+# Runs the tests of every module except deploy, or of the modules in $modules:
 # scripts/test.sh [go test flags]
 #
-# A package that passes is one line, one that fails is its whole output. What
-# was skipped for want of a program is counted, because a leg that did not run
-# must not look like one that passed.
+# It prints one line for a package that passes, and the whole output of a package that
+# fails. It counts the tests that were skipped because a program is not installed, because
+# a skipped test must not look like one that passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 status=0

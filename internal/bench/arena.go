@@ -15,28 +15,28 @@ import (
 	"github.com/convkit/rediskit/secrets"
 )
 
-// An arena is what the contestants of one contest share: the server, equal settings
-// for their clients, and an end to all that they opened.
+// An arena has what the contestants of one contest share: the server, equal settings for
+// their clients, and a list of what must be closed at the end.
 type arena struct {
 	ctx     context.Context // ends with the run
-	addr    string          // where clients find the server
-	slice   time.Duration   // how long one contestant has its turn
-	short   bool            // only to show that it works
+	addr    string          // the address of the server
+	slice   time.Duration   // the length of one contestant's turn
+	short   bool            // the run only shows that everything works
 	closers []func()
 }
 
-// Settings of every client, the library's and the peers'. rueidis sends all commands
-// through few connections, whatever its pool; it keeps its own.
+// The settings of every client, of the library and of its peers. rueidis sends all
+// commands through a few connections and ignores its pool, so it keeps its own settings.
 const (
 	poolSize = 20
-	patience = 10 * time.Second // nobody may win by giving up early
+	timeout  = 10 * time.Second // long, so that no contestant wins because it gives up early
 )
 
 func (a *arena) onClose(f func()) { a.closers = append(a.closers, f) }
 
 func (a *arena) owns(c io.Closer) { a.onClose(func() { _ = c.Close() }) }
 
-// close ends what the contestants opened, last first.
+// close closes what the contestants have opened, in reverse order.
 func (a *arena) close() {
 	for len(a.closers) > 0 {
 		last := len(a.closers) - 1
@@ -46,7 +46,7 @@ func (a *arena) close() {
 	}
 }
 
-// unlessShort is n, or a tenth of it when nobody looks at the figures.
+// unlessShort returns n, or a tenth of n in a short run.
 func (a *arena) unlessShort(n int) int {
 	if a.short {
 		return max(n/10, 1)
@@ -54,23 +54,23 @@ func (a *arena) unlessShort(n int) int {
 	return n
 }
 
-// rediskit is the library's client, breaker included.
+// rediskit returns the library's client, with its breaker.
 func (a *arena) rediskit() redis.UniversalClient {
 	rdb := must(rediskit.Connect(a.ctx, rediskit.Config{
 		Addrs: []string{a.addr}, Password: secrets.None(), PoolSize: poolSize,
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
 		Tune: func(o *redis.UniversalOptions) { o.PipelinePoolSize = poolSize },
 	}))
 	a.owns(rdb)
 	return rdb
 }
 
-// goRedis is a client of go-redis's own, with what Connect too leaves out: RESP 3 and
-// maintenance notices, which cost time that has nothing to do with the question.
+// goRedis returns a client of go-redis. As Connect does, it turns RESP 3 and maintenance
+// notices off, because their cost has nothing to do with what is measured.
 func (a *arena) goRedis() *redis.Client {
 	rdb := redis.NewClient(&redis.Options{
 		Addr: a.addr, Protocol: 2, PoolSize: poolSize, PipelinePoolSize: poolSize,
-		DialTimeout: patience, ReadTimeout: patience, WriteTimeout: patience, PoolTimeout: patience,
+		DialTimeout: timeout, ReadTimeout: timeout, WriteTimeout: timeout, PoolTimeout: timeout,
 		ContextTimeoutEnabled: true, DisableIdentity: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
@@ -78,16 +78,16 @@ func (a *arena) goRedis() *redis.Client {
 	return rdb
 }
 
-// rueidis is a client of rueidis's own, with its client-side cache or without.
+// rueidis returns a client of rueidis, with or without its client-side cache.
 func (a *arena) rueidis(cached bool) rueidis.Client {
 	rdb := must(rueidis.NewClient(rueidis.ClientOption{
-		InitAddress: []string{a.addr}, DisableCache: !cached, ConnWriteTimeout: patience,
+		InitAddress: []string{a.addr}, DisableCache: !cached, ConnWriteTimeout: timeout,
 	}))
 	a.onClose(rdb.Close)
 	return rdb
 }
 
-// must ends the contest on an error of its preparation; enter returns it.
+// must returns v, or ends the preparation of a contest with err, which enter returns.
 func must[T any](v T, err error) T {
 	check(err)
 	return v
@@ -101,7 +101,8 @@ func check(err error) {
 
 type unprepared struct{ error }
 
-// enter prepares the contestants of c. Their names must be values of benchstat's /by.
+// enter prepares the contestants of c. Their names must be valid values of benchstat's
+// /by.
 func (a *arena) enter(c contest) (entered []contestant, err error) {
 	defer func() {
 		switch reason := recover().(type) {

@@ -6,24 +6,24 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// A contest puts one question to several contestants.
+// A contest measures the same operation of several contestants.
 type contest struct {
 	name       string // a Go benchmark's, without the /by=
-	goroutines []int  // callers at once, level after level; nil if the contestants see to it
+	goroutines []int  // numbers of concurrent callers, one after another; nil if contestants have a round
 	enter      func(*arena) []contestant
 }
 
-// A contestant is one library's answer. It has a call or a round.
+// A contestant is the operation with one library. It has a call or a round.
 type contestant struct {
 	by    string
-	call  func(ctx context.Context, goroutine int) error  // one operation, which the run times
-	round func(context.Context) ([]benchfmt.Value, error) // a round that measures itself
+	call  func(ctx context.Context, goroutine int) error  // one operation; the run measures its time
+	round func(context.Context) ([]benchfmt.Value, error) // makes a round and returns what it measured
 }
 
-// levels are the callers at once of most contests.
+// levels are the numbers of concurrent callers in most contests.
 var levels = []int{2, 16, 256}
 
-// contests is what there is to run, in the order of the page.
+// contests returns all contests, in the order of the page.
 func contests() []contest {
 	few, many, text := conversations(2), conversations(50), kibibyte()
 	return []contest{

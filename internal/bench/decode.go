@@ -9,8 +9,8 @@ import (
 	"github.com/convkit/rediskit/internal/jsoncodec"
 )
 
-// decodings decodes one value, each contestant from what its codec encoded. No Redis
-// takes part.
+// decodings decodes one value without Redis. Each contestant decodes what its own codec
+// has encoded.
 func decodings[V any](name string, value V) contest {
 	return contest{name: name, goroutines: []int{1}, enter: func(*arena) []contestant {
 		asJSON, asMsgpack := toJSON(value), must(msgpack.Marshal(value))

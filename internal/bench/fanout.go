@@ -16,7 +16,7 @@ import (
 	"github.com/convkit/rediskit/pubsub"
 )
 
-// event is a message of 150 bytes, as the services publish.
+// An event is a message of 150 bytes, like those that services publish.
 type event struct {
 	ConversationID string         `json:"conversation_id"`
 	Event          string         `json:"event"`
@@ -28,8 +28,8 @@ var anEvent = event{
 	Data: map[string]any{"role": "user", "text": "E amanhã? Vai chover à tarde?"},
 }
 
-// An audience is n subscribers of one channel, each of which decodes, or is given
-// decoded, what it receives, and then tells.
+// An audience is n subscribers of one channel. Each calls received for each message, once
+// it has the decoded message.
 type audience struct {
 	publish func(ctx context.Context, events []event) error
 	leave   func()
@@ -43,7 +43,7 @@ var audiences = []struct {
 	{"connection-per-subscriber", connectedAudience},
 }
 
-// hubAudience is n subscriptions of one Hub.
+// hubAudience has n subscriptions of one Hub.
 func hubAudience(a *arena, n int, received func()) audience {
 	topic := must(pubsub.NewTopic[event](a.rediskit(), "hub", pubsub.Config{}))
 	hub := must(topic.Listen(a.ctx))
@@ -64,7 +64,7 @@ func hubAudience(a *arena, n int, received func()) audience {
 	}
 }
 
-// connectedAudience is n subscriptions of go-redis, each with its connection.
+// connectedAudience has n subscriptions of go-redis, each with a connection of its own.
 func connectedAudience(a *arena, n int, received func()) audience {
 	rdb := a.goRedis()
 	subs := make([]*redis.PubSub, n)
@@ -105,8 +105,9 @@ func connectedAudience(a *arena, n int, received func()) audience {
 	}
 }
 
-// fanOut publishes bursts of so many messages, each once all subscribers have
-// received the one before. Its time is from Publish until the last has received.
+// fanOut publishes bursts of messages. It waits until all subscribers have received a
+// burst before it publishes the next. A burst takes from Publish until the last subscriber
+// has received it.
 func fanOut(question string, burst, subscribers int) contest {
 	name := fmt.Sprintf("%s/subscribers=%d", question, subscribers)
 	return contest{name: name, enter: func(a *arena) []contestant {
@@ -133,7 +134,7 @@ func fanOut(question string, burst, subscribers int) contest {
 					}
 					select {
 					case <-all:
-					case <-time.After(patience):
+					case <-time.After(timeout):
 						return nil, fmt.Errorf("%d deliveries are missing", missing.Load())
 					}
 					took = append(took, time.Since(sent))
@@ -149,7 +150,7 @@ func fanOut(question string, burst, subscribers int) contest {
 	}}
 }
 
-// subscriptions measures the memory that a subscriber takes in this process: heap and
+// subscriptions measures how much memory of this process a subscriber uses: heap and
 // stacks.
 func subscriptions(name string) contest {
 	return contest{name: name, enter: func(a *arena) []contestant {
@@ -171,7 +172,7 @@ func subscriptions(name string) contest {
 func memory() float64 {
 	var m runtime.MemStats
 	runtime.GC()
-	runtime.GC() // frees what the first found in sync.Pools
+	runtime.GC() // the second run frees what was in sync.Pools
 	runtime.ReadMemStats(&m)
 	return float64(m.HeapAlloc + m.StackInuse)
 }

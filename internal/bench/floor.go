@@ -11,8 +11,8 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// floor sets hits beside what redis-benchmark, which decodes nothing, reads of the
-// same value from 16 connections: one at a time, and 32 in a pipeline.
+// floor compares hits with redis-benchmark, which reads the same value over 16
+// connections without decoding it: one command at a time, and 32 in a pipeline.
 func floor[V any](name string, value V) contest {
 	return contest{name: name, enter: func(a *arena) []contestant {
 		entered := enterReaders(a, value, []reader[V]{{"rediskit", rediskitRead[V]}, {"bare-GET", bareGET[V]}})
@@ -25,7 +25,7 @@ func floor[V any](name string, value V) contest {
 				return []benchfmt.Value{{Value: 1e9 / values[0].Value, Unit: "reads/s"}}, nil
 			}
 		}
-		requests := int(a.slice.Seconds() * 50_000) // fills about one slice
+		requests := int(a.slice.Seconds() * 50_000) // takes about one slice
 		return append(entered,
 			contestant{by: "redis-benchmark", round: func(ctx context.Context) ([]benchfmt.Value, error) {
 				return redisBenchmark(ctx, a.addr, requests, 1)

@@ -20,16 +20,16 @@ import (
 
 const ttl = time.Hour // longer than any contest
 
-// A read answers with the value that was stored when it was opened.
+// A read returns the value that was stored when its reader was opened.
 type read[V any] func(context.Context) (V, error)
 
-// A reader is one way to cache a value and read it back.
+// A reader is a way to cache a value and to read it.
 type reader[V any] struct {
 	by   string
 	open func(a *arena, value V) read[V]
 }
 
-// remote readers ask Redis each time.
+// remote returns readers that ask Redis for each read.
 func remote[V any]() []reader[V] {
 	return []reader[V]{
 		{"rediskit", rediskitRead[V]},
@@ -42,14 +42,15 @@ func remote[V any]() []reader[V] {
 	}
 }
 
-// nearby readers keep copies in the process, of which the server tells what changes: for all
-// callers one decoded value (shared), or bytes.
+// nearby returns readers of rediskit that keep copies in the process, which the server
+// invalidates. shared names the one that returns the same decoded value to all callers,
+// own the one that keeps bytes and decodes them for each caller.
 func nearby[V any](shared, own string) []reader[V] {
 	return []reader[V]{{shared, nearRead[V](true)}, {own, nearRead[V](false)}}
 }
 
-// inProcess readers keep a copy in the process. The server tells rueidis of changes; nobody
-// tells TinyLFU.
+// inProcess returns readers of peers that keep a copy in the process. The server
+// invalidates the copies of rueidis. Nothing invalidates those of TinyLFU.
 func inProcess[V any]() []reader[V] {
 	return []reader[V]{
 		{"go-redis-cache+TinyLFU", tinyLFURead[V]},
@@ -57,21 +58,21 @@ func inProcess[V any]() []reader[V] {
 	}
 }
 
-// hits reads a cached value that is there.
+// hits reads a value that is cached in Redis.
 func hits[V any](name string, value V) contest {
 	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
 		return enterReaders(a, value, remote[V]())
 	}}
 }
 
-// nearHits reads a cached value that the process has.
+// nearHits reads a value that is cached in the process.
 func nearHits[V any](name string, value V) contest {
 	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
 		return enterReaders(a, value, nearby[V]("rediskit", "rediskit-decoding"), inProcess[V]())
 	}}
 }
 
-// enterReaders opens readers, and sees that each reads what it stored.
+// enterReaders opens readers, and checks that each reads the value that it has stored.
 func enterReaders[V any](a *arena, value V, readers ...[]reader[V]) []contestant {
 	var entered []contestant
 	for _, r := range slices.Concat(readers...) {
@@ -109,14 +110,14 @@ func rediskitCached[V any](a *arena, value V, cfg cache.Config) read[V] {
 	c := must(cache.New[V](a.rediskit(), cfg))
 	a.owns(c)
 	check(c.Set(a.ctx, "1", value))
-	for cfg.Local.MaxEntries > 0 && c.Stats().LocalHits == 0 { // until it is kept
+	for cfg.Local.MaxEntries > 0 && c.Stats().LocalHits == 0 { // until the process keeps it
 		must(c.Get(a.ctx, "1"))
 		time.Sleep(time.Millisecond)
 	}
 	return func(ctx context.Context) (V, error) { return c.GetOrLoad(ctx, "1", nil) }
 }
 
-// bareGET reads without decoding.
+// bareGET reads the bytes and does not decode them.
 func bareGET[V any](a *arena, value V) read[V] {
 	rdb := a.goRedis()
 	check(rdb.Set(a.ctx, "bare", toJSON(value), ttl).Err())
@@ -126,7 +127,7 @@ func bareGET[V any](a *arena, value V) read[V] {
 	}
 }
 
-// bareParts is what a hit of rediskit consists of.
+// bareParts reads with the parts of which a hit of rediskit consists: GET and decoder.
 func bareParts[V any](a *arena, value V) read[V] {
 	codec := jsoncodec.For[V]()
 	return goRedisDecoding(a, "parts", value, codec.Decode)

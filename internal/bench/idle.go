@@ -9,8 +9,8 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// idleWaiters counts the commands that a hundred waiters for one lock, each with a
-// client of its own, send while nothing happens.
+// idleWaiters counts the commands that a hundred waiters for one lock send while the lock
+// is held. Each waiter has a client of its own.
 func idleWaiters(name string) contest {
 	return contest{name: name, enter: func(a *arena) []contestant {
 		waiters := a.unlessShort(100)

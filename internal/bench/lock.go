@@ -19,17 +19,18 @@ import (
 
 const lockTTL = 10 * time.Second
 
-// An unlock gives a lock back.
+// An unlock releases a lock.
 type unlock func(context.Context) error
 
-// A locker is one process's way to take a lock, at once or when it is free.
+// A locker takes locks for one process: try at once or not at all, wait when the lock is
+// free.
 type locker struct {
 	try, wait func(ctx context.Context, id string) (unlock, error)
 }
 
-// lockers are the ways, each opened with a client of its own. Those who wait do so as
-// the documentation of each has it: redislock polls as its README does, every 100 ms;
-// redsync by default, after 50 to 250 ms.
+// lockers are the lock libraries. open makes a locker with a client of its own. Each waits
+// as its documentation shows: redislock polls every 100 ms, as in its README; redsync polls
+// after 50 to 250 ms, as by default.
 var lockers = []struct {
 	by   string
 	open func(*arena) locker
@@ -85,7 +86,7 @@ func redsyncs(a *arena) locker {
 	return locker{try: by((*redsync.Mutex).TryLockContext), wait: by((*redsync.Mutex).LockContext)}
 }
 
-// tries takes a free lock, one per goroutine, and gives it back.
+// tries takes and releases a free lock. Each goroutine has a lock of its own.
 func tries(name string) contest {
 	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
 		var entered []contestant
@@ -103,8 +104,8 @@ func tries(name string) contest {
 	}}
 }
 
-// handOvers measures from the call of a release until another's wait for that lock
-// returns; each has a client of its own, as in another process.
+// handOvers measures the time from the call of a release until the wait of another locker
+// for that lock returns. Each locker has a client of its own, as in another process.
 func handOvers(name string) contest {
 	return contest{name: name, enter: func(a *arena) []contestant {
 		var entered []contestant
@@ -141,7 +142,7 @@ func handOver(ctx context.Context, holder, waiter locker) (time.Duration, error)
 		}
 		waited <- err
 	}()
-	time.Sleep(20*time.Millisecond + rand.N(100*time.Millisecond)) // it waits, and polls at any moment
+	time.Sleep(20*time.Millisecond + rand.N(100*time.Millisecond)) // the waiter now waits, at a random point between two polls
 	began := time.Now()
 	err = errors.Join(release(ctx), <-waited)
 	return got.Sub(began), err

@@ -14,7 +14,7 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// compared are the modules whose versions the results name, as the program was built.
+// compared are the modules whose versions the results contain.
 var compared = []string{
 	"github.com/redis/go-redis/v9",
 	"github.com/go-redis/cache/v9",
@@ -28,7 +28,7 @@ var compared = []string{
 	"github.com/vmihailenco/msgpack/v5",
 }
 
-// conditions says where, when and of what the results are.
+// conditions returns the date, the machine and the versions, for the results.
 func conditions(ctx context.Context, addr string) ([]benchfmt.Config, error) {
 	rdb := redis.NewClient(&redis.Options{Addr: addr, Protocol: 2})
 	defer rdb.Close()
@@ -60,8 +60,8 @@ func conditions(ctx context.Context, addr string) ([]benchfmt.Config, error) {
 	return all, nil
 }
 
-// busy is how much of all CPUs was in use during d, or nothing where the system does
-// not tell.
+// busy returns the share of all CPU time that was used during d, or "" if the system does
+// not report it.
 func busy(d time.Duration) string {
 	used, total := cpuTime()
 	time.Sleep(d)
@@ -72,7 +72,7 @@ func busy(d time.Duration) string {
 	return fmt.Sprintf("%.0f%%", 100*(usedThen-used)/(totalThen-total))
 }
 
-// cpuTime reads what all CPUs did since the machine started, in ticks.
+// cpuTime returns the CPU time since the machine started, used and in total, in ticks.
 func cpuTime() (used, total float64) {
 	const idle, iowait = 3, 4
 	for i, text := range strings.Fields(strings.TrimPrefix(line("/proc/stat"), "cpu")) {
@@ -85,14 +85,14 @@ func cpuTime() (used, total float64) {
 	return used, total
 }
 
-// line is the first line of a file, or nothing.
+// line returns the first line of a file, or "".
 func line(path string) string {
 	text, _ := os.ReadFile(path)
 	first, _, _ := strings.Cut(string(text), "\n")
 	return first
 }
 
-// field is the first "name : value" of a file, or nothing.
+// field returns the value of the first line "name : value" in a file, or "".
 func field(path, name string) string {
 	text, _ := os.ReadFile(path)
 	for line := range strings.Lines(string(text)) {

@@ -1,14 +1,14 @@
-// Command bench measures rediskit against its peers and writes docs/benchmarks.md.
-// It is a module of its own, so that what it compares with never reaches an importer.
+// Command bench measures rediskit against its peers and writes docs/benchmarks.md. It is a
+// module of its own, so that the peers never become dependencies of an importer.
 //
 //	bench -docs ../../docs -out results.txt     the whole run, a quarter of an hour
-//	bench -only Hit -out results.txt            contests whose name begins so
-//	bench -short -out results.txt               one short round, to see that all works
-//	bench -from results.txt -docs ../../docs    the page alone, of an earlier run
+//	bench -only Hit -out results.txt            contests whose names begin with Hit
+//	bench -short -out results.txt               one short round, to check that all works
+//	bench -from results.txt -docs ../../docs    only the page, from an earlier run
 //
-// contest.go names the contests; each has a file of its own. run.go lets the
-// contestants take turns, and package page makes of the results what people read.
-// The results are in the format of Go's benchmarks:
+// contest.go lists the contests; other files have one kind of contest each. run.go lets
+// the contestants take turns. Package page makes the page from the results. The results
+// have the format of Go's benchmarks:
 //
 //	bin/benchstat -col /by results.txt
 package main
@@ -16,7 +16,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -38,7 +37,7 @@ func main() {
 	log.SetFlags(0)
 	log.SetPrefix("bench: ")
 	logging.Disable()
-	time.Local = time.UTC // msgpack reads times as local ones
+	time.Local = time.UTC // msgpack decodes times as local times
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if len(os.Args) == 4 && os.Args[1] == herdCommand {
@@ -73,7 +72,7 @@ func bench(ctx context.Context) error {
 	} else if err := measure(ctx, *only, *short, *out, &results); err != nil {
 		return err
 	}
-	if *docs == "" && *only == "" { // make the page all the same, to see that it can be made
+	if *docs == "" && *only == "" { // make the page anyway, to check that it can be made
 		dir, err := os.MkdirTemp("", "bench")
 		if err != nil {
 			return err
@@ -87,8 +86,8 @@ func bench(ctx context.Context) error {
 	return page.Write(&results, *docs)
 }
 
-// measure holds the contests whose names begin with only, and writes their results, line
-// by line, to the file out too if it is named.
+// measure runs the contests whose names begin with only, and writes their results to
+// results. If out is not empty, it also writes them, line by line, to the file out.
 func measure(ctx context.Context, only string, short bool, out string, results io.Writer) error {
 	if out != "" {
 		file, err := os.Create(out)
@@ -122,12 +121,12 @@ func measure(ctx context.Context, only string, short bool, out string, results i
 		}
 	}
 	if len(chosen) == 0 {
-		return errors.New("no contest has such a name")
+		return fmt.Errorf("the name of no contest begins with %q", only)
 	}
 	for _, c := range chosen {
-		if err := r.hold(ctx, c); err != nil {
+		if err := r.contest(ctx, c); err != nil {
 			return err
 		}
 	}
-	return r.countTrips(ctx, chosen)
+	return r.countRoundTrips(ctx, chosen)
 }

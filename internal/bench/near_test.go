@@ -44,7 +44,7 @@ func locals(limit int) map[string]local {
 	}
 }
 
-// BenchmarkLocalHit looks up ids that are there.
+// BenchmarkLocalHit looks up ids that are stored.
 func BenchmarkLocalHit(b *testing.B) {
 	ids := make([]string, 1024)
 	for i := range ids {
@@ -69,7 +69,7 @@ func BenchmarkLocalHit(b *testing.B) {
 	}
 }
 
-// BenchmarkLocalHitRate asks for 100,000 ids as unevenly as Zipf's law says.
+// BenchmarkLocalHitRate looks up 100,000 ids with the frequencies of Zipf's law.
 func BenchmarkLocalHitRate(b *testing.B) {
 	for _, limit := range []int{100, 1000, 10_000, 100_000} {
 		for _, s := range []float64{1.01, 1.2} {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// A conversation is what a service keeps of one.
+// A conversation is an element of the lists that services cache.
 type conversation struct {
 	ID          string    `json:"id"`
 	SpeakerID   string    `json:"speaker_id"`
@@ -30,7 +30,8 @@ type message struct {
 	CreatedAt time.Time `json:"created_at"`
 }
 
-// conversations is a list of n as a service caches it, about 19 KB of JSON for 50.
+// conversations returns a list of n conversations as a service caches it. 50 are about
+// 19 KB of JSON.
 func conversations(n int) []conversation {
 	start := time.Date(2026, 3, 1, 12, 30, 15, 123456000, time.UTC)
 	list := make([]conversation, n)
@@ -58,7 +59,7 @@ func conversations(n int) []conversation {
 	return list
 }
 
-// withoutTags is list with [] for each conversation's tags.
+// withoutTags returns list with an empty array as the tags of each conversation.
 func withoutTags(list []conversation) []conversation {
 	list = slices.Clone(list)
 	for i := range list {
@@ -67,7 +68,7 @@ func withoutTags(list []conversation) []conversation {
 	return list
 }
 
-// kibibyte is a value of 1 KiB as JSON.
+// kibibyte returns a value of 1 KiB as JSON.
 func kibibyte() string { return strings.Repeat("x", 1022) }
 
 func toJSON(v any) []byte { return must(json.Marshal(v)) }

@@ -8,11 +8,11 @@ import (
 	"strconv"
 )
 
-// errNoQuota says that this machine does not let us limit a process's CPU time.
+// errNoQuota means that this machine does not let us limit the CPU time of a process.
 var errNoQuota = errors.New("no control group for CPU time can be made here")
 
-// limit gives the server a share of one CPU, as a container's cpus: setting does: by a
-// control group, of version 1 or 2. The result removes it, once the server has ended.
+// limit limits the server to a share of one CPU, as the setting cpus of a container does.
+// It uses a control group of version 1 or 2. Call remove after the server has ended.
 func (s *server) limit(share float64) (remove func(), err error) {
 	const period = 100_000 // µs, the kernel's default
 	pid, quota := strconv.Itoa(s.cmd.Process.Pid), strconv.Itoa(int(share*period))
@@ -32,8 +32,8 @@ func (s *server) limit(share float64) (remove func(), err error) {
 	return nil, errNoQuota
 }
 
-// set writes to a file of a control group. Where it is not there, the group is a mere
-// directory.
+// set writes to an existing file of a control group. If the file does not exist, the group
+// is only a directory.
 func set(group, file, text string) error {
 	f, err := os.OpenFile(filepath.Join(group, file), os.O_WRONLY, 0)
 	if err != nil {

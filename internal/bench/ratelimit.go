@@ -14,10 +14,11 @@ import (
 
 const plenty = 1_000_000_000 // a limit that is never reached
 
-// A limited call says whether it was allowed.
+// A limited call returns whether it was allowed.
 type limited func(context.Context) (allowed bool, err error)
 
-// Contests of requests that are allowed. INCR counts, and neither limits nor expires.
+// Contests of requests that are allowed. INCR only counts: it does not limit, and sets no
+// TTL.
 
 func fixedWindows(name string) contest {
 	return allowances(name, func(a *arena) []contestant {
@@ -48,7 +49,7 @@ func gcras(name string) contest {
 	})
 }
 
-// denials asks again for what was just denied.
+// denials repeats a request that was just denied.
 func denials(name string) contest {
 	return allowances(name, func(a *arena) []contestant {
 		one := ratelimit.FixedWindow(1, time.Hour)
@@ -65,18 +66,18 @@ func allowances(name string, enter func(*arena) []contestant) contest {
 	return contest{name: name, goroutines: levels, enter: enter}
 }
 
-// expect makes a contestant of calls that are all to be answered alike.
+// expect returns a contestant whose calls must all be allowed, or all be denied.
 func expect(allowed bool, by string, call limited) contestant {
 	return contestant{by: by, call: func(ctx context.Context, _ int) error {
 		got, err := call(ctx)
 		if err == nil && got != allowed {
-			err = errors.New("the limiter decided otherwise than it should")
+			err = errors.New("the limiter made the wrong decision")
 		}
 		return err
 	}}
 }
 
-// used spends the one request that a limiter of denials allows.
+// used makes the one request that a limiter of denials allows.
 func used(a *arena, call limited) limited {
 	_ = must(call(a.ctx))
 	return call

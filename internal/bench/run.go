@@ -13,9 +13,9 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// A run holds the contests one after another. Within one, the contestants take turns
-// in short slices, another one first in each round, so that all of them meet the same
-// weather; each turn is one line of the results.
+// A run runs the contests one after another. In a contest the contestants take turns of
+// one short slice each, and another one is first in each round. So the load of the machine
+// affects all of them alike. Each turn is one line of the results.
 type run struct {
 	addr   string
 	rounds int
@@ -24,15 +24,15 @@ type run struct {
 	record func(name string, n int, values ...benchfmt.Value) error
 }
 
-// arena is a new one at addr, whose end leaves an empty server behind.
+// arena returns a new arena for the server at addr. Its close empties the server.
 func (r *run) arena(ctx context.Context, addr string) *arena {
 	a := &arena{ctx: ctx, addr: addr, slice: r.slice, short: r.short}
 	a.onClose(a.flush)
 	return a
 }
 
-// hold runs one contest.
-func (r *run) hold(ctx context.Context, c contest) error {
+// contest runs one contest.
+func (r *run) contest(ctx context.Context, c contest) error {
 	fmt.Fprint(os.Stderr, c.name)
 	began := time.Now()
 	a := r.arena(ctx, r.addr)
@@ -60,7 +60,8 @@ func (r *run) hold(ctx context.Context, c contest) error {
 	return err
 }
 
-// alternate gives each contestant a turn per round, after one that does not count.
+// alternate gives each contestant one turn in each round, after a round that does not
+// count.
 func (r *run) alternate(ctx context.Context, name string, contestants []contestant, turn func(contestant, time.Duration) (int, []benchfmt.Value, error)) error {
 	first := -1
 	if r.short {
@@ -88,8 +89,8 @@ func (r *run) alternate(ctx context.Context, name string, contestants []contesta
 	return nil
 }
 
-// timed calls from so many goroutines at once for as long as slice. An operation's
-// time is the time that passed over the operations of all goroutines.
+// timed makes calls from several goroutines at the same time, for the length of slice. The
+// time of an operation is the elapsed time divided by the operations of all goroutines.
 func timed(ctx context.Context, call func(context.Context, int) error, goroutines int, slice time.Duration) (int, []benchfmt.Value, error) {
 	var (
 		all    sync.WaitGroup
@@ -99,7 +100,7 @@ func timed(ctx context.Context, call func(context.Context, int) error, goroutine
 		before runtime.MemStats
 		after  runtime.MemStats
 	)
-	runtime.GC() // what others left
+	runtime.GC() // frees what earlier turns have left
 	runtime.ReadMemStats(&before)
 	began := time.Now()
 	time.AfterFunc(slice, func() { over.Store(true) })
@@ -130,7 +131,7 @@ func timed(ctx context.Context, call func(context.Context, int) error, goroutine
 	}, nil
 }
 
-// flush empties the server, which is the run's own.
+// flush empties the server, which belongs to this run.
 func (a *arena) flush() {
 	rdb := redis.NewClient(&redis.Options{Addr: a.addr, Protocol: 2})
 	defer rdb.Close()

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-func TestContestantsTakeTurnsAndEachIsFirstInItsRound(t *testing.T) {
+func TestContestantsTakeTurnsAndAnotherOneIsFirstInEachRound(t *testing.T) {
 	t.Parallel()
 	var turns, recorded []string
 	r := &run{rounds: 3, slice: time.Second, record: func(name string, _ int, _ ...benchfmt.Value) error {
@@ -32,7 +32,7 @@ func TestContestantsTakeTurnsAndEachIsFirstInItsRound(t *testing.T) {
 		t.Errorf("turns %s, error %v", got, err)
 	}
 	if len(recorded) != 9 || recorded[0] != "Q/by=b" {
-		t.Errorf("recorded %v, want all but the round before the first", recorded)
+		t.Errorf("recorded %v, want all rounds except the one that does not count", recorded)
 	}
 }
 
@@ -50,18 +50,18 @@ func TestAFailedCallEndsTheTurnWithItsError(t *testing.T) {
 	}
 }
 
-func TestEveryGoroutineMakesACall(t *testing.T) {
+func TestEveryGoroutineMakesAtLeastOneCall(t *testing.T) {
 	t.Parallel()
 	var mu sync.Mutex
-	seen := map[int]bool{}
+	called := map[int]bool{}
 	n, values, err := timed(t.Context(), func(_ context.Context, g int) error {
 		mu.Lock()
 		defer mu.Unlock()
-		seen[g] = true
+		called[g] = true
 		return nil
 	}, 16, 0)
-	if err != nil || len(seen) != 16 || n < 16 {
-		t.Errorf("%d calls by %d goroutines, error %v", n, len(seen), err)
+	if err != nil || len(called) != 16 || n < 16 {
+		t.Errorf("%d calls by %d goroutines, error %v", n, len(called), err)
 	}
 	if values[0].Unit != "ns/op" || values[0].Value <= 0 {
 		t.Errorf("measured %v", values)
@@ -78,10 +78,10 @@ func TestAContestThatCannotBePreparedIsAnError(t *testing.T) {
 	}
 }
 
-func TestATurnstileCountsRoundTripsNotCommands(t *testing.T) {
+func TestTheProxyCountsRoundTripsAndNotCommands(t *testing.T) {
 	t.Parallel()
 	ctx := t.Context()
-	p, err := newTurnstile(ctx, redistest.Mini(t).Addr())
+	p, err := newRoundTripCounter(ctx, redistest.Mini(t).Addr())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestATurnstileCountsRoundTripsNotCommands(t *testing.T) {
 	incr := func(c redis.Cmdable) { c.Incr(ctx, "n"); c.Incr(ctx, "n") }
 	pipeline := func() { _, _ = rdb.Pipelined(ctx, func(p redis.Pipeliner) error { incr(p); return nil }) }
 	rdb.Ping(ctx)
-	pipeline() // both pools have a connection now
+	pipeline() // afterwards both pools have a connection
 	for _, c := range []struct {
 		what string
 		do   func()
@@ -102,20 +102,20 @@ func TestATurnstileCountsRoundTripsNotCommands(t *testing.T) {
 		{"a large value", func() { rdb.Set(ctx, "n", strings.Repeat("x", 1<<20), 0) }, 1},
 		{"its reply", func() { rdb.Get(ctx, "n") }, 1},
 	} {
-		before := p.trips.Load()
+		before := p.count.Load()
 		c.do()
-		if got := p.trips.Load() - before; got != c.want {
+		if got := p.count.Load() - before; got != c.want {
 			t.Errorf("%s took %d round trips, want %d", c.what, got, c.want)
 		}
 	}
 }
 
-func TestContestsHaveNamesOfTheirOwn(t *testing.T) {
+func TestContestsHaveUniqueNamesWithoutSpaces(t *testing.T) {
 	t.Parallel()
 	var names []string
 	for _, c := range contests() {
 		if slices.Contains(names, c.name) || strings.ContainsAny(c.name, " ") {
-			t.Errorf("%q is no name for one contest", c.name)
+			t.Errorf("the name %q is used twice or has a space", c.name)
 		}
 		names = append(names, c.name)
 	}

@@ -13,8 +13,8 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// A server is a redis-server of the run's own: on loopback, on a free port, saving
-// nothing.
+// A server is a redis-server that belongs to this run. It listens on a free port of
+// loopback, and saves nothing.
 type server struct {
 	addr string
 	cmd  *exec.Cmd
@@ -43,7 +43,7 @@ func startServer(ctx context.Context) (*server, error) {
 			if int(pid) == cmd.Process.Pid {
 				return s, nil
 			}
-			err = errors.New("another took its port") // and is not to be flushed
+			err = errors.New("another server took its port") // which must not be flushed
 			break
 		}
 		time.Sleep(10 * time.Millisecond)
@@ -57,7 +57,7 @@ func (s *server) end() {
 	_ = s.cmd.Wait() // "signal: killed"
 }
 
-// item reads one number of INFO.
+// item returns one number from INFO.
 func item(ctx context.Context, rdb *redis.Client, section, name string) (float64, error) {
 	info, err := rdb.InfoMap(ctx, section).Result()
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/convkit/rediskit/session"
 )
 
-// Sessions are compared with what a service sends by hand. Each goroutine has a
-// session of its own.
+// Sessions are compared with the commands that a service sends without a library. Each
+// goroutine has a session of its own.
 
 // A talk is the session of a conversation, as the voice platform's services store it.
 type talk struct {
@@ -50,7 +50,7 @@ func gets(name string) contest {
 	}}
 }
 
-// touches compares a Touch with a pipeline that would bring expired sessions back.
+// touches compares Touch with a pipeline, which recreates sessions that have expired.
 func touches(name string) contest {
 	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
 		store, rdb := sessions(a), a.goRedis()
@@ -80,7 +80,7 @@ func transitions(name string) contest {
 	return contest{name: name, goroutines: levels, enter: func(a *arena) []contestant {
 		store, rdb := sessions(a), a.goRedis()
 		field := must(session.FieldOf[state](store, "state"))
-		const from, to = waitingForLLM, waitingForLLM // so that it can be repeated
+		const from, to = waitingForLLM, waitingForLLM // the same, so that the call can be repeated
 		return []contestant{
 			{by: "rediskit", call: func(ctx context.Context, g int) error {
 				_, err := field.Transition(ctx, strconv.Itoa(g), from, to)

@@ -12,8 +12,8 @@ import (
 	"github.com/convkit/rediskit/cache"
 )
 
-// stale measures how long after the reply to a foreign write a reader that keeps copies in
-// the process still sees what was there before.
+// stale measures for how long a reader with copies in the process still reads the old
+// value, counted from the reply to another client's write.
 func stale(name string) contest {
 	return contest{name: name, enter: func(a *arena) []contestant {
 		writes := a.unlessShort(300)
@@ -49,10 +49,10 @@ func staleness(a *arena, key string, writes int, get read[string]) func(context.
 				if v == fmt.Sprint(i) {
 					break
 				}
-				runtime.Gosched() // the processor is not the reader's alone
+				runtime.Gosched() // so that the goroutine that receives changes can run
 			}
 			took = append(took, time.Since(written))
-			for range 50 { // until it is kept again
+			for range 50 { // until the process keeps it again
 				if _, err := get(ctx); err != nil {
 					return nil, err
 				}

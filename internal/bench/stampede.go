@@ -28,7 +28,7 @@ const (
 	loadTime          = 100 * time.Millisecond
 )
 
-// A miss reads id, or calls load and stores what it brought.
+// A miss reads id, or calls load and stores its result.
 type miss func(ctx context.Context, id string, load func(context.Context) (string, error)) (string, error)
 
 var stampeders = []struct {
@@ -41,8 +41,8 @@ var stampeders = []struct {
 	{"GET,load,SET", byHandMiss},
 }
 
-// stampede has 10,000 goroutines in eight processes miss one id at once. The values are
-// the time until the last of them is answered and how often the value was loaded.
+// stampede lets 10,000 goroutines in eight processes miss one id at the same time. It
+// measures the time until the last of them has the value, and the number of loads.
 func stampede(name string) contest {
 	return contest{name: name, enter: func(a *arena) []contestant {
 		goroutines := a.unlessShort(10_000 / stampedeProcesses)
@@ -77,7 +77,7 @@ func stampede(name string) contest {
 	}}
 }
 
-// A herd is one process of the stampede: this program again.
+// A herd is one process of the stampede. It runs this program with herdCommand.
 type herd struct {
 	in  io.Writer
 	out *bufio.Scanner
@@ -104,14 +104,14 @@ func startHerd(a *arena, goroutines int) (*herd, error) {
 		return nil, err
 	}
 	a.onClose(func() {
-		in.Close() // ends it
+		in.Close() // ends the process
 		_ = cmd.Wait()
 	})
 	return &herd{in, bufio.NewScanner(out)}, nil
 }
 
-// runHerd answers each line on in, a contestant and an id, once all of its goroutines
-// have the id's value.
+// runHerd is the program of a herd. Each line of in is a contestant and an id. runHerd
+// answers it on out once all its goroutines have the value of the id.
 func runHerd(a *arena, goroutines int, in io.Reader, out io.Writer) {
 	misses := map[string]miss{}
 	for _, s := range stampeders {
@@ -164,7 +164,8 @@ func goRedisCacheMiss(a *arena) miss {
 	}
 }
 
-// loaderKey carries the caller's loader to gocache's one loader.
+// loaderKey is the context key with which a call passes its loader to gocache, which has
+// one loader for all calls.
 type loaderKey struct{}
 
 func gocacheMiss(a *arena) miss {

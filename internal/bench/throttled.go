@@ -12,8 +12,8 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// throttled reads a cached value, from so many goroutines, through a redis-server that has
-// a fifth of one CPU. Without control groups to make that so, it has no contestants.
+// throttled reads a cached value from a redis-server that may use a fifth of one CPU. It
+// has no contestants on a machine without control groups to limit the server.
 func throttled[V any](name string, value V, goroutines int) contest {
 	return contest{name: fmt.Sprintf("%s/goroutines=%d", name, goroutines), enter: func(a *arena) []contestant {
 		server := must(startServer(a.ctx))
@@ -27,7 +27,7 @@ func throttled[V any](name string, value V, goroutines int) contest {
 		a.onClose(func() { server.end(); remove() })
 		slow := &arena{ctx: a.ctx, addr: server.addr}
 		a.onClose(slow.close)
-		slice := 3 * a.slice // some periods of the kernel's quota
+		slice := 3 * a.slice // several periods of the kernel's quota
 		entered := enterReaders(slow, value, remote[V](), nearby[V]("rediskit-near-ReadOnly", "rediskit-near"), inProcess[V]())
 		for i, by := range entered {
 			entered[i].round = func(ctx context.Context) ([]benchfmt.Value, error) {
@@ -38,7 +38,7 @@ func throttled[V any](name string, value V, goroutines int) contest {
 	}}
 }
 
-// latencies is timed with the time of each call.
+// latencies is like timed, but measures each call.
 func latencies(ctx context.Context, call func(context.Context, int) error, goroutines int, slice time.Duration) ([]benchfmt.Value, error) {
 	var (
 		mu     sync.Mutex

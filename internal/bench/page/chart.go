@@ -18,8 +18,8 @@ const (
 	top       = 44
 )
 
-// style serves both colour schemes; the chart has a ground of its own, so that it can
-// be read on whatever the page has.
+// style has both colour schemes. The chart has a background of its own, so that it can be
+// read on any page.
 const style = `
 .ground { fill: #ffffff; stroke: #d1d9e0 }
 text { fill: #1f2328; font: 12px system-ui, sans-serif }
@@ -32,8 +32,8 @@ text { fill: #1f2328; font: 12px system-ui, sans-serif }
 }
 `
 
-// bars draws what each contestant but those without measured, a bar for each level of
-// the contest.
+// bars draws a chart with the results of all contestants except those in without, with one
+// bar for each level of the contest.
 func (r *results) bars(title, name, unit string, without ...string) (string, error) {
 	contests := r.within(name)
 	if len(contests) == 0 {

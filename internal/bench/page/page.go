@@ -14,10 +14,10 @@ import (
 //go:embed benchmarks.md.tmpl
 var words string
 
-// charts is the directory of the charts, beside the page.
+// charts is the directory of the charts, next to the page.
 const charts = "benchmarks"
 
-// Write reads results and writes benchmarks.md, and its charts, into dir.
+// Write reads results, and writes benchmarks.md and its charts to dir.
 func Write(from io.Reader, dir string) error {
 	r, err := read(from)
 	if err != nil {
@@ -35,15 +35,15 @@ func Write(from io.Reader, dir string) error {
 		return "![" + title + "](" + path + ")", os.WriteFile(filepath.Join(dir, path), []byte(svg), 0o644)
 	}
 	t, err := template.New("benchmarks.md").Funcs(template.FuncMap{
-		"config":   func(key string) string { return r.config[key] },
-		"versions": r.versions,
-		"busy":     r.busy,
-		"has":      func(name string) bool { return len(r.within(name)) > 0 },
-		"table":    r.table,
-		"duels":    r.duels,
-		"trips":    r.trips,
-		"ahead":    r.ahead,
-		"chart":    chart,
+		"config":     func(key string) string { return r.config[key] },
+		"versions":   r.versions,
+		"busy":       r.busy,
+		"has":        func(name string) bool { return len(r.within(name)) > 0 },
+		"table":      r.table,
+		"duels":      r.duels,
+		"roundTrips": r.roundTrips,
+		"ahead":      r.ahead,
+		"chart":      chart,
 	}).Parse(words)
 	if err != nil {
 		return err
@@ -55,13 +55,14 @@ func Write(from io.Reader, dir string) error {
 	return os.WriteFile(filepath.Join(dir, "benchmarks.md"), []byte(page.String()), 0o644)
 }
 
-// busy says that others used much of the machine when the run began.
+// busy reports whether other programs used more than 10 % of the machine when the run
+// began.
 func (r *results) busy() bool {
 	percent, _ := strconv.ParseFloat(strings.TrimSuffix(r.config["busy"], "%"), 64)
 	return percent > 10
 }
 
-// versions lists the modules that took part.
+// versions lists the compared modules with their versions.
 func (r *results) versions() string {
 	var all []string
 	for key, value := range r.config {

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// tenRounds makes the lines of a contest in which everything gets slower from round to
-// round, but for the order of the contestants.
+// tenRounds returns the lines of a contest in which everything gets slower from round to
+// round. The ratios between the contestants stay the same, except that of "even".
 func tenRounds(contest, unit string, values map[string]float64) string {
 	var b strings.Builder
 	for round := range 10 {
@@ -36,7 +36,7 @@ func parse(t *testing.T, text string) *results {
 	return r
 }
 
-func TestARatioIsOfTurnsInTheSameRound(t *testing.T) {
+func TestARatioComparesTurnsOfTheSameRound(t *testing.T) {
 	t.Parallel()
 	r := parse(t, tenRounds("Hit/goroutines=2", "ns/op", map[string]float64{"rediskit": 100, "slow": 200, "fast": 50, "even": 100}))
 	got, err := r.table("Hit", "sec/op")
@@ -55,7 +55,7 @@ func TestARatioIsOfTurnsInTheSameRound(t *testing.T) {
 	}
 }
 
-func TestARateIsComparedTheOtherWayRound(t *testing.T) {
+func TestTheRatioOfARateIsInverted(t *testing.T) {
 	t.Parallel()
 	r := parse(t, tenRounds("Deliver", "deliveries/s", map[string]float64{"rediskit": 100, "fast": 200}))
 	got, ok := r.contests[0].ratio("fast", "deliveries/s")
@@ -64,14 +64,14 @@ func TestARateIsComparedTheOtherWayRound(t *testing.T) {
 	}
 }
 
-func TestWhoIsAheadIsListedButForFloorsAndAllocations(t *testing.T) {
+func TestContestantsThatAreAheadAreListedExceptFloorsAndAllocations(t *testing.T) {
 	t.Parallel()
 	all := map[string]float64{"rediskit": 100, "rediskit-tuned": 20, "slow": 200, "fast": 50, "even": 100, "bare-GET": 10}
 	r := parse(t, tenRounds("Hit/value=few/goroutines=2", "ns/op", all)+
 		tenRounds("Hit/value=few/goroutines=16", "ns/op", all)+
 		tenRounds("Other", "allocs/op", all)+
 		tenRounds("Trips/Other", "trips/op", all))
-	want := `| contest | ahead | in | what rediskit needs, over what it needs |
+	want := `| contest | ahead | in | ratio |
 |---|---|---|---|
 | ` + "`Hit/value=few`" + ` | fast | time | 2 goroutines: 2.00, 16 goroutines: 2.00 |
 `
@@ -80,7 +80,7 @@ func TestWhoIsAheadIsListedButForFloorsAndAllocations(t *testing.T) {
 	}
 }
 
-func TestFewRoundsCallNobodyAhead(t *testing.T) {
+func TestAfterOneRoundNoContestantIsAhead(t *testing.T) {
 	t.Parallel()
 	r := parse(t, "BenchmarkHit/by=rediskit 1 100 ns/op\nBenchmarkHit/by=fast 1 50 ns/op\n")
 	if got := r.ahead(); got != "Nowhere.\n" {
@@ -105,7 +105,7 @@ func TestAMissingContestIsAnError(t *testing.T) {
 	}
 }
 
-func TestAChartIsWellFormedAndHasABarForEachFigure(t *testing.T) {
+func TestAChartIsValidXMLAndHasABarForEachFigure(t *testing.T) {
 	t.Parallel()
 	all := map[string]float64{"rediskit": 1, "slow": 2, "fast": 1, "bare-GET": 1}
 	r := parse(t, tenRounds("Hit/goroutines=2", "ns/op", all)+tenRounds("Hit/goroutines=16", "ns/op", all))
@@ -128,11 +128,11 @@ func TestAChartIsWellFormedAndHasABarForEachFigure(t *testing.T) {
 		}
 	}
 	if classes["own"] != 2 || classes["peer"] != 2 || classes["floor"] != 2 {
-		t.Errorf("bars: %v, want two of each kind, and none of the one left out", classes)
+		t.Errorf("bars: %v, want two of each kind, and none of the contestant that is left out", classes)
 	}
 }
 
-func TestQuantitiesHaveThreeDigits(t *testing.T) {
+func TestQuantitiesHaveThreeSignificantDigits(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct {
 		value      float64

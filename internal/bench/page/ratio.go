@@ -8,9 +8,10 @@ import (
 	"golang.org/x/perf/benchmath"
 )
 
-// A ratio is what rediskit needs over what another needs, of time or whatever else the
-// unit counts: below 1 rediskit is better. The rounds' ratios are summed up as
-// benchstat sums up a benchmark, by their median and its 95 % confidence interval.
+// A ratio is the value of rediskit divided by the value of another contestant, in time or
+// any other unit. For a rate it is inverted. Below 1 rediskit is better. The ratios of all
+// rounds are summarized as benchstat does, by their median and its 95 % confidence
+// interval.
 type ratio struct{ median, lo, hi float64 }
 
 func (c *contest) ratio(by, unit string) (r ratio, ok bool) {
@@ -41,16 +42,17 @@ func summary(values []float64) ratio {
 	return ratio{sum.Center, sum.Lo, sum.Hi}
 }
 
-// called says that there were rounds enough for an interval.
-func (r ratio) called() bool { return !math.IsInf(r.lo, 0) && !math.IsInf(r.hi, 0) }
+// hasInterval reports whether there were enough rounds for an interval.
+func (r ratio) hasInterval() bool { return !math.IsInf(r.lo, 0) && !math.IsInf(r.hi, 0) }
 
-// ahead says that the other is better than rediskit.
-func (r ratio) ahead() bool { return r.called() && r.lo > 1 }
+// ahead reports whether the other contestant is better than rediskit.
+func (r ratio) ahead() bool { return r.hasInterval() && r.lo > 1 }
 
-// String is "0.63 (0.60–0.66)", bold where the other is ahead and with ≈ where nobody is.
+// String returns a text such as "0.63 (0.60–0.66)". It is bold if the other contestant is
+// ahead, and begins with ≈ if the interval contains 1.
 func (r ratio) String() string {
 	text := number(r.median)
-	if !r.called() {
+	if !r.hasInterval() {
 		return text
 	}
 	text += fmt.Sprintf(" (%s–%s)", number(r.lo), number(r.hi))
@@ -63,7 +65,7 @@ func (r ratio) String() string {
 	return text
 }
 
-// number has two places, or two digits below that.
+// number formats x with two decimal places, or with two significant digits if x is small.
 func number(x float64) string {
 	if x != 0 && math.Abs(x) < 0.095 {
 		return fmt.Sprintf("%.2g", x)
@@ -71,10 +73,10 @@ func number(x float64) string {
 	return fmt.Sprintf("%.2f", x)
 }
 
-// isRate says that more is better.
+// isRate reports whether a higher value of the unit is better.
 func isRate(unit string) bool { return strings.HasSuffix(unit, "/s") }
 
-// quantity is a value with three digits, in a unit that suits it.
+// quantity formats a value with three significant digits, in a suitable unit.
 func quantity(x float64, unit string) string {
 	if isTime(unit) {
 		for _, u := range []struct {
@@ -94,7 +96,7 @@ func isTime(unit string) bool {
 	return strings.HasPrefix(unit, "sec") || strings.HasSuffix(unit, "-sec")
 }
 
-// digits is x with three of them, and commas between thousands.
+// digits formats x with three significant digits, and with commas between thousands.
 func digits(x float64) string {
 	if x < 99.95 {
 		return fmt.Sprintf("%.3g", x)

@@ -1,5 +1,5 @@
-// Package page makes a Markdown page with tables and charts of what the contests
-// measured. What it says in words is in benchmarks.md.tmpl; every figure is computed.
+// Package page makes a Markdown page with tables and charts from the results of the
+// contests. benchmarks.md.tmpl has the text; every figure is computed.
 package page
 
 import (
@@ -11,23 +11,23 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// own is the contestant with whom all others are compared.
+// own is the contestant that all others are compared with.
 const own = "rediskit"
 
-// results are what one run measured.
+// results are the results of one run.
 type results struct {
 	config   map[string]string
 	contests []*contest
 }
 
-// A contest is the lines that differ only in /by= and in the round.
+// A contest has the lines that differ only in /by= and in the round.
 type contest struct {
 	name  string
 	by    []string         // rediskit, then the others in their order
 	cells map[string]*cell // by contestant
 }
 
-// A cell is what one contestant measured in one contest.
+// A cell has the results of one contestant in one contest.
 type cell struct {
 	units  []string             // in their order
 	values map[string][]float64 // by unit, a value per round
@@ -77,7 +77,7 @@ func (r *results) contest(name string) *contest {
 	return c
 }
 
-// within are the contests of that name, or of that name at several levels.
+// within returns the contest with that name, or its levels if it has several.
 func (r *results) within(name string) []*contest {
 	var some []*contest
 	for _, c := range r.contests {
@@ -100,7 +100,7 @@ func (c *contest) cell(by string) *cell {
 	return c.cells[by]
 }
 
-// level splits a name before its last part if that is a number: Hit/goroutines=2.
+// level splits the level off a name, if its last part is a number as in Hit/goroutines=2.
 func level(name string) (of, level string) {
 	i := strings.LastIndexByte(name, '/')
 	if i < 0 || strings.Trim(name[strings.LastIndexByte(name, '=')+1:], "0123456789") != "" {
@@ -109,11 +109,11 @@ func level(name string) (of, level string) {
 	return name[:i], name[i+1:]
 }
 
-// isOwn says of a contestant that it is rediskit too, with other settings.
+// isOwn reports whether a contestant is rediskit, also with other settings.
 func isOwn(by string) bool { return strings.HasPrefix(by, own) }
 
-// isFloor says of a contestant that it does less than what was asked for, so that it
-// shows what is possible and does not compete.
+// isFloor reports whether a contestant does less than the others. It shows what is
+// possible, and does not compete.
 func isFloor(by string) bool {
 	return strings.HasPrefix(by, "bare-") || strings.HasPrefix(by, "redis-benchmark")
 }

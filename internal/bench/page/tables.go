@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// table compares contestants, in rows, at the levels of one contest, in columns. The
-// row of rediskit has what it measured; the others' have ratios.
+// table returns a table with a row for each contestant and a column for each level of a
+// contest. The row of rediskit has its measured values, the other rows have ratios.
 func (r *results) table(name string, units ...string) (string, error) {
 	contests := r.within(name)
 	if len(contests) == 0 {
@@ -37,7 +37,8 @@ func (r *results) table(name string, units ...string) (string, error) {
 	return markdown(head, rows), nil
 }
 
-// duels has a row for each contest and rival: what rediskit measured, and the ratio.
+// duels returns a table with a row for each contest and rival. A row has the values of
+// rediskit and the ratios.
 func (r *results) duels(unit string, names ...string) (string, error) {
 	var head []string
 	var rows [][]string
@@ -65,8 +66,8 @@ func (r *results) duels(unit string, names ...string) (string, error) {
 	return markdown(head, rows), nil
 }
 
-// trips tells the round trips of each call.
-func (r *results) trips() string {
+// roundTrips returns a table with the round trips of each call.
+func (r *results) roundTrips() string {
 	var rows [][]string
 	for _, c := range r.within("Trips") {
 		var others []string
@@ -80,8 +81,8 @@ func (r *results) trips() string {
 	return markdown([]string{"", own, "others"}, rows)
 }
 
-// ahead lists where a rival is better than rediskit, in anything but allocations, and
-// how many times as much rediskit needs there.
+// ahead returns a table of the contests in which a rival is better than rediskit, with the
+// ratios. It ignores allocations, round trips and floors.
 func (r *results) ahead() string {
 	type where struct{ contest, by, unit string }
 	var rows [][]string
@@ -107,7 +108,7 @@ func (r *results) ahead() string {
 	if len(rows) == 0 {
 		return "Nowhere.\n"
 	}
-	return markdown([]string{"contest", "ahead", "in", "what rediskit needs, over what it needs"}, rows)
+	return markdown([]string{"contest", "ahead", "in", "ratio"}, rows)
 }
 
 func (c *contest) median(by, unit string) float64 {
@@ -147,11 +148,11 @@ func unitLabel(unit string) string {
 	return strings.TrimSuffix(unit, "/op")
 }
 
-// spelled turns names that benchstat can read into those by which people know them.
+// spelled replaces the names in the results, which benchstat can read, by the usual names.
 var spelled = strings.NewReplacer("encoding-json", "encoding/json", "go-redis-cache", "go-redis/cache",
 	"ulule-limiter", "ulule/limiter", "+", " + ", ",", ", ", own+"-", own+", ")
 
-// label is a contestant's name on the page: floors in italics.
+// label returns the name of a contestant on the page. Floors are in italics.
 func label(by string) string {
 	by = spelled.Replace(by)
 	if isFloor(by) {

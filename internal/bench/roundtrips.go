@@ -15,21 +15,21 @@ import (
 	"golang.org/x/perf/benchfmt"
 )
 
-// A turnstile is a proxy that counts round trips: a client that sends, after it was
-// last answered or for the first time on its connection, begins one.
-type turnstile struct {
+// A roundTripCounter is a proxy that counts round trips. A round trip begins when a client
+// sends for the first time on its connection, or for the first time after an answer.
+type roundTripCounter struct {
 	listener net.Listener
 	target   string
-	trips    atomic.Int64
+	count    atomic.Int64
 	run      sync.WaitGroup
 }
 
-func newTurnstile(ctx context.Context, target string) (*turnstile, error) {
+func newRoundTripCounter(ctx context.Context, target string) (*roundTripCounter, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return nil, err
 	}
-	p := &turnstile{listener: listener, target: target}
+	p := &roundTripCounter{listener: listener, target: target}
 	p.run.Go(func() {
 		for {
 			client, err := listener.Accept()
@@ -42,67 +42,67 @@ func newTurnstile(ctx context.Context, target string) (*turnstile, error) {
 	return p, nil
 }
 
-func (p *turnstile) serve(ctx context.Context, client net.Conn) {
+func (p *roundTripCounter) serve(ctx context.Context, client net.Conn) {
 	defer client.Close()
 	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", p.target)
 	if err != nil {
 		return
 	}
-	var awaiting atomic.Bool // the client has sent and not been answered
+	var awaiting atomic.Bool // the client has sent and has no answer yet
 	p.run.Go(func() {
 		defer client.Close()
 		_, _ = io.Copy(tap{client, func() { awaiting.Store(false) }}, server)
 	})
 	_, _ = io.Copy(tap{server, func() {
 		if !awaiting.Swap(true) {
-			p.trips.Add(1)
+			p.count.Add(1)
 		}
 	}}, client)
 	server.Close()
 }
 
-// close returns once the clients' connections, which must be closed before, are served.
-func (p *turnstile) close() {
+// close waits for all connections to end. The clients must have closed them before.
+func (p *roundTripCounter) close() {
 	p.listener.Close()
 	p.run.Wait()
 }
 
-// A tap tells of each write before it is made.
+// A tap calls before ahead of each write.
 type tap struct {
 	io.Writer
-	tell func()
+	before func()
 }
 
 func (t tap) Write(b []byte) (int, error) {
-	t.tell()
+	t.before()
 	return t.Writer.Write(b)
 }
 
-// countTrips has one goroutine make calls of each contest that times calls, one after
-// another through a turnstile, and records the round trips of a call. Of contests that
-// differ only in the value, the first stands for all.
-func (r *run) countTrips(ctx context.Context, contests []contest) error {
+// countRoundTrips records the round trips of one call in each contest whose contestants
+// have a call. One goroutine makes the calls, one after another. Of contests that differ
+// only in the value, only the first is counted.
+func (r *run) countRoundTrips(ctx context.Context, contests []contest) error {
 	began := time.Now()
-	seen := map[string]bool{}
+	counted := map[string]bool{}
 	for _, c := range contests {
 		question, variant, _ := strings.Cut(c.name, "/")
 		if strings.HasPrefix(variant, "call=") || strings.HasPrefix(variant, "policy=") {
 			question = c.name
 		}
-		if c.goroutines == nil || seen[question] || question == "Decode" {
+		if c.goroutines == nil || counted[question] || question == "Decode" {
 			continue
 		}
-		seen[question] = true
-		if err := r.countTripsOf(ctx, c, question); err != nil {
+		counted[question] = true
+		if err := r.countRoundTripsOf(ctx, c, question); err != nil {
 			return err
 		}
 	}
-	fmt.Fprintf(os.Stderr, "Trips %.1fs\n", time.Since(began).Seconds())
+	fmt.Fprintf(os.Stderr, "Round trips %.1fs\n", time.Since(began).Seconds())
 	return nil
 }
 
-func (r *run) countTripsOf(ctx context.Context, c contest, question string) error {
-	p, err := newTurnstile(ctx, r.addr)
+func (r *run) countRoundTripsOf(ctx context.Context, c contest, question string) error {
+	p, err := newRoundTripCounter(ctx, r.addr)
 	if err != nil {
 		return err
 	}
@@ -117,15 +117,15 @@ func (r *run) countTripsOf(ctx context.Context, c contest, question string) erro
 	for _, by := range contestants {
 		var trips []int64
 		for i := range warm + counted {
-			before := p.trips.Load()
+			before := p.count.Load()
 			if err := by.call(ctx, 0); err != nil {
 				return fmt.Errorf("%s by %s: %w", c.name, by.by, err)
 			}
 			if i >= warm {
-				trips = append(trips, p.trips.Load()-before)
+				trips = append(trips, p.count.Load()-before)
 			}
 		}
-		slices.Sort(trips) // go-redis now and then sends a PING of its own
+		slices.Sort(trips) // the median, because go-redis sometimes sends a PING of its own
 		usual := float64(trips[counted/2])
 		err := r.record("Trips/"+question+"/by="+by.by, counted, benchfmt.Value{Value: usual, Unit: "trips/op"})
 		if err != nil {
