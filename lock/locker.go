@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bsm/redislock"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
@@ -28,6 +29,8 @@ type Locker struct {
 	report  *report.Reporter
 	stats   counters
 	clock   clock
+
+	obtain *redislock.Client // takes locks, without extra commands
 
 	life     *life.Life
 	cleanups chan struct{} // a token for each abandoned request that is cleaned up
@@ -59,6 +62,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 		held:     map[*Lock]struct{}{},
 		waiting:  map[string]*waiters{},
 	}
+	k.obtain = redislock.New(k.scripter(obtained, nil))
 	k.life = life.New(k.panicked)
 	return k, nil
 }

@@ -49,7 +49,7 @@ func (l *Lock) renew() {
 	defer cancel()
 	wait := k.acknowledgement(ctx)
 	start := k.clock()
-	err := l.over(k.redislock(nil, wait...)).Refresh(ctx, k.cfg.TTL, nil)
+	err := l.with(wait...).Refresh(ctx, k.cfg.TTL, nil)
 	gone := errors.Is(err, redislock.ErrNotObtained)
 	switch {
 	case err == nil:

@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
@@ -36,18 +37,21 @@ func (k *Locker) join(key string) *waiters {
 	}
 	w := k.waiting[key]
 	if w == nil {
+		k.life.Begin() // true: Close ends the Life under k.mu
 		ctx, end := context.WithCancel(k.life.Context())
 		w = &waiters{leader: make(chan struct{}, 1), wake: make(chan struct{}, 1), end: end}
 		k.waiting[key] = w
 		sub, err := k.subscriber()
-		k.life.Go(ctx, func(context.Context) {
+		go func() { // not by life.Go: ctx ends with the waiters and with the Life already
+			defer k.life.Done()
+			defer life.Recover(k.panicked)
 			if err == nil {
 				err = k.listen(ctx, sub, w, keys.Sibling(kindReleased, key))
 			}
 			if err != nil && ctx.Err() == nil {
 				k.notListening(err)
 			}
-		})
+		}()
 	}
 	w.count++
 	return w
