@@ -38,6 +38,9 @@ var (
 
 var errNoFunction = errors.New("lock: the function is nil")
 
+// errPanicked is the error of a request in which a hook of the client panicked.
+var errPanicked = errors.New("lock: a hook of the client panicked; it is not known whether Redis got the request")
+
 // The reasons for which a lock was lost.
 var (
 	errExpired = fmt.Errorf("%w: not renewed in time", ErrLost)

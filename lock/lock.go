@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -86,6 +87,7 @@ func (l *Lock) release(ctx context.Context) error {
 		defer k.life.Done()
 	}
 	lost := l.finish()
+	l.released = cmp.Or(lost, errPanicked) // unless release returns
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedTimeout)
 	defer cancel()
 	var err error

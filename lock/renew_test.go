@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/lock"
 )
@@ -412,6 +413,69 @@ func TestARenewalCountsFromItsRequest(t *testing.T) {
 		})
 		if lost, want := lostAfter(t, l, began), 2*(10*time.Second/3)+9*time.Second; lost != want {
 			t.Errorf("lost after %v, want %v: 9s after the last renewal was sent", lost, want)
+		}
+	})
+}
+
+// The machine was suspended, so that the lock expired and reached MaxHold at once. Redis,
+// which was not, still has it.
+func TestALockThatExpiredIsGivenBackAtMaxHold(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var suspended atomic.Int64
+		k := newLocker(t, s, func(c *lock.Config) { c.MaxHold = 30 * time.Second })
+		lock.SetWallAhead(k, func() time.Duration { return time.Duration(suspended.Load()) })
+		l := mustTry(t, k, "forgotten")
+		suspended.Store(int64(time.Minute))
+		<-l.Context().Done()
+		synctest.Wait()
+		if exists(t, s, "forgotten") {
+			t.Error("the lock was not given back")
+		}
+	})
+}
+
+func TestARenewalThatPanicsIsReportedAndSentAgain(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var reported redistest.Recorder
+		var broken fault
+		k := newLockerOn(t, s, broken.client(s), onError(&reported))
+		l := mustTry(t, k, "1")
+		broken.set(func(func() error, ...string) error { broken.clear(); panic("a hook") })
+		time.Sleep(time.Minute)
+		if got := k.Stats(); l.Context().Err() != nil || got.FailedRenewals != 1 || got.Renewals < 15 {
+			t.Errorf("the context's cause is %v, stats = %+v", context.Cause(l.Context()), got)
+		}
+		var panicked *life.PanicError
+		if got := reported.All(); len(got) != 1 || !errors.As(got[0], &panicked) || len(panicked.Stack) == 0 {
+			t.Errorf("OnError received %v, want the panic with its stack", got)
+		}
+		mustRelease(t, l)
+	})
+}
+
+func TestAReleaseThatPanickedIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var broken fault
+		k := newLockerOn(t, s, broken.client(s), func(c *lock.Config) { c.MaxHold = 15 * time.Second })
+		released, forgotten := mustTry(t, k, "released"), mustTry(t, k, "forgotten")
+		time.Sleep(14 * time.Second)
+		broken.set(func(func() error, ...string) error { panic("a hook") })
+		func() {
+			defer func() { _ = recover() }()
+			_ = released.Release(t.Context())
+			t.Error("Release returned")
+		}()
+		<-forgotten.Context().Done()
+		synctest.Wait()
+		broken.clear()
+		if err := released.Release(t.Context()); err == nil || errors.Is(err, lock.ErrLost) {
+			t.Errorf("Release after a panic = %v, want that it is not known", err)
+		}
+		if err := forgotten.Release(t.Context()); !errors.Is(err, lock.ErrMaxHold) {
+			t.Errorf("Release after a panic at MaxHold = %v, want ErrMaxHold", err)
 		}
 	})
 }

@@ -52,6 +52,9 @@ func (s *state) holds() bool { return s.phase == held || s.phase == renewing }
 // expired reports whether the last extension is too long ago for the lock to be trusted.
 func (s *state) expired(now instant) bool { return now.since(s.valid) >= s.cfg.validFor() }
 
+// overdue reports whether the lock was held for MaxHold, so that it must be given back.
+func (s *state) overdue(now instant) bool { return now.since(s.taken) >= s.cfg.MaxHold }
+
 // A duty is what is to be done about a lock.
 type duty int
 
@@ -68,7 +71,7 @@ func (s *state) due(now instant) (duty, error) {
 		return nothing, nil
 	case s.expired(now):
 		return toLose, errExpired
-	case now.since(s.taken) >= s.cfg.MaxHold:
+	case s.overdue(now):
 		return toLose, ErrMaxHold
 	case s.phase == held && now.since(s.since) >= s.pause:
 		return toRenew, nil
