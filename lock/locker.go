@@ -72,12 +72,12 @@ func (k *Locker) panicked(err error) {
 	k.report.Tell(context.Background(), k.report.Fail("run in the background", err))
 }
 
-// Try takes the lock of id, or returns ErrHeld at once. The lock outlives
-// ctx: it is held, and renewed, until its Release or Config.MaxHold.
+// Try takes the lock of id, or returns ErrHeld at once. The lock outlives ctx: it is held,
+// and renewed, until its Release or Config.MaxHold.
 //
-// On any other error the lock is not held. If Redis did not answer it may
-// have been taken all the same; it is then given back in the background, or
-// ends by its TTL at the latest.
+// On any other error the caller does not hold the lock. If Redis did not answer, the request
+// may have taken it nevertheless; it is then given back in the background, or ends by its
+// TTL at the latest.
 //
 // One round trip, never sent twice: a script of SET NX PX.
 func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
@@ -198,7 +198,7 @@ func (k *Locker) acquire(ctx, parent context.Context, op, id string) (*Lock, err
 	return nil, k.waited(ctx, op, err)
 }
 
-// ready says whether a call may go ahead.
+// ready returns why a call may not go ahead, if so.
 func (k *Locker) ready(ctx context.Context, op, id string) error {
 	switch {
 	case k.life.Ended():

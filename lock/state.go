@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A phase is where the life of a Lock stands:
+// A phase is one of the phases of a Lock. The table has the events, and the phase after each:
 //
 //	phase     renewal due   renewal over   lost      Close     Release
 //	held      renewing                     lost      closed    released
@@ -14,8 +14,8 @@ import (
 //	closed                  closed         lost      closed    released
 //	released                released       released  released  released
 //
-// An empty field cannot happen. The context of a Lock ends when it leaves the first two
-// phases.
+// Where the table is empty, the event cannot happen. The context of a Lock ends when the Lock
+// leaves the first two phases.
 type phase int
 
 const (
@@ -105,7 +105,7 @@ func (s *state) renewed(start instant) bool {
 	return true
 }
 
-// renewalFailed notes that a renewal brought nothing.
+// renewalFailed notes that a renewal did not extend the lock. The next one is due soon.
 func (s *state) renewalFailed(now instant) {
 	if s.phase == renewing {
 		s.phase, s.since, s.pause = held, now, s.cfg.renewAgain()
