@@ -179,7 +179,7 @@ func TestTheContextOfFnEndsWithTheCallers(t *testing.T) {
 	})
 }
 
-func TestCloseWaitsForWhoRunsUnderDo(t *testing.T) {
+func TestCloseWaitsForFunctionsUnderDo(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		k := newLocker(t, s)

@@ -3,6 +3,9 @@ package lock
 import (
 	"errors"
 	"fmt"
+	"slices"
+
+	"github.com/redis/go-redis/v9"
 )
 
 var (
@@ -38,8 +41,34 @@ var (
 
 var errNoFunction = errors.New("lock: the function is nil")
 
+// errPanicked is the error of a request in which a hook of the client panicked.
+var errPanicked = errors.New("lock: a hook of the client panicked; it is not known whether Redis got the request")
+
 // The reasons for which a lock was lost.
 var (
 	errExpired = fmt.Errorf("%w: not renewed in time", ErrLost)
 	errGone    = fmt.Errorf("%w: its key expired, was deleted, or is another holder's", ErrLost)
 )
+
+// passes reports whether waiting may end the reason for err.
+func passes(err error) bool {
+	var reply redis.Error
+	switch {
+	case errors.Is(err, ErrHeld), errors.Is(err, ErrLate):
+		return true
+	case errors.Is(err, ErrClosed), errors.Is(err, ErrReplicas), errors.Is(err, redis.ErrClosed):
+		return false
+	case errors.As(err, &reply):
+		return slices.ContainsFunc(passingReplies, func(prefix string) bool {
+			return redis.HasErrorPrefix(reply, prefix)
+		})
+	}
+	return true
+}
+
+// passingReplies are those of a server that starts, was demoted or is busy, and of a
+// Cluster that changes.
+var passingReplies = []string{
+	"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "max number of clients",
+	"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
+}

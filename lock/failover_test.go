@@ -29,7 +29,7 @@ func startPair(t *testing.T) pair {
 // follow makes the replica one, and waits until it is.
 func (p pair) follow(t *testing.T) {
 	t.Helper()
-	p.tell(t, "127.0.0.1", p.primary.Port())
+	p.replicaOf(t, "127.0.0.1", p.primary.Port())
 	awaitReplica(t, p.primary)
 }
 
@@ -51,20 +51,20 @@ func awaitReplica(t *testing.T, primary *redistest.Process) {
 // one is sent from then on never reaches it.
 func (p pair) promote(t *testing.T) {
 	t.Helper()
-	p.tell(t, "no", "one")
+	p.replicaOf(t, "no", "one")
 }
 
-func (p pair) tell(t *testing.T, of ...any) {
+func (p pair) replicaOf(t *testing.T, primary ...any) {
 	t.Helper()
-	if err := p.replica.Client().Do(t.Context(), append([]any{"replicaof"}, of...)...).Err(); err != nil {
+	if err := p.replica.Client().Do(t.Context(), append([]any{"replicaof"}, primary...)...).Err(); err != nil {
 		t.Fatal(err)
 	}
 }
 
 func oneReplica(c *lock.Config) { c.Replicas.N = 1 }
 
-// A failover to a replica that has not heard of a lock gives it to a second
-// holder. Their fences tell them apart.
+// A failover to a replica that does not have a lock gives it to a second
+// holder. Their fences differ.
 func TestAFailoverWithoutReplicasHasTwoHoldersAndTheirFences(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
@@ -88,8 +88,8 @@ func TestAFailoverWithoutReplicasHasTwoHoldersAndTheirFences(t *testing.T) {
 	}
 }
 
-// With Replicas, the lock that the replica has not heard of is not taken.
-func TestALockThatTheReplicaHasNotHeardOfIsNotHeld(t *testing.T) {
+// With Replicas, a lock that the replica does not have is not taken.
+func TestALockThatTheReplicaDoesNotHaveIsNotHeld(t *testing.T) {
 	t.Parallel()
 	p := startPair(t)
 	k := newOn(t, p.primary.Client(), oneReplica)

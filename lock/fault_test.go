@@ -24,7 +24,7 @@ func through(t testing.TB, s *redistest.Server) (*redistest.Proxy, *redis.Client
 	return proxy, s.Client(func(o *redis.Options) { o.Addr, o.MaxRetries = proxy.Addr(), 3 })
 }
 
-func TestALockThatWasTakenInVainIsGivenBack(t *testing.T) {
+func TestALockWhoseReplyWasLostIsGivenBack(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy, rdb := through(t, s)
@@ -50,22 +50,22 @@ func TestALockThatWasTakenInVainIsGivenBack(t *testing.T) {
 	})
 }
 
-// A straggler delivers the next command with its mark late: its sender has long
-// received the error of the broken connection.
-type straggler struct {
+// A lateDelivery delivers the next command that has its mark late, after the sender has
+// received the error of a broken connection.
+type lateDelivery struct {
 	mark  string
 	after time.Duration
 	to    *redis.Client
 	done  chan error
 }
 
-func (h *straggler) DialHook(next redis.DialHook) redis.DialHook { return next }
+func (h *lateDelivery) DialHook(next redis.DialHook) redis.DialHook { return next }
 
-func (h *straggler) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+func (h *lateDelivery) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return next
 }
 
-func (h *straggler) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+func (h *lateDelivery) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		words := slices.Clone(cmd.Args())
 		if h.mark == "" || len(words) < 4 || words[3] != h.mark {
@@ -87,7 +87,7 @@ func TestARequestThatArrivesLateIsGivenBackToo(t *testing.T) {
 		rdb := s.Client()
 		k := newLockerOn(t, s, rdb)
 		warm(t, k)
-		late := &straggler{keyOf(s, "1"), 4 * time.Second, s.Client(), make(chan error, 1)}
+		late := &lateDelivery{keyOf(s, "1"), 4 * time.Second, s.Client(), make(chan error, 1)}
 		rdb.AddHook(late)
 		if _, err := k.Try(t.Context(), "1"); !errors.Is(err, io.ErrUnexpectedEOF) {
 			t.Fatalf("Try = %v", err)
@@ -166,7 +166,7 @@ func TestAReleaseIsBounded(t *testing.T) {
 	})
 }
 
-func TestALockIsLostInABlackHole(t *testing.T) {
+func TestALockIsLostWhenTheNetworkDropsEverything(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy, rdb := through(t, s)
@@ -212,7 +212,7 @@ func TestAnAnnouncementThatIsRefusedDoesNotFailTheRelease(t *testing.T) {
 	})
 }
 
-func TestNothingIsAbandonedThatWasNeverSent(t *testing.T) {
+func TestARequestThatWasNeverSentIsNotAbandoned(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		proxy, rdb := through(t, s)
@@ -261,7 +261,7 @@ func (keepBack) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipe
 
 func (keepBack) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
 
-func TestAPipelineThatWasKeptBackGrantsNothing(t *testing.T) {
+func TestAPipelineThatAHookRefusedGrantsNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()

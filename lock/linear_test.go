@@ -47,7 +47,7 @@ type hold struct {
 	From, Till int64 // nanoseconds
 }
 
-// A history is what one process did and saw.
+// A history is what one process did and observed.
 type history struct {
 	Operations []operation
 	Holds      []hold
@@ -87,8 +87,8 @@ func grab(k *lock.Locker) grabber {
 	}
 }
 
-// hands is how many goroutines of one process take locks at once.
-const hands = 12
+// workers is how many goroutines of one process take locks at once.
+const workers = 12
 
 // work increments the register of random ids under their locks, until it has
 // held rounds of them, from several goroutines, and returns what happened.
@@ -97,7 +97,7 @@ func work(ctx context.Context, client, rounds int, ids []string, take grabber, s
 	var h history
 	left := rounds
 	var all sync.WaitGroup
-	for g := range hands {
+	for g := range workers {
 		all.Go(func() {
 			for {
 				mu.Lock()
@@ -107,7 +107,7 @@ func work(ctx context.Context, client, rounds int, ids []string, take grabber, s
 					return
 				}
 				id := ids[rand.IntN(len(ids))]
-				ops, held, lost := increment(ctx, client*hands+g, id, take, store)
+				ops, held, lost := increment(ctx, client*workers+g, id, take, store)
 				mu.Lock()
 				h.Operations = append(h.Operations, ops...)
 				if held != nil {
@@ -276,7 +276,7 @@ var worker = redistest.Child("lock worker", func(args []string) {
 	}
 	fmt.Println("ready")
 	var ids []string
-	for i := range 2 * 3 * hands {
+	for i := range 2 * 3 * workers {
 		ids = append(ids, fmt.Sprint(prefix, i))
 	}
 	h := work(context.Background(), client, rounds, ids, grab(k), registers)
@@ -351,7 +351,7 @@ func (p *pauses) covers(h hold) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, pause := range p.all {
-		if pause.process == h.Client/hands && pause.from <= h.Till && h.From <= pause.till+int64(time.Second) {
+		if pause.process == h.Client/workers && pause.from <= h.Till && h.From <= pause.till+int64(time.Second) {
 			return true
 		}
 	}
@@ -359,7 +359,7 @@ func (p *pauses) covers(h hold) bool {
 }
 
 // Three processes take locks through a network that loses, delays and cuts,
-// and are paused for longer than their locks live. Whatever happens, fences
+// and are paused for longer than the TTL of their locks. Whatever happens, fences
 // rise in the order of the holds, so that a register that knows them loses no
 // increment; and no two processes that run trust one lock at one time.
 func TestFencedHoldersAreLinearizable(t *testing.T) {
@@ -432,7 +432,7 @@ func awaitFile(ctx context.Context, t *testing.T, path string) {
 	}
 }
 
-// The checker must catch a lock that is none: one without a fence, whose
+// The checker must find a broken lock: one without a fence, whose
 // second holder has the first one's number, and one that two hold at once.
 func TestTheCheckerCatchesABrokenLock(t *testing.T) {
 	t.Parallel()

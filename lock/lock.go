@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -86,6 +87,7 @@ func (l *Lock) release(ctx context.Context) error {
 		defer k.life.Done()
 	}
 	lost := l.finish()
+	l.released = cmp.Or(lost, errPanicked) // unless release returns
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), detachedTimeout)
 	defer cancel()
 	var err error
@@ -116,7 +118,7 @@ func (l *Lock) release(ctx context.Context) error {
 func (l *Lock) giveBack(ctx context.Context) error {
 	k := l.locker
 	publish := announcement(ctx, l.key)
-	handle := l.over(k.redislock(nil, publish))
+	handle := l.with(publish)
 	err := handle.Release(ctx)
 	if err != nil && !errors.Is(err, redislock.ErrLockNotHeld) {
 		again := handle.Release(ctx)
@@ -137,11 +139,14 @@ func announcement(ctx context.Context, key string) *redis.IntCmd {
 	return redis.NewIntCmd(ctx, "publish", keys.Sibling(kindReleased, key), "")
 }
 
-// over returns the lock's handle with another client.
-func (l *Lock) over(client *redislock.Client) *redislock.Lock {
-	handle := *l.handle
-	handle.Client = client
-	return &handle
+// with returns the lock's handle, which sends extra behind each script.
+func (l *Lock) with(extra ...redis.Cmder) *redislock.Lock {
+	h := &struct { // one allocation for both
+		redislock.Lock
+		scripter sender.Scripter
+	}{*l.handle, l.locker.scripter(nil, extra)}
+	h.Client = redislock.New(&h.scripter)
+	return &h.Lock
 }
 
 // check returns why the lock can no longer be trusted, if so.

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/bsm/redislock"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
@@ -28,6 +29,8 @@ type Locker struct {
 	report  *report.Reporter
 	stats   counters
 	clock   clock
+
+	obtain *redislock.Client // takes locks, without extra commands
 
 	life     *life.Life
 	cleanups chan struct{} // a token for each abandoned request that is cleaned up
@@ -59,6 +62,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 		held:     map[*Lock]struct{}{},
 		waiting:  map[string]*waiters{},
 	}
+	k.obtain = redislock.New(k.scripter(obtained, nil))
 	k.life = life.New(k.panicked)
 	return k, nil
 }
@@ -68,12 +72,12 @@ func (k *Locker) panicked(err error) {
 	k.report.Tell(context.Background(), k.report.Fail("run in the background", err))
 }
 
-// Try takes the lock of id, or returns ErrHeld at once. The lock outlives
-// ctx: it is held, and renewed, until its Release or Config.MaxHold.
+// Try takes the lock of id, or returns ErrHeld at once. The lock outlives ctx: it is held,
+// and renewed, until its Release or Config.MaxHold.
 //
-// On any other error the lock is not held. If Redis did not answer it may
-// have been taken all the same; it is then given back in the background, or
-// ends by its TTL at the latest.
+// On any other error the caller does not hold the lock. If Redis did not answer, the request
+// may have taken it nevertheless; it is then given back in the background, or ends by its
+// TTL at the latest.
 //
 // One round trip, never sent twice: a script of SET NX PX.
 func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
@@ -194,7 +198,7 @@ func (k *Locker) acquire(ctx, parent context.Context, op, id string) (*Lock, err
 	return nil, k.waited(ctx, op, err)
 }
 
-// ready says whether a call may go ahead.
+// ready returns why a call may not go ahead, if so.
 func (k *Locker) ready(ctx context.Context, op, id string) error {
 	switch {
 	case k.life.Ended():

@@ -39,6 +39,6 @@ func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 			t.Error("Try = nil though its reply was lost")
 		}
 		<-lost
-		redistest.Eventually(t, func() bool { return !exists(t, s, "2") }, "what was taken in vain is given back")
+		redistest.Eventually(t, func() bool { return !exists(t, s, "2") }, "the lock whose reply was lost is given back")
 	})
 }

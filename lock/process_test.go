@@ -36,7 +36,7 @@ var sleeper = redistest.Child("lock sleeper", func(args []string) {
 	fmt.Println(errors.Is(err, lock.ErrLost))
 })
 
-// The holder is paused for longer than its lock lives, and another one takes
+// The holder is paused for longer than the TTL of its lock, and another one takes
 // the lock and writes. What the first does when it goes on is too late.
 func TestAHolderThatWasPausedLearnsOfItsLossAndCannotWrite(t *testing.T) {
 	t.Parallel()

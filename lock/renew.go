@@ -22,6 +22,7 @@ func (l *Lock) tick() {
 
 	l.mu.Lock()
 	now := k.clock()
+	overdue := l.state.overdue(now)
 	what, why := l.state.due(now)
 	switch what {
 	case toLose:
@@ -35,38 +36,61 @@ func (l *Lock) tick() {
 	l.mu.Unlock()
 
 	switch {
-	case errors.Is(why, ErrMaxHold):
+	case overdue: // also if it expired at the same moment, as when the machine was suspended
 		_ = l.Release(l.ctx) // an ErrLost, which is the cause of the context already
 	case what == toRenew:
 		l.renew()
 	}
 }
 
-// renew extends the lock by another TTL.
+// renew extends the lock by another TTL, and reports why it could not.
 func (l *Lock) renew() {
+	start := l.locker.clock()
+	returned := false
+	defer func() {
+		if !returned { // a hook of the client panics: that is one more failure
+			l.renewed(start, errPanicked)
+		}
+	}()
+	err := l.extend()
+	returned = true
+	l.renewed(start, err)
+	if err != nil && !errors.Is(err, errGone) {
+		l.locker.report.Tell(l.ctx, err)
+	}
+}
+
+// extend sends one renewal. It returns errGone if the lock's key does not hold our token
+// any more.
+func (l *Lock) extend() error {
 	k := l.locker
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), k.cfg.renewEvery())
 	defer cancel()
 	wait := k.acknowledgement(ctx)
-	start := k.clock()
-	err := l.over(k.redislock(nil, wait...)).Refresh(ctx, k.cfg.TTL, nil)
-	gone := errors.Is(err, redislock.ErrNotObtained)
+	err := l.with(wait...).Refresh(ctx, k.cfg.TTL, nil)
 	switch {
-	case err == nil:
-		if err = k.acknowledged(wait); err != nil {
-			err = k.report.Fail("renew", err)
-		}
-	case !gone:
-		err = k.report.Redis(context.WithoutCancel(ctx), "renew", err) // not because ctx ended
+	case errors.Is(err, redislock.ErrNotObtained):
+		return errGone
+	case err != nil:
+		return k.report.Redis(context.WithoutCancel(ctx), "renew", err) // not because ctx ended
 	}
+	if err := k.acknowledged(wait); err != nil {
+		return k.report.Fail("renew", err)
+	}
+	return nil
+}
+
+// renewed notes how a renewal ended that was sent after start. A success
+// does not extend a lock that has ended meanwhile.
+func (l *Lock) renewed(start instant, err error) {
+	k := l.locker
+	gone := errors.Is(err, errGone)
 	if err != nil && !gone {
 		k.stats.failedRenewals.Add(1)
-		k.report.Tell(l.ctx, err)
 	}
-	now := k.clock()
-
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	now := k.clock()
 	switch {
 	case gone:
 		if l.state.holds() { // else Release or Close ended it

@@ -11,12 +11,12 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/lock"
 )
 
-// A fault stands before what a client sends: it is applied for as long as it
-// is set.
+// A fault is applied to all commands of a client for as long as it is set.
 type fault struct {
 	f atomic.Pointer[redistest.Commands]
 }
@@ -25,7 +25,7 @@ func (f *fault) set(h redistest.Commands) { f.f.Store(&h) }
 
 func (f *fault) clear() { f.f.Store(nil) }
 
-// client is one whose commands pass f.
+// client returns a client whose commands pass through f.
 func (f *fault) client(s *redistest.Server) *redis.Client {
 	return s.Hooked(func(next func() error, names ...string) error {
 		if h := f.f.Load(); h != nil {
@@ -126,12 +126,13 @@ func TestAFailedReleaseThatNoCallerGetsIsReported(t *testing.T) {
 	})
 }
 
-// A refresh that waits in a black hole, in a client that honours no context.
+// The renewal waits on a network that drops everything, in a client that does not end with
+// its context.
 func TestALockIsLostWhileItsRenewalIsBlocked(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		var hole fault
-		k := newLockerOn(t, s, hole.client(s))
+		var dropping fault
+		k := newLockerOn(t, s, dropping.client(s))
 		began := time.Now()
 		l := mustTry(t, k, "1")
 		time.Sleep(4 * time.Second) // one renewal, at 3.33 s
@@ -139,7 +140,7 @@ func TestALockIsLostWhileItsRenewalIsBlocked(t *testing.T) {
 			t.Fatalf("%d renewals, want 1", got)
 		}
 		open := make(chan struct{})
-		hole.set(func(func() error, ...string) error { <-open; return io.EOF })
+		dropping.set(func(func() error, ...string) error { <-open; return io.EOF })
 		lost := lostAfter(t, l, began)
 		if renewed := 10 * time.Second / 3; lost != renewed+9*time.Second {
 			t.Errorf("lost after %v, want 9s after the last renewal", lost)
@@ -149,7 +150,7 @@ func TestALockIsLostWhileItsRenewalIsBlocked(t *testing.T) {
 		}
 		close(open)
 		synctest.Wait()
-		hole.clear()
+		dropping.clear()
 		if err := l.Release(t.Context()); !errors.Is(err, lock.ErrLost) || exists(t, s, "1") {
 			t.Errorf("Release = %v; the lock exists: %v", err, exists(t, s, "1"))
 		}
@@ -236,7 +237,7 @@ func TestALockWhoseKeyIsGoneIsLostAtTheNextRenewal(t *testing.T) {
 
 // The monotonic clock stood still while the machine slept for longer than the
 // TTL; only the wall clock knows.
-func TestALockIsLostAfterTheMachineSlept(t *testing.T) {
+func TestALockIsLostAfterTheMachineWasSuspended(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		var slept atomic.Int64
@@ -252,7 +253,7 @@ func TestALockIsLostAfterTheMachineSlept(t *testing.T) {
 			t.Errorf("Fence = %v, want ErrLost", err)
 		}
 		if lost := lostAfter(t, renewed, began); lost > 10*time.Second/3 {
-			t.Errorf("noticed after %v, want at the next renewal", lost)
+			t.Errorf("lost after %v, want at the next renewal", lost)
 		}
 		if got := k.Stats(); got.Renewals != 0 || got.Lost != 3 {
 			t.Errorf("stats = %+v, want nothing renewed that was lost", got)
@@ -263,14 +264,14 @@ func TestALockIsLostAfterTheMachineSlept(t *testing.T) {
 func TestAWallClockThatIsSetBackChangesNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
-		var hole fault
+		var dropping fault
 		var ahead atomic.Int64
-		k := newLockerOn(t, s, hole.client(s))
+		k := newLockerOn(t, s, dropping.client(s))
 		lock.SetWallAhead(k, func() time.Duration { return time.Duration(ahead.Load()) })
 		began := time.Now()
 		l := mustTry(t, k, "1")
 		ahead.Store(int64(-time.Hour))
-		hole.set(func(func() error, ...string) error { return io.EOF })
+		dropping.set(func(func() error, ...string) error { return io.EOF })
 		if lost := lostAfter(t, l, began); lost != 9*time.Second {
 			t.Errorf("lost after %v, want 9s by the monotonic clock", lost)
 		}
@@ -317,7 +318,7 @@ func TestAGrantThatComesTooLateIsNotHeld(t *testing.T) {
 
 // A renewal that is answered after the lock had to be given up does not bring
 // it back.
-func TestARenewalThatComesTooLateIsNone(t *testing.T) {
+func TestARenewalThatComesTooLateDoesNotCount(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		var slow fault
@@ -412,6 +413,69 @@ func TestARenewalCountsFromItsRequest(t *testing.T) {
 		})
 		if lost, want := lostAfter(t, l, began), 2*(10*time.Second/3)+9*time.Second; lost != want {
 			t.Errorf("lost after %v, want %v: 9s after the last renewal was sent", lost, want)
+		}
+	})
+}
+
+// The machine was suspended, so that the lock expired and reached MaxHold at once. Redis,
+// which was not, still has it.
+func TestALockThatExpiredIsGivenBackAtMaxHold(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var suspended atomic.Int64
+		k := newLocker(t, s, func(c *lock.Config) { c.MaxHold = 30 * time.Second })
+		lock.SetWallAhead(k, func() time.Duration { return time.Duration(suspended.Load()) })
+		l := mustTry(t, k, "forgotten")
+		suspended.Store(int64(time.Minute))
+		<-l.Context().Done()
+		synctest.Wait()
+		if exists(t, s, "forgotten") {
+			t.Error("the lock was not given back")
+		}
+	})
+}
+
+func TestARenewalThatPanicsIsReportedAndSentAgain(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var reported redistest.Recorder
+		var broken fault
+		k := newLockerOn(t, s, broken.client(s), onError(&reported))
+		l := mustTry(t, k, "1")
+		broken.set(func(func() error, ...string) error { broken.clear(); panic("a hook") })
+		time.Sleep(time.Minute)
+		if got := k.Stats(); l.Context().Err() != nil || got.FailedRenewals != 1 || got.Renewals < 15 {
+			t.Errorf("the context's cause is %v, stats = %+v", context.Cause(l.Context()), got)
+		}
+		var panicked *life.PanicError
+		if got := reported.All(); len(got) != 1 || !errors.As(got[0], &panicked) || len(panicked.Stack) == 0 {
+			t.Errorf("OnError received %v, want the panic with its stack", got)
+		}
+		mustRelease(t, l)
+	})
+}
+
+func TestAReleaseThatPanickedIsNoSuccess(t *testing.T) {
+	t.Parallel()
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
+		var broken fault
+		k := newLockerOn(t, s, broken.client(s), func(c *lock.Config) { c.MaxHold = 15 * time.Second })
+		released, forgotten := mustTry(t, k, "released"), mustTry(t, k, "forgotten")
+		time.Sleep(14 * time.Second)
+		broken.set(func(func() error, ...string) error { panic("a hook") })
+		func() {
+			defer func() { _ = recover() }()
+			_ = released.Release(t.Context())
+			t.Error("Release returned")
+		}()
+		<-forgotten.Context().Done()
+		synctest.Wait()
+		broken.clear()
+		if err := released.Release(t.Context()); err == nil || errors.Is(err, lock.ErrLost) {
+			t.Errorf("Release after a panic = %v, want that it is not known", err)
+		}
+		if err := forgotten.Release(t.Context()); !errors.Is(err, lock.ErrMaxHold) {
+			t.Errorf("Release after a panic at MaxHold = %v, want ErrMaxHold", err)
 		}
 	})
 }

@@ -170,7 +170,7 @@ func TestOnACluster(t *testing.T) {
 		}
 	})
 
-	t.Run("a client that has not heard of a move follows it", func(t *testing.T) {
+	t.Run("a client that does not know of a move follows it", func(t *testing.T) {
 		waiter := newOn(t, cluster.Client(), never)
 		for _, moving := range []bool{false, true} {
 			k := newOn(t, cluster.Client())

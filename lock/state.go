@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A phase is where the life of a Lock stands:
+// A phase is one of the phases of a Lock. The table has the events, and the phase after each:
 //
 //	phase     renewal due   renewal over   lost      Close     Release
 //	held      renewing                     lost      closed    released
@@ -14,8 +14,8 @@ import (
 //	closed                  closed         lost      closed    released
 //	released                released       released  released  released
 //
-// An empty field cannot happen. The context of a Lock ends when it leaves the first two
-// phases.
+// Where the table is empty, the event cannot happen. The context of a Lock ends when the Lock
+// leaves the first two phases.
 type phase int
 
 const (
@@ -52,6 +52,9 @@ func (s *state) holds() bool { return s.phase == held || s.phase == renewing }
 // expired reports whether the last extension is too long ago for the lock to be trusted.
 func (s *state) expired(now instant) bool { return now.since(s.valid) >= s.cfg.validFor() }
 
+// overdue reports whether the lock was held for MaxHold, so that it must be given back.
+func (s *state) overdue(now instant) bool { return now.since(s.taken) >= s.cfg.MaxHold }
+
 // A duty is what is to be done about a lock.
 type duty int
 
@@ -68,7 +71,7 @@ func (s *state) due(now instant) (duty, error) {
 		return nothing, nil
 	case s.expired(now):
 		return toLose, errExpired
-	case now.since(s.taken) >= s.cfg.MaxHold:
+	case s.overdue(now):
 		return toLose, ErrMaxHold
 	case s.phase == held && now.since(s.since) >= s.pause:
 		return toRenew, nil
@@ -102,7 +105,7 @@ func (s *state) renewed(start instant) bool {
 	return true
 }
 
-// renewalFailed notes that a renewal brought nothing.
+// renewalFailed notes that a renewal did not extend the lock. The next one is due soon.
 func (s *state) renewalFailed(now instant) {
 	if s.phase == renewing {
 		s.phase, s.since, s.pause = held, now, s.cfg.renewAgain()

@@ -94,6 +94,15 @@ func TestWhatIsDueAndWhen(t *testing.T) {
 	}
 }
 
+func TestALockIsOverdueAtMaxHoldInEveryPhase(t *testing.T) {
+	for p := held; p <= released; p++ {
+		s := inPhase(p)
+		if s.overdue(at(stateConfig.MaxHold-1)) || !s.overdue(at(stateConfig.MaxHold)) {
+			t.Errorf("phase %d: the lock is not overdue from MaxHold on", p)
+		}
+	}
+}
+
 func TestTheClockThatSawMoreCounts(t *testing.T) {
 	for _, now := range []instant{{wall: 9 * time.Second}, {mono: 9 * time.Second}} {
 		if s := inPhase(held); !s.expired(now) {

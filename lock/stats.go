@@ -2,8 +2,8 @@ package lock
 
 import "sync/atomic"
 
-// Stats counts what a Locker has done since New, in this process, but for
-// Holding and Waiting, which say how things stand now.
+// Stats counts what a Locker has done since New, in this process. Holding and Waiting are
+// not counts of the past but of this moment.
 type Stats struct {
 	Holding uint64 // locks held at this moment
 	Waiting uint64 // callers waiting for a lock at this moment
@@ -11,8 +11,8 @@ type Stats struct {
 	Acquired uint64 // locks taken
 	Refused  uint64 // calls of Try and TryDo that found the lock held
 	Waits    uint64 // calls of Acquire and Do that found it held and waited
-	Woken    uint64 // looks at a lock because its release was announced
-	Polls    uint64 // looks at a lock though nothing was announced
+	Woken    uint64 // looks at a lock after its release was announced
+	Polls    uint64 // looks at a lock without an announcement
 
 	Released uint64 // locks given back by Release
 	Lost     uint64 // locks that ended before their Release
@@ -20,8 +20,8 @@ type Stats struct {
 
 	Renewals       uint64 // successful ones
 	FailedRenewals uint64 // those that were tried again, or came too late
-	Abandoned      uint64 // requests that may have taken a lock in vain, which was then given back
-	RedisErrors    uint64 // round trips that Redis did not answer, or with an error
+	Abandoned      uint64 // requests that may have taken a lock although the caller got an error; it is then given back
+	RedisErrors    uint64 // round trips that Redis did not answer, or answered with an error
 }
 
 type counters struct {

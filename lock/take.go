@@ -16,14 +16,17 @@ import (
 // left, if not nil, is PTTL of the key: sent along, it says how long a lock that is held
 // will last.
 func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.DurationCmd) (*Lock, error) {
-	wait := k.acknowledgement(ctx)
-	extra := wait
-	if left != nil {
-		extra = append(extra, left)
+	client, wait := k.obtain, k.acknowledgement(ctx)
+	if wait != nil || left != nil {
+		extra := wait
+		if left != nil {
+			extra = append(extra, left)
+		}
+		client = redislock.New(k.scripter(obtained, extra))
 	}
 	token := rand.Text() // of one length always: redislock compares prefixes
 	start := k.clock()
-	handle, err := k.redislock(obtained, extra...).Obtain(ctx, key, k.cfg.TTL, &redislock.Options{Token: token})
+	handle, err := client.Obtain(ctx, key, k.cfg.TTL, &redislock.Options{Token: token})
 	switch {
 	case errors.Is(err, redislock.ErrNotObtained):
 		return nil, k.report.Fail(op, ErrHeld)
@@ -54,21 +57,22 @@ func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.D
 // nil and an error for one.
 var obtained any = "OK"
 
-// redislock returns a redislock that sends its scripts once, through the sender. extra goes
-// out behind each script, in the same round trip and on the same connection. want is the
-// only reply, other than nil and errors, that a script may have; nil for any.
-func (k *Locker) redislock(want any, extra ...redis.Cmder) *redislock.Client {
-	class := sender.Change
-	if len(extra) > 0 { // WAIT and PUBLISH have no key that leads them to the lock's primary
-		class = sender.Pinned
-	}
-	return redislock.New(sender.Scripter{UniversalClient: k.rdb, Send: func(ctx context.Context, call sender.Call) *redis.Cmd {
+// scripter returns the client of a redislock: it sends each script once, through the
+// sender. extra goes out behind each script, in the same round trip and on the same
+// connection. want is the only reply, other than nil and errors, that a script may have;
+// nil for any.
+func (k *Locker) scripter(want any, extra []redis.Cmder) sender.Scripter {
+	return sender.Scripter{UniversalClient: k.rdb, Send: func(ctx context.Context, call sender.Call) *redis.Cmd {
+		class := sender.Change
+		if len(extra) > 0 { // WAIT and PUBLISH have no key that leads them to the lock's primary
+			class = sender.Pinned
+		}
 		cmd := k.sender.Run(ctx, class, call, extra...)
 		if want != nil && cmd.Err() == nil && cmd.Val() != want {
 			cmd.SetErr(sender.ErrReply)
 		}
 		return cmd
-	}})
+	}}
 }
 
 // acknowledgement returns the command that waits for the replicas, none without

@@ -121,7 +121,7 @@ func TestAReleaseThatIsNotAnnouncedCostsAPoll(t *testing.T) {
 			rdb.Del(t.Context(), keyOf(s, "1"))
 			l := got(t, waiting)
 			if waited := time.Since(began); waited > 500*time.Millisecond {
-				t.Errorf("noticed after %v, want Poll's 500ms at most", waited)
+				t.Errorf("got it %v after its DEL, want Poll's 500ms at most", waited)
 			}
 			mustRelease(t, l)
 		}
@@ -134,11 +134,11 @@ func TestAWaiterOutlivesTheEndOfItsSubscription(t *testing.T) {
 		proxy, rdb := through(t, s)
 		a, b := newLocker(t, s), newLockerOn(t, s, rdb, never)
 		for range 3 {
-			l := got(t, acquire(t.Context(), a, "1")) // a look that was cut off may still hold it in vain
+			l := got(t, acquire(t.Context(), a, "1")) // a look whose reply was lost may still hold it
 			waiting := acquire(t.Context(), b, "1")
 			awaitListeners(t, s, "1", 1)
 			proxy.Cut()
-			mustRelease(t, l) // heard, or missed while the connection is away
+			mustRelease(t, l) // announced, or missed while there is no connection
 			mustRelease(t, got(t, waiting))
 		}
 	})
@@ -249,7 +249,7 @@ func TestAWaitEndsWithItsContext(t *testing.T) {
 			t.Errorf("Acquire = %v, want that it was cancelled, and why it waited", r.Err)
 		}
 		mustRelease(t, l)
-		mustRelease(t, got(t, third)) // whose turn it has become
+		mustRelease(t, got(t, third)) // which is the leader now
 	})
 }
 
@@ -363,7 +363,7 @@ func TestAWaiterOutlivesAnOutage(t *testing.T) {
 	})
 }
 
-func TestAWaitEndsAtAnAnswerThatWaitingDoesNotMend(t *testing.T) {
+func TestAWaitEndsAtAReplyThatWaitingDoesNotChange(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		k := newLocker(t, s)
@@ -470,7 +470,7 @@ func TestAServerThatTakesNoWritesIsPolled(t *testing.T) {
 	}
 }
 
-// A client without ContextTimeoutEnabled brings its first look home late.
+// The first look of a client without ContextTimeoutEnabled returns late.
 func TestAWaitThatEndsDuringItsFirstLookIsBothErrors(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {

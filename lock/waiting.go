@@ -5,13 +5,74 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
-	"slices"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/report"
 )
+
+// waiters are the callers of this process that wait for the lock of one key. One of them,
+// the leader, looks at the lock; the others cost Redis nothing.
+type waiters struct {
+	leader chan struct{} // holds a token while one of them is the leader
+	wake   chan struct{} // holds a token once there may be something to see
+	count  int           // under Locker.mu
+	end    context.CancelFunc
+}
+
+// wakeLeader lets the leader look at the lock at once.
+func (w *waiters) wakeLeader() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// join adds a waiter for key. It returns nil after Close.
+func (k *Locker) join(key string) *waiters {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.life.Ended() {
+		return nil
+	}
+	w := k.waiting[key]
+	if w == nil {
+		k.life.Begin() // true: Close ends the Life under k.mu
+		ctx, end := context.WithCancel(k.life.Context())
+		w = &waiters{leader: make(chan struct{}, 1), wake: make(chan struct{}, 1), end: end}
+		k.waiting[key] = w
+		sub, err := k.subscriber()
+		go func() { // not by life.Go: ctx ends with the waiters and with the Life already
+			defer k.life.Done()
+			defer life.Recover(k.panicked)
+			if err == nil {
+				err = k.listen(ctx, sub, w, keys.Sibling(kindReleased, key))
+			}
+			if err != nil && ctx.Err() == nil {
+				k.notListening(err)
+			}
+		}()
+	}
+	w.count++
+	return w
+}
+
+// leave removes a waiter for key.
+func (k *Locker) leave(key string, w *waiters) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if w.count--; w.count > 0 {
+		return
+	}
+	w.end()
+	delete(k.waiting, key)
+	if len(k.waiting) == 0 && k.releases != nil && !k.life.Ended() {
+		k.idle = time.AfterFunc(idleTime, k.disconnect)
+	}
+}
 
 // wait takes the lock of key once it can. why is the error of the first look at it.
 func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*Lock, error) {
@@ -85,26 +146,3 @@ func (k *Locker) untilLook(left *redis.DurationCmd, err error) time.Duration {
 
 // noTTL is what PTTL says of a key that never expires, as another program may make one.
 const noTTL = -1
-
-// passes reports whether waiting may end the reason for err.
-func passes(err error) bool {
-	var reply redis.Error
-	switch {
-	case errors.Is(err, ErrHeld), errors.Is(err, ErrLate):
-		return true
-	case errors.Is(err, ErrClosed), errors.Is(err, ErrReplicas), errors.Is(err, redis.ErrClosed):
-		return false
-	case errors.As(err, &reply):
-		return slices.ContainsFunc(passingReplies, func(prefix string) bool {
-			return redis.HasErrorPrefix(reply, prefix)
-		})
-	}
-	return true
-}
-
-// passingReplies are those of a server that starts, was demoted or is busy, and of a
-// Cluster that changes.
-var passingReplies = []string{
-	"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "max number of clients",
-	"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
-}

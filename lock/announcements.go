@@ -10,63 +10,6 @@ import (
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
-// waiters are the callers of this process that wait for the lock of one key. One of them,
-// the leader, looks at the lock; the others cost Redis nothing.
-type waiters struct {
-	leader chan struct{} // holds a token while one of them is the leader
-	wake   chan struct{} // holds a token once there may be something to see
-	count  int           // under Locker.mu
-	end    context.CancelFunc
-}
-
-// wakeLeader lets the leader look at the lock at once.
-func (w *waiters) wakeLeader() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// join adds a waiter for key. It returns nil after Close.
-func (k *Locker) join(key string) *waiters {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.life.Ended() {
-		return nil
-	}
-	w := k.waiting[key]
-	if w == nil {
-		ctx, end := context.WithCancel(k.life.Context())
-		w = &waiters{leader: make(chan struct{}, 1), wake: make(chan struct{}, 1), end: end}
-		k.waiting[key] = w
-		sub, err := k.subscriber()
-		k.life.Go(ctx, func(context.Context) {
-			if err == nil {
-				err = k.listen(ctx, sub, w, keys.Sibling(kindReleased, key))
-			}
-			if err != nil && ctx.Err() == nil {
-				k.notListening(err)
-			}
-		})
-	}
-	w.count++
-	return w
-}
-
-// leave removes a waiter for key.
-func (k *Locker) leave(key string, w *waiters) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if w.count--; w.count > 0 {
-		return
-	}
-	w.end()
-	delete(k.waiting, key)
-	if len(k.waiting) == 0 && k.releases != nil && !k.life.Ended() {
-		k.idle = time.AfterFunc(idleTime, k.disconnect)
-	}
-}
-
 // idleTime is how long the connection that receives announcements is kept after the last
 // waiter has left: where locks are contended, the next waiter comes soon.
 const idleTime = 5 * time.Second
