@@ -33,7 +33,6 @@ var (
 		"internal/redistest",
 	}
 	sending = []string{"Process", "Pipeline", "TxPipeline", "Pipelined", "TxPipelined", "Eval", "EvalSha"}
-
 )
 
 // The rules of CONTRIBUTING.md that a program can check, over all code but tests.
