@@ -19,7 +19,8 @@
 // in the whole fleet. The other callers wait for its value, each no longer than its own
 // context, and each gets a value of its own. If a process ends while it loads, another
 // one takes over when the lease expires, one second after Config.LoadTimeout at the
-// latest.
+// latest. If the server's clock is set back meanwhile, that lease, or a remembered
+// absence, lasts for at most its own TTL from then on.
 //
 // A load never overwrites what is newer than it. If a value was deleted through this
 // package, or written by any program, while it was being loaded, the loaded one is not
