@@ -216,8 +216,8 @@ func (c *Cache[V]) missed(ctx context.Context, err error, n int) (down bool, _ e
 }
 
 // changed makes sure that what was known of ids before answers no later caller of this
-// process. It is called when Redis has answered a write, or may have made it without an
-// answer.
+// process. It is called after every write that was attempted, whether it was sent or not:
+// without a reply, nobody knows that it was not made.
 func (c *Cache[V]) changed(ids ...string) {
 	c.near.invalidate(ids...)
 	c.loads.misses.forget(ids...)

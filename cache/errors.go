@@ -26,7 +26,8 @@ var (
 	ErrLoadTimeout = errors.New("cache: loader timed out")
 
 	// ErrLoaderExited is returned when a loader ended its goroutine with
-	// runtime.Goexit, as t.FailNow does.
+	// runtime.Goexit, as t.FailNow does, or when Config.OnError or a codec ended it
+	// so, or by a panic of OnError.
 	ErrLoaderExited = errors.New("cache: loader called runtime.Goexit")
 
 	// ErrRefused is passed to Config.OnError and never returned: a loaded value

@@ -30,8 +30,8 @@ type loads struct {
 // longer than the one before, and so about an eighth of the time that has passed. A
 // waiter notices the fill of a quick load soon, and does not ask often for a slow one.
 const (
-	firstPause = 5 * time.Millisecond
-	lastPause  = 40 * time.Millisecond
+	firstLeasePause = 5 * time.Millisecond
+	lastLeasePause  = 40 * time.Millisecond
 )
 
 // run answers calls. It asks again and again for those whose lease another process
@@ -41,7 +41,7 @@ func (l *loads) run(ctx context.Context, waiting []*call, load loader) {
 	defer loading.Wait()
 	patience, cancel := context.WithTimeout(ctx, l.cfg.WaitTimeout)
 	defer cancel()
-	for pause := firstPause; ; pause = min(pause*9/8, lastPause) {
+	for pause := firstLeasePause; ; pause = min(pause*9/8, lastLeasePause) {
 		ready, held := l.acquire(ctx, waiting)
 		if len(held) == 0 {
 			l.load(ctx, ready, load)

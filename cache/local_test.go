@@ -1,6 +1,7 @@
 package cache_test
 
 import (
+	"io"
 	"context"
 	"errors"
 	"net"
@@ -193,7 +194,7 @@ func TestAChangeThatFailedIsNotHidden(t *testing.T) {
 				c := newLocalOn[string](t, s, s.Hooked(func(next func() error, _ ...string) error {
 					err := next()
 					if lost.Load() {
-						return redis.ErrPoolTimeout
+						return io.ErrUnexpectedEOF
 					}
 					return err
 				}))

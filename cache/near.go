@@ -110,7 +110,7 @@ func (n *nearStore[V]) put(claim near.Claim, e entry, v V, read time.Duration) {
 }
 
 // invalidate drops the values of ids, and voids the claims of reads that are under
-// way. Call it when Redis has answered a write, or may have made it without an answer.
+// way. Call it after every write that was attempted.
 func (n *nearStore[V]) invalidate(ids ...string) {
 	if n == nil {
 		return

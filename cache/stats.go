@@ -8,7 +8,7 @@ type Stats struct {
 	Misses       uint64 // reads that found none
 	NegativeHits uint64 // misses answered by a remembered ErrNotFound
 	StaleHits    uint64 // failed loads covered by a stale copy
-	Shared       uint64 // misses that joined another caller's load in this process
+	Shared       uint64 // misses that joined another caller's load in this process; it counts no shared round trips
 	LeaseWaits   uint64 // looks at a lease that another process held
 
 	Loads        uint64 // runs of a loader

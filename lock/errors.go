@@ -50,8 +50,8 @@ var (
 	errGone    = fmt.Errorf("%w: its key expired, was deleted, or is another holder's", ErrLost)
 )
 
-// passes reports whether waiting may end the reason for err.
-func passes(err error) bool {
+// worthWaiting reports whether waiting may end the reason for err.
+func worthWaiting(err error) bool {
 	var reply redis.Error
 	switch {
 	case errors.Is(err, ErrHeld), errors.Is(err, ErrLate):

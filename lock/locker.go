@@ -190,7 +190,7 @@ func (k *Locker) acquire(ctx, parent context.Context, op, id string) (*Lock, err
 	key := k.pattern.Key(id)
 	l, err := k.take(ctx, parent, op, key, nil)
 	switch {
-	case err == nil || !passes(err):
+	case err == nil || !worthWaiting(err):
 		return l, err
 	case ctx.Err() == nil:
 		return k.wait(ctx, parent, op, key, err)

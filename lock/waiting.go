@@ -94,7 +94,7 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 	for !k.life.Ended() && ctx.Err() == nil {
 		left := redis.NewDurationCmd(ctx, time.Millisecond, "pttl", key)
 		l, err := k.take(ctx, parent, op, key, left)
-		if err == nil || !passes(err) {
+		if err == nil || !worthWaiting(err) {
 			return l, err
 		}
 		if report.End(ctx) == nil { // else the look was cut short and says nothing

@@ -36,9 +36,9 @@ const (
 	// window, even if the server's clock steps back.
 	recordTTL = 30 * time.Second
 
-	// attempts bounds how often an operation is sent anew because the server's clock
+	// clockAttempts bounds how often an operation is sent anew because the server's clock
 	// was not what the store thought.
-	attempts = 3
+	clockAttempts = 3
 )
 
 // An operation is one change of one session.
@@ -91,7 +91,7 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 	if err := ready(ctx, o.report, op.name, op.id); err != nil {
 		return reply{}, err
 	}
-	for range attempts {
+	for range clockAttempts {
 		sent := time.Now()
 		args, keys := o.begin(op)
 		r, err := o.send(ctx, op, keys, args)

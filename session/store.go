@@ -144,7 +144,7 @@ func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S,
 	if err != nil {
 		return none, err
 	}
-	for pause := firstPause; ; pause = min(2*pause, lastPause) {
+	for pause := firstConflictPause; ; pause = min(2*pause, lastConflictPause) {
 		v, err := s.open("update", hash)
 		if err != nil {
 			return none, err
@@ -177,8 +177,8 @@ func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S,
 
 // Pauses before fn is called anew are random, from zero up to these.
 const (
-	firstPause = time.Millisecond
-	lastPause  = 50 * time.Millisecond
+	firstConflictPause = time.Millisecond
+	lastConflictPause  = 50 * time.Millisecond
 )
 
 // Delete removes the session of id. That there is none is no error.

@@ -1,8 +1,9 @@
 // Package life gives goroutines an owner and an end.
 //
-// An object that starts goroutines holds one Life. Go starts a goroutine, End asks
-// all of them to stop, and Wait returns when they have. A panic in one of them does
-// not end the process: it is recovered and reported with its stack.
+// An object that starts goroutines holds one Life. Go starts a goroutine, End asks all of
+// them to stop, and Wait returns when they have. A panic in one of them is recovered and
+// reported with its stack. It ends the process only if the function that it is reported to
+// panics as well.
 package life
 
 import (

@@ -10,8 +10,8 @@ import (
 )
 
 const (
-	firstPause = 10 * time.Millisecond
-	maxPause   = 2 * time.Second
+	firstReconnectPause = 10 * time.Millisecond
+	maxReconnectPause   = 2 * time.Second
 )
 
 // run makes one session after another for as long as topics are wanted.
@@ -56,7 +56,7 @@ func (s *Subscriber) disconnected(err error) {
 // pauseAfter is 10 ms, 20 ms and so on up to 2 s. A random half of it is taken, so
 // that processes that lost their connections together do not come back together.
 func pauseAfter(attempt int) time.Duration {
-	return min(firstPause<<min(attempt, 10), maxPause)
+	return min(firstReconnectPause<<min(attempt, 10), maxReconnectPause)
 }
 
 func sleep(ctx context.Context, d time.Duration) {

@@ -37,8 +37,8 @@ func TestAPanickingDialerIsAFailedAttempt(t *testing.T) {
 	})
 }
 
-// OnError receives its own panic. The Subscriber goes on.
-func TestAPanickingOnErrorEndsNothing(t *testing.T) {
+// The second report does not panic; if it did, the process would end.
+func TestOnErrorReceivesItsOwnPanicAndTheSubscriberGoesOn(t *testing.T) {
 	t.Parallel()
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		var errs []error // read once the subscriber has ended
