@@ -4,11 +4,13 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"go/types"
 	"io/fs"
 	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -33,6 +35,10 @@ var (
 		"internal/redistest",
 	}
 	sending = []string{"Process", "Pipeline", "TxPipeline", "Pipelined", "TxPipelined", "Eval", "EvalSha"}
+
+	saysDefault = regexp.MustCompile(`Defaults to |Required\b`)
+	saysUnit    = regexp.MustCompile(`number of|how many|bytes`)
+	saysRange   = regexp.MustCompile(`(?i)\bat least\b|\bfrom \d|not shorter than`)
 )
 
 // The rules of CONTRIBUTING.md that a program can check, over all code but tests.
@@ -54,8 +60,10 @@ func TestTheCodeFollowsItsConventions(t *testing.T) {
 				ast.Inspect(file, func(node ast.Node) bool {
 					switch node := node.(type) {
 					case *ast.TypeSpec:
-						for _, field := range undocumented(dir, node) {
-							wrong(field, `the field's comment says neither "Required" nor "Defaults to"`)
+						for _, field := range fieldsOfConfig(dir, node) {
+							for _, missing := range missingIn(field) {
+								wrong(field, "the field's comment does not say "+missing)
+							}
 						}
 					case *ast.CallExpr:
 						if method, ok := node.Fun.(*ast.SelectorExpr); ok && slices.Contains(sending, method.Sel.Name) &&
@@ -114,23 +122,22 @@ func inModule(spec *ast.ImportSpec) (dir string, ours bool) {
 
 // mayImport reports whether the package in dir may import the one in imported.
 func mayImport(dir, imported string) bool {
-	isFeature := slices.Contains(features, imported)
+	isFeature := slices.Contains(features, imported) || imported == "metrics"
 	switch {
-	case dir == "internal/redact":
+	case dir == "internal/redact", dir == "secrets":
 		return false
 	case slices.Contains(leaves, dir):
 		return imported == "internal/redact"
 	case strings.HasPrefix(dir, "internal/"):
 		return !isFeature && imported != "."
-	case slices.Contains(features, dir):
+	case dir == ".", slices.Contains(features, dir):
 		return !isFeature
 	}
 	return true
 }
 
-// undocumented returns the exported fields of a public configuration type whose
-// comment says nothing of a default.
-func undocumented(dir string, spec *ast.TypeSpec) (fields []ast.Node) {
+// fieldsOfConfig returns the exported fields of a public configuration type.
+func fieldsOfConfig(dir string, spec *ast.TypeSpec) (fields []*ast.Field) {
 	name := spec.Name.Name
 	structure, ok := spec.Type.(*ast.StructType)
 	isConfig := strings.HasSuffix(name, "Config") || name == "Local" || name == "Replicas"
@@ -138,11 +145,28 @@ func undocumented(dir string, spec *ast.TypeSpec) (fields []ast.Node) {
 		return nil
 	}
 	for _, field := range structure.Fields.List {
-		comment := strings.Join(strings.Fields(field.Doc.Text()), " ")
-		if slices.ContainsFunc(field.Names, (*ast.Ident).IsExported) &&
-			!strings.Contains(comment, "Defaults to ") && !strings.Contains(comment, "Required") {
+		if slices.ContainsFunc(field.Names, (*ast.Ident).IsExported) {
 			fields = append(fields, field)
 		}
 	}
 	return fields
+}
+
+// missingIn returns what the comment of a configuration field must say and does not. An
+// integer needs its unit. A duration has one, and a fraction has none.
+func missingIn(field *ast.Field) (missing []string) {
+	comment := strings.Join(strings.Fields(field.Doc.Text()), " ")
+	require := func(says *regexp.Regexp, what string) {
+		if !says.MatchString(comment) {
+			missing = append(missing, what)
+		}
+	}
+	require(saysDefault, `"Required" or "Defaults to"`)
+	switch types.ExprString(field.Type) {
+	case "int", "int64":
+		require(saysUnit, "what the number counts")
+	case "float64", "time.Duration":
+		require(saysRange, "which values are allowed")
+	}
+	return missing
 }

@@ -52,8 +52,8 @@ func TestConnectSaysWhatIsWrongWithSentinels(t *testing.T) {
 		cfg  rediskit.Config
 		want string
 	}{
-		"unknown master": {rediskit.Config{Addrs: sentinel.Addrs(), MasterName: "nobody"}, "no Sentinel knows Config.MasterName"},
-		"as a server":    {rediskit.Config{Addrs: sentinel.Addrs()[:1]}, "set Config.MasterName"},
+		"unknown primary": {rediskit.Config{Addrs: sentinel.Addrs(), MasterName: "nobody"}, "no Sentinel knows Config.MasterName"},
+		"as a server":     {rediskit.Config{Addrs: sentinel.Addrs()[:1]}, "set Config.MasterName"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

@@ -163,7 +163,7 @@ func TestErrorsOfDecodeNameTheFieldAndNoValue(t *testing.T) {
 			if !errors.As(err, &wrong) || wrong.Field != field {
 				t.Errorf("%s %q: %v", name, text, err)
 			} else if strings.Contains(err.Error(), "canary") {
-				t.Errorf("the error tells the value: %v", err)
+				t.Errorf("the error shows the value: %v", err)
 			}
 		}
 	}

@@ -298,7 +298,7 @@ func (g *generator) object(t reflect.Type, depth int) {
 
 // mutate damages a few bytes, wherever they are.
 func (g *generator) mutate() {
-	const telling = "\"\\{}[]:,0123456789-+.eEtfnul \n\x00\x1f\xff/"
+	const significant = "\"\\{}[]:,0123456789-+.eEtfnul \n\x00\x1f\xff/"
 	for range 1 + g.IntN(3) {
 		if len(g.doc) == 0 {
 			return
@@ -311,9 +311,9 @@ func (g *generator) mutate() {
 		case 1:
 			g.doc[i] = byte(g.Uint32())
 		case 2:
-			g.doc[i] = telling[g.IntN(len(telling))]
+			g.doc[i] = significant[g.IntN(len(significant))]
 		case 3:
-			g.doc = slices.Insert(g.doc, i, telling[g.IntN(len(telling))])
+			g.doc = slices.Insert(g.doc, i, significant[g.IntN(len(significant))])
 		case 4:
 			g.doc = g.doc[:i]
 		case 5:

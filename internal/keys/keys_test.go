@@ -41,9 +41,9 @@ func TestIDIsTheInverseOfKey(t *testing.T) {
 			t.Errorf("ID(Key(%.20q)) = %.20q, %v", id, got, ok)
 		}
 	}
-	for _, foreign := range []string{"", "conversations::list", "conversations:list", "conversations:1", "x:1:list"} {
-		if id, ok := p.ID(foreign); ok {
-			t.Errorf("ID(%q) = %q, want none", foreign, id)
+	for _, other := range []string{"", "conversations::list", "conversations:list", "conversations:1", "x:1:list"} {
+		if id, ok := p.ID(other); ok {
+			t.Errorf("ID(%q) = %q, want none", other, id)
 		}
 	}
 }
@@ -127,12 +127,12 @@ func TestDifferentKeysHaveDifferentSiblings(t *testing.T) {
 
 func TestKeyOfRefusesOtherKeys(t *testing.T) {
 	t.Parallel()
-	for _, foreign := range []string{
+	for _, other := range []string{
 		"", "conversations:1:list", "rediskit:lease:", "rediskit:lease:{", "rediskit:lease:{a",
 		"rediskit:lease:{a}b", "rediskit:lease:{a}:b", "rediskit:lease:{0}:b{", "rediskit:stale:{a}",
 	} {
-		if key, ok := KeyOf("lease", foreign); ok {
-			t.Errorf("KeyOf(%q) = %q, want none", foreign, key)
+		if key, ok := KeyOf("lease", other); ok {
+			t.Errorf("KeyOf(%q) = %q, want none", other, key)
 		}
 	}
 }
