@@ -48,7 +48,7 @@ func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 		far:    &far{rdb: rdb, sender: sender.New(rdb, cfg.NoPipelining), pattern: pattern, cfg: cfg},
 	}
 	c.errMiss = c.report.Fail("get", ErrMiss)
-	c.life = life.New(func(err error) { c.report.Tell(context.Background(), c.report.Fail("run in the background", err)) })
+	c.life = life.New(func(err error) { c.report.OnError(context.Background(), c.report.Fail("run in the background", err)) })
 	if c.near, err = newNear(rdb, pattern, c.codec, cfg, c.stats, c.report); err != nil {
 		return nil, err
 	}

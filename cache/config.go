@@ -50,9 +50,9 @@ type Config struct {
 	// deletes the copy too. It doubles the memory in Redis. Defaults to 0, off.
 	StaleFor time.Duration
 
-	// MaxValueBytes is the greatest size of a stored value, in encoded bytes. Set
-	// refuses a larger one; a larger loaded value is returned without being
-	// stored. Defaults to 0, no bound but Redis's own 512 MiB.
+	// MaxValueBytes is the greatest size of a stored value, in encoded bytes, 0 or
+	// more. Set refuses a larger one; a larger loaded value is returned without
+	// being stored. Defaults to 0, no bound but Redis's own 512 MiB.
 	MaxValueBytes int
 
 	// Local keeps values in this process too, where a hit costs no round trip.

@@ -186,7 +186,7 @@ func (l *loads) settle(ctx context.Context, calls []*call, answers []answer) {
 			scripts = append(scripts, l.far.releaseCall(c))
 		case l.far.tooLarge(a.data):
 			l.stats.tooLarge.Add(1)
-			l.report.Tell(ctx, l.report.Fail("fill", ErrTooLarge))
+			l.report.OnError(ctx, l.report.Fail("fill", ErrTooLarge))
 			scripts = append(scripts, l.far.releaseCall(c))
 		default:
 			scripts = append(scripts, l.far.fillCall(c, a.data))
@@ -205,7 +205,7 @@ func (l *loads) settle(ctx context.Context, calls []*call, answers []answer) {
 			answers[i].joinedBefore = calls[i].step
 			if scripts[n].Script != releaseScript {
 				l.stats.refusedFills.Add(1)
-				l.report.Tell(ctx, l.report.Fail("fill", ErrRefused))
+				l.report.OnError(ctx, l.report.Fail("fill", ErrRefused))
 			}
 		case scripts[n].Script == fillScript:
 			l.stats.fills.Add(1)
@@ -227,7 +227,7 @@ func (l *loads) coverWithStale(ctx context.Context, calls []*call, answers []ans
 	for n, stale := range l.far.stale(ctx, keys) {
 		if i := failed[n]; stale.found && l.check(stale.data) == nil {
 			l.stats.staleHits.Add(1)
-			l.report.Tell(ctx, answers[i].err)
+			l.report.OnError(ctx, answers[i].err)
 			answers[i] = answer{data: bytesOf(stale.data), joinedBefore: answers[i].joinedBefore}
 		}
 	}
@@ -235,7 +235,7 @@ func (l *loads) coverWithStale(ctx context.Context, calls []*call, answers []ans
 
 // redisFailed reports a failure of Redis that the loader makes good.
 func (l *loads) redisFailed(ctx context.Context, op string, err error) {
-	l.report.Tell(ctx, l.report.Redis(ctx, op, err))
+	l.report.OnError(ctx, l.report.Redis(ctx, op, err))
 }
 
 // sleep waits for d. It returns false if ctx ended first.

@@ -1,9 +1,9 @@
 package cache_test
 
 import (
-	"io"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"slices"
 	"strings"

@@ -45,7 +45,7 @@ func newNear[V any](rdb redis.UniversalClient, pattern keys.Pattern, codec codec
 				n.table.Invalidate(id)
 			}
 		},
-		OnError: func(err error) { report.Tell(context.Background(), report.Fail("track changes", err)) },
+		OnError: func(err error) { report.OnError(context.Background(), report.Fail("track changes", err)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cache: Config.Local: %w", err)

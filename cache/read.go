@@ -62,7 +62,7 @@ func (c *Cache[V]) read(ctx context.Context, op string, lookups []lookup[V], ahe
 		v, err := c.codec.decode(l.far.data)
 		if err != nil {
 			c.stats.undecodable.Add(1)
-			c.report.Tell(ctx, c.report.Fail(op, err))
+			c.report.OnError(ctx, c.report.Fail(op, err))
 			continue
 		}
 		c.stats.hits.Add(1)

@@ -62,7 +62,7 @@ func (l *loads) renew(ctx context.Context, calls []*call, load loader) {
 	l.far.release(ctx, unsure)
 	for _, c := range owned {
 		if a := c.answer; a.err != nil && !a.absent && ctx.Err() == nil {
-			l.report.Tell(ctx, a.err)
+			l.report.OnError(ctx, a.err)
 		}
 	}
 }

@@ -83,5 +83,5 @@ func (k *Locker) mayHaveMissed(error) {
 
 // notListening reports that announcements do not arrive, so that waiters depend on Poll.
 func (k *Locker) notListening(err error) {
-	k.report.Tell(context.Background(), k.report.Fail("listen for releases", err))
+	k.report.OnError(context.Background(), k.report.Fail("listen for releases", err))
 }

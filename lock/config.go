@@ -52,7 +52,7 @@ type Config struct {
 // Replicas says how many replicas must acknowledge a lock. It makes it less likely that a
 // failover gives a lock to two holders, but not impossible; see the package's documentation.
 type Replicas struct {
-	// N is the number of replicas. Defaults to 0, none.
+	// N is the number of replicas, 0 or more. Defaults to 0, none.
 	N int
 
 	// Timeout is how long they may take: at least 1 ms, and less than the client's

@@ -101,7 +101,7 @@ func (l *Lock) release(ctx context.Context) error {
 	switch {
 	case lost != nil:
 		if err != nil && !gone {
-			k.report.Tell(ctx, err)
+			k.report.OnError(ctx, err)
 		}
 		return k.report.Fail("release", lost)
 	case gone:
@@ -129,7 +129,7 @@ func (l *Lock) giveBack(ctx context.Context) error {
 		}
 	}
 	if err == nil && publish.Err() != nil {
-		k.report.Tell(ctx, k.report.Redis(ctx, "announce a release", publish.Err()))
+		k.report.OnError(ctx, k.report.Redis(ctx, "announce a release", publish.Err()))
 	}
 	return err
 }

@@ -69,7 +69,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 
 // panicked reports a panic in a goroutine of the Locker.
 func (k *Locker) panicked(err error) {
-	k.report.Tell(context.Background(), k.report.Fail("run in the background", err))
+	k.report.OnError(context.Background(), k.report.Fail("run in the background", err))
 }
 
 // Try takes the lock of id, or returns ErrHeld at once. The lock outlives ctx: it is held,
@@ -223,7 +223,7 @@ func (k *Locker) hold(op string, l *Lock, fn func(context.Context, *Lock) error)
 		case errors.Is(released, ErrLost):
 			err = errors.Join(released, err)
 		case released != nil:
-			k.report.Tell(l.ctx, released)
+			k.report.OnError(l.ctx, released)
 		}
 	}()
 	if ended {

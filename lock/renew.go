@@ -56,7 +56,7 @@ func (l *Lock) renew() {
 	returned = true
 	l.renewed(start, err)
 	if err != nil && !errors.Is(err, errGone) {
-		l.locker.report.Tell(l.ctx, err)
+		l.locker.report.OnError(l.ctx, err)
 	}
 }
 

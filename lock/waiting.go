@@ -100,7 +100,7 @@ func (k *Locker) wait(ctx, parent context.Context, op, key string, why error) (*
 		if report.End(ctx) == nil { // else the look was cut short and says nothing
 			why = err
 			if !errors.Is(err, ErrHeld) {
-				k.report.Tell(ctx, err)
+				k.report.OnError(ctx, err)
 			}
 		}
 		timer := time.NewTimer(k.untilLook(left, err))

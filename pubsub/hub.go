@@ -153,6 +153,6 @@ func (h *Hub[T]) restored(cause error) {
 func (h *Hub[T]) reporter(op string) func(error) {
 	return func(err error) {
 		h.stats.errors.Add(1)
-		h.report.Tell(context.Background(), h.report.Fail(op, err))
+		h.report.OnError(context.Background(), h.report.Fail(op, err))
 	}
 }

@@ -60,7 +60,7 @@ func TestEverySubscriptionGetsEveryMessage(t *testing.T) {
 	})
 }
 
-func TestPatternTellsTheChannel(t *testing.T) {
+func TestAPatternsMessagesNameTheirChannel(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()

@@ -204,7 +204,7 @@ func (l *Limiter) decide(ctx context.Context, op, id string, n int) (Result, err
 		return Result{}, l.report.Redis(ctx, op, err)
 	}
 	err = l.report.Redis(ctx, op, err)
-	l.report.Tell(ctx, err)
+	l.report.OnError(ctx, err)
 	res := l.decideWithoutRedis(id, n)
 	res.Degraded, res.Err = true, err
 	return res, nil

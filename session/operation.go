@@ -106,7 +106,7 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 			if r, err = o.send(ctx, op, keys, args); err != nil {
 				return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
 			}
-			o.report.Tell(ctx, first)
+			o.report.OnError(ctx, first)
 		}
 		if err != nil {
 			return r, failed(ctx, o.report, op.name, err)

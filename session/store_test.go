@@ -216,7 +216,7 @@ func TestAnEmptyIDAndAnEndedContextAreErrorsBeforeAnythingIsSent(t *testing.T) {
 	})
 }
 
-func TestErrorsTellNoKeyIDOrValue(t *testing.T) {
+func TestErrorsHoldNoKeyIDOrValue(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		store, ctx := newStore[talk](t, s, func(c *session.Config) { c.Name = "talks" }), t.Context()

@@ -49,8 +49,8 @@ func (r *Reporter) Redis(ctx context.Context, op string, err error) error {
 	return r.Fail(op, err)
 }
 
-// Tell calls OnError with an error that no caller gets.
-func (r *Reporter) Tell(ctx context.Context, err error) {
+// OnError passes an error that no caller gets to the object's OnError.
+func (r *Reporter) OnError(ctx context.Context, err error) {
 	if r.onError != nil {
 		r.onError(ctx, err)
 	}
