@@ -68,10 +68,11 @@ func TestConnectNamesAMissingClientCertificate(t *testing.T) {
 func TestConnectSaysThatAServerDoesNotSpeakTLS(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 800*time.Millisecond)
+	ctx, cancel := context.WithCancel(within(t))
 	defer cancel()
 	cfg := at(server.Addr())
 	cfg.TLS = redistest.TLS(t).Config()
+	cfg.OnError = func(context.Context, error) { cancel() } // one attempt is enough
 	if _, err := rediskit.Connect(ctx, cfg); err == nil || !strings.Contains(err.Error(), "does the server speak TLS on this port?") {
 		t.Errorf("got %v", err)
 	}
@@ -80,7 +81,11 @@ func TestConnectSaysThatAServerDoesNotSpeakTLS(t *testing.T) {
 func TestConnectAdvisesTLSAfterTheServerClosesAPlainConnection(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, redistest.TLS(t).Args()...)
-	_, err := rediskit.Connect(short(t), at(server.Addr()))
+	ctx, cancel := context.WithCancel(within(t))
+	defer cancel()
+	cfg := at(server.Addr())
+	cfg.OnError = func(context.Context, error) { cancel() } // one attempt is enough
+	_, err := rediskit.Connect(ctx, cfg)
 	if err == nil || !strings.Contains(err.Error(), "TLS") {
 		t.Errorf("got %v", err)
 	}
