@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -98,6 +99,8 @@ func TestAValueWhoseDecoderPanicsIsAMissAndIsReplaced(t *testing.T) {
 			t.Errorf("stats = %+v, OnError received %v; want the panic twice", got, reported.All())
 		} else if !strings.Contains(string(panicked.Stack), "codec_test.go") || reported.Has("CANARY") {
 			t.Errorf("OnError received %v with the stack %s", reported.All(), panicked.Stack)
+		} else if text := fmt.Sprintf("%+v", reported.All()[0]); !strings.Contains(text, "codec_test.go") || strings.Contains(text, "CANARY") {
+			t.Errorf("%%+v prints %s", text)
 		}
 	})
 }

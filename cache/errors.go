@@ -1,6 +1,11 @@
 package cache
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+
+	"github.com/convkit/rediskit/internal/life"
+)
 
 var (
 	// ErrMiss is returned by Get for an id that has no value in the cache.
@@ -55,3 +60,9 @@ type PanicError struct {
 func (e *PanicError) Error() string {
 	return "a loader or codec panicked; PanicError.Value and PanicError.Stack say where"
 }
+
+// SafeText marks the text as free of data, for the errors that wrap this one.
+func (*PanicError) SafeText() {}
+
+// Format writes the text, and the stack after it for %+v.
+func (e *PanicError) Format(f fmt.State, verb rune) { life.Format(f, verb, e.Error(), e.Stack) }

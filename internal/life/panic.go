@@ -25,10 +25,13 @@ func (*PanicError) SafeText() {}
 
 // Format writes the text, and the stack after it for %+v. The stack names functions
 // and files; it does not have the value.
-func (e *PanicError) Format(f fmt.State, verb rune) {
-	_, _ = io.WriteString(f, e.Error())
+func (e *PanicError) Format(f fmt.State, verb rune) { Format(f, verb, e.Error(), e.Stack) }
+
+// Format writes the text of a panic's error, and its stack after it for %+v.
+func Format(f fmt.State, verb rune, text string, stack []byte) {
+	_, _ = io.WriteString(f, text)
 	if verb == 'v' && f.Flag('+') {
-		_, _ = fmt.Fprintf(f, "\n%s", e.Stack)
+		_, _ = fmt.Fprintf(f, "\n%s", stack)
 	}
 }
 
