@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
@@ -48,6 +49,7 @@ func (k *Locker) subscriber() (*subscriber.Subscriber, error) {
 
 // disconnect closes that connection, unless a waiter has come meanwhile.
 func (k *Locker) disconnect() {
+	defer life.Recover(k.panicked) // it runs on a timer
 	k.mu.Lock()
 	sub := k.releases
 	if len(k.waiting) > 0 || sub == nil || !k.life.Begin() {

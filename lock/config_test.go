@@ -45,7 +45,7 @@ func TestNewRefusesWhatCannotWork(t *testing.T) {
 	}
 }
 
-func TestALockLivesForTenSecondsByDefault(t *testing.T) {
+func TestALockLastsTenSecondsByDefault(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		k := newLocker(t, s)
