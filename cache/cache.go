@@ -216,8 +216,8 @@ func (c *Cache[V]) missed(ctx context.Context, err error, n int) (down bool, _ e
 }
 
 // changed makes sure that what was known of ids before answers no later caller of this
-// process. It is called after every write that was attempted, whether it was sent or not:
-// without a reply, nobody knows that it was not made.
+// process. It is called after every write that was passed to the client, whatever became of
+// it, and not after one that the cache itself refused.
 func (c *Cache[V]) changed(ids ...string) {
 	c.near.invalidate(ids...)
 	c.loads.misses.forget(ids...)

@@ -141,5 +141,5 @@ func (c Config) validFor() time.Duration { return c.TTL - c.TTL/10 }
 // renewEvery returns the pause between two renewals.
 func (c Config) renewEvery() time.Duration { return c.TTL / 3 }
 
-// renewAgain returns the pause after a renewal that failed.
-func (c Config) renewAgain() time.Duration { return c.TTL / 12 }
+// renewAfterFailure returns the pause after a renewal that failed.
+func (c Config) renewAfterFailure() time.Duration { return c.TTL / 12 }

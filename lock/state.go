@@ -108,7 +108,7 @@ func (s *state) renewed(start instant) bool {
 // renewalFailed notes that a renewal did not extend the lock. The next one is due soon.
 func (s *state) renewalFailed(now instant) {
 	if s.phase == renewing {
-		s.phase, s.since, s.pause = held, now, s.cfg.renewAgain()
+		s.phase, s.since, s.pause = held, now, s.cfg.renewAfterFailure()
 	}
 }
 

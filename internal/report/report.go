@@ -49,7 +49,9 @@ func (r *Reporter) Redis(ctx context.Context, op string, err error) error {
 	return r.Fail(op, err)
 }
 
-// OnError passes an error that no caller gets to the object's OnError.
+// OnError passes an error that no caller gets to the object's OnError. A panic of that one
+// reaches the caller whose goroutine it is. In the background it is reported once more, and
+// a second panic ends the process.
 func (r *Reporter) OnError(ctx context.Context, err error) {
 	if r.onError != nil {
 		r.onError(ctx, err)
