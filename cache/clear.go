@@ -10,10 +10,6 @@ import (
 	"github.com/convkit/rediskit/internal/sender"
 )
 
-// scanCount is how many keys one SCAN step looks at. Such a step takes Redis well under
-// a millisecond.
-const scanCount = 1000
-
 // Clear removes every value of the cache's Key pattern, with what belongs to it, and
 // returns how many values that were. progress, if not nil, is called now and then with
 // the number so far. Values that are stored while Clear runs may stay.
@@ -81,10 +77,7 @@ func (f *far) sweep(ctx context.Context, glob string, ours func(key string) bool
 
 // sweepOne is sweep of one primary. It calls removed with how many keys each step found.
 func (f *far) sweepOne(ctx context.Context, primary redis.UniversalClient, glob string, ours func(key string) bool, removed func(int64)) error {
-	for cursor := uint64(0); ; {
-		scan := redis.NewScanCmd(ctx, nil, "scan", cursor, "match", glob, "count", scanCount)
-		sender.Send(ctx, primary, sender.Repeatable, scan)
-		found, next, err := scan.Result()
+	for found, err := range sender.Scan(ctx, primary, glob) {
 		if err != nil {
 			return err
 		}
@@ -105,8 +98,6 @@ func (f *far) sweepOne(ctx context.Context, primary redis.UniversalClient, glob 
 		if len(unlinks) > 0 {
 			removed(n)
 		}
-		if cursor = next; cursor == 0 {
-			return nil
-		}
 	}
+	return nil
 }

@@ -9,10 +9,6 @@ import (
 	"github.com/convkit/rediskit/internal/sender"
 )
 
-// scanCount is how many keys one SCAN step looks at. Such a step takes Redis well under
-// a millisecond.
-const scanCount = 1000
-
 // An Entry is a session with its id.
 type Entry[S any] struct {
 	ID      string
@@ -87,13 +83,10 @@ func (s *Store[S]) scan(ctx context.Context, visit func(ids []string) (bool, err
 		if err != nil {
 			return err
 		}
-		for cursor := uint64(0); ; {
-			if err := ctx.Err(); err != nil {
-				return err
+		for found, err := range sender.Scan(ctx, primary, s.pattern.Glob()) {
+			if err == nil {
+				err = ctx.Err()
 			}
-			step := redis.NewScanCmd(ctx, nil, "scan", cursor, "match", s.pattern.Glob(), "count", scanCount)
-			sender.Send(ctx, primary, sender.Repeatable, step)
-			found, next, err := step.Result()
 			if err != nil {
 				return err
 			}
@@ -108,9 +101,6 @@ func (s *Store[S]) scan(ctx context.Context, visit func(ids []string) (bool, err
 				if more, err := visit(ids); err != nil || !more {
 					return err
 				}
-			}
-			if cursor = next; cursor == 0 {
-				break
 			}
 		}
 	}
