@@ -12,6 +12,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/primary"
+	"github.com/convkit/rediskit/internal/redact"
 	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/secrets"
 )
@@ -38,8 +40,9 @@ var ErrUnavailable = breaker.ErrOpen
 // of a Cluster or a Sentinel in place of a plain server, and a server that NoEviction
 // refuses.
 //
-// Each new connection takes two round trips: HELLO, and CLIENT SETNAME together with
-// SELECT. Connect itself adds PING and HELLO, and with NoEviction those of [Check].
+// Each new connection takes three round trips: HELLO together with INFO server, by
+// which the client knows who the server is; HELLO once more, by go-redis; and CLIENT
+// SETNAME together with SELECT. Connect itself adds PING and HELLO, and with NoEviction those of [Check].
 func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -57,7 +60,11 @@ func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	}
 
 	life, abandon := context.WithCancel(context.Background())
-	rdb := newClient(life, cfg, creds, sentinelPassword)
+	rdb, err := newClient(life, cfg, creds, sentinelPassword)
+	if err != nil {
+		abandon()
+		return nil, err
+	}
 	connected := false
 	defer func() {
 		if !connected {
@@ -73,7 +80,7 @@ func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 }
 
 // newClient makes the client without touching the network.
-func newClient(life context.Context, cfg Config, creds *credentials, sentinelPassword secrets.Secret) redis.UniversalClient {
+func newClient(life context.Context, cfg Config, creds *credentials, sentinelPassword secrets.Secret) (redis.UniversalClient, error) {
 	opts := cfg.options(sentinelPassword)
 	opts.CredentialsProviderContext = creds.get
 	if cfg.Tune != nil {
@@ -82,14 +89,73 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 	if opts.Dialer == nil {
 		opts.Dialer = dialer(life, opts.DialTimeout, opts.TLSConfig)
 	}
-	rdb := redis.NewUniversalClient(opts)
+	if opts.MasterName != "" && (opts.ReadOnly || opts.RouteByLatency || opts.RouteRandomly || opts.IsClusterMode) {
+		return nil, errors.New("rediskit: Config.Tune: with Config.MasterName all commands go to the primary: leave ReadOnly, RouteByLatency, RouteRandomly and IsClusterMode false")
+	}
+	rdb, watch := watched(cfg, opts)
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
 		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(greetingHook{}) })
 	} else {
 		rdb.AddHook(greetingHook{})
 	}
-	breaker.Guard(rdb)
-	return rdb
+	breaker.Guard(rdb, watch)
+	return rdb, nil
+}
+
+// watched makes the client of opts. It dials the server that counts, through the Watch
+// that watch returns for each node.
+func watched(cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClient, watch func(*redis.Client) breaker.Watch) {
+	dialing := primary.Config{
+		Dial:        opts.Dialer,
+		Credentials: credentialsOf(opts),
+		Timeout:     opts.DialTimeout,
+		Anew:        dialAnew,
+		OnError:     func(err error) { cfg.OnError(context.Background(), fmt.Errorf("rediskit: %w", redact.Clean(err))) },
+	}
+	if opts.TLSConfig != nil {
+		dialing.Anew = dialAnewTLS
+	}
+	if opts.MasterName == "" && (opts.IsClusterMode || len(opts.Addrs) > 1) {
+		nodes := primary.NewCluster(dialing)
+		opts.Dialer = nodes.Dial
+		cluster := redis.NewClusterClient(opts.Cluster())
+		nodes.Attach(cluster)
+		return cluster, func(node *redis.Client) breaker.Watch { return nodes.Node(node.Options().Addr) }
+	}
+	var one *primary.Watch
+	simple := opts.Simple()
+	if opts.MasterName != "" {
+		one = primary.NewSentinel(dialing, primary.Sentinels{
+			Name: opts.MasterName, Addrs: opts.Addrs,
+			Username: opts.SentinelUsername, Password: opts.SentinelPassword,
+		})
+		simple.Addr = "FailoverClient" // as go-redis calls it
+	} else {
+		one = primary.New(dialing)
+	}
+	simple.Dialer = one.Dial
+	return redis.NewClient(simple), func(*redis.Client) breaker.Watch { return one }
+}
+
+// How often a look dials anew, while a near cache, a hub or a waiter follows a server
+// at one address. A handshake of TLS takes a server a millisecond.
+const (
+	dialAnew    = 5 * time.Second
+	dialAnewTLS = 30 * time.Second
+)
+
+// credentialsOf returns what go-redis would use on a new connection.
+func credentialsOf(opts *redis.UniversalOptions) func(context.Context) (username, password string, err error) {
+	return func(ctx context.Context) (string, string, error) {
+		switch {
+		case opts.CredentialsProviderContext != nil:
+			return opts.CredentialsProviderContext(ctx)
+		case opts.CredentialsProvider != nil:
+			username, password := opts.CredentialsProvider()
+			return username, password, nil
+		}
+		return opts.Username, opts.Password, nil
+	}
 }
 
 // await tries until rdb is ready for use, trying again does not help, or ctx ends.

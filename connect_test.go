@@ -344,15 +344,16 @@ func TestTuneChangesTheOptionsLast(t *testing.T) {
 	}
 }
 
-func TestANewConnectionCostsTwoRoundTrips(t *testing.T) {
+func TestANewConnectionCostsThreeRoundTrips(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--requirepass", canary)
 	proxy := redistest.StartProxy(t, server.Addr())
 	cfg := at(proxy.Addr())
 	cfg.Password, cfg.DB = static(canary), 1
 	connect(t, cfg)
-	// HELLO with AUTH; SELECT and CLIENT SETNAME together; then PING and HELLO of Connect.
-	if got := proxy.Requests("hello", "auth", "select", "client", "ping"); got != 5 || proxy.Connections() != 1 {
+	// HELLO with AUTH and INFO together; HELLO with AUTH; SELECT and CLIENT SETNAME
+	// together; then PING and HELLO of Connect.
+	if got := proxy.Requests("hello", "auth", "info", "select", "client", "ping"); got != 7 || proxy.Connections() != 1 {
 		t.Errorf("%d requests over %d connections", got, proxy.Connections())
 	}
 }

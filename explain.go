@@ -12,6 +12,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/redact"
 )
 
@@ -40,7 +41,7 @@ func explain(err error, cfg Config) error {
 	if advice := adviceOn(err, cfg); advice != "" {
 		return &refusal{clean, advice}
 	}
-	if errors.Is(err, redis.Nil) { // only Sentinels are asked for something that may not exist
+	if errors.Is(err, primary.ErrUnknownName) {
 		return &refusal{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
 	}
 	var op *net.OpError
@@ -75,7 +76,7 @@ func adviceOn(err error, cfg Config) string {
 	if errors.As(err, &reply) {
 		for _, stays := range repliesThatStay {
 			if strings.HasPrefix(reply.Error(), stays.prefix) {
-				if cfg.MasterName != "" && strings.Contains(err.Error(), "all sentinels") {
+				if _, ofSentinel := errors.AsType[*primary.SentinelError](err); ofSentinel {
 					return strings.ReplaceAll(stays.advice, "Config.", "Config.Sentinel")
 				}
 				return stays.advice

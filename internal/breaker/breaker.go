@@ -45,8 +45,26 @@ const (
 	probing = -1
 )
 
+// A Watch knows which server counts, and dials it.
+type Watch interface {
+	// Probe dials the server.
+	Probe(ctx context.Context) error
+	// Refused takes the error reply of a call that began at began.
+	Refused(began time.Time, err error)
+	// TimedOut takes the news that a call, which began at began, had no reply in time.
+	TimedOut(began time.Time)
+}
+
+// noWatch is for a client that dials by itself.
+type noWatch struct{}
+
+func (noWatch) Probe(context.Context) error { return nil }
+func (noWatch) Refused(time.Time, error)    {}
+func (noWatch) TimedOut(time.Time)          {}
+
 // Breaker is a redis.Hook. The zero value is not ready: use New.
 type Breaker struct {
+	watch  Watch
 	ping   func(context.Context) error
 	opened func()
 	resend bool
@@ -57,8 +75,16 @@ type Breaker struct {
 	closedAt atomic.Int64
 }
 
-// Guard puts a Breaker on every node that rdb talks to.
-func Guard(rdb redis.UniversalClient) {
+// Guard puts a Breaker on every node that rdb talks to. watch returns the Watch through
+// which a node is dialled. It is nil for a client that dials by itself.
+func Guard(rdb redis.UniversalClient, watch func(*redis.Client) Watch) {
+	guard := func(node *redis.Client, opened func(), resend bool) {
+		b := New(pinger(node), opened, resend)
+		if watch != nil {
+			b.watch = watch(node)
+		}
+		node.AddHook(b)
+	}
 	switch rdb := rdb.(type) {
 	case *redis.ClusterClient:
 		// A replica may have replaced a node that stops answering. So the map of
@@ -66,10 +92,10 @@ func Guard(rdb redis.UniversalClient) {
 		// client sends commands again by itself, above the hooks of the node.
 		reload := func() { rdb.ReloadState(context.Background()) }
 		rdb.OnNewNode(func(node *redis.Client) {
-			node.AddHook(New(pinger(node), reload, false))
+			guard(node, reload, false)
 		})
 	case *redis.Client:
-		rdb.AddHook(New(pinger(rdb), func() {}, true))
+		guard(rdb, func() {}, true)
 	}
 }
 
@@ -81,7 +107,7 @@ func pinger(rdb *redis.Client) func(context.Context) error {
 // that the breaker opens. Both are required. With resend, a command whose connection
 // has ended is sent again on another one, up to twice.
 func New(ping func(context.Context) error, opened func(), resend bool) *Breaker {
-	return &Breaker{ping: ping, opened: opened, resend: resend, born: time.Now()}
+	return &Breaker{watch: noWatch{}, ping: ping, opened: opened, resend: resend, born: time.Now()}
 }
 
 // now is monotonic and greater than zero, so that it never equals closed.
@@ -110,7 +136,7 @@ func (b *Breaker) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(Bypass(ctx), PingTimeout)
 	defer cancel()
 	start := b.now()
-	err := b.ping(ctx)
+	err := b.reach(ctx)
 	for stale := 1; stale < mostStale && judge(err, 0) == hungUp; stale++ {
 		err = b.ping(ctx)
 	}
@@ -128,9 +154,20 @@ func (b *Breaker) probe(ctx context.Context) error {
 	return err
 }
 
+// reach dials the node anew, and then pings it through the pool. The dial shows whether
+// the node can be reached at all: each connection in the pool may be a dead one.
+func (b *Breaker) reach(ctx context.Context) error {
+	if err := b.watch.Probe(ctx); err != nil {
+		return &dialError{err}
+	}
+	return b.ping(ctx)
+}
+
 // record counts the result of a call that began at start.
 func (b *Breaker) record(ctx context.Context, start int64, err error, attempt int) {
-	v := judge(err, b.since(start))
+	elapsed := b.since(start)
+	v := judge(err, elapsed)
+	b.tell(v, elapsed, err)
 	if v == hungUp && attempt == resends {
 		v = dead
 	}
@@ -147,6 +184,17 @@ func (b *Breaker) record(ctx context.Context, start int64, err error, attempt in
 			b.failures.Store(0)
 			b.opened()
 		}
+	}
+}
+
+// tell passes on what the Watch must know about the result of a call.
+func (b *Breaker) tell(v verdict, elapsed time.Duration, err error) {
+	switch {
+	case err == nil || dialed(err):
+	case v == dead && TimedOut(err):
+		b.watch.TimedOut(time.Now().Add(-elapsed))
+	case v == alive || v == dead:
+		b.watch.Refused(time.Now().Add(-elapsed), err)
 	}
 }
 

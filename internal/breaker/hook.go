@@ -55,6 +55,11 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			start := b.now()
 			err := next(ctx, cmds)
 			b.leave(ctx, cmds[0], start, err, attempt)
+			for _, cmd := range cmds[1:] {
+				if err != nil && cmd.Err() != nil && judge(cmd.Err(), 0) == alive {
+					b.tell(alive, b.since(start), cmd.Err())
+				}
+			}
 			if err == nil || !unanswered(cmds) || !b.mayResend(ctx, attempt, err, cmds...) {
 				return err
 			}

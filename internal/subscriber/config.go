@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/primary"
 )
 
 const (
@@ -59,6 +61,11 @@ type Config struct {
 	// restore it, and panics, as a *life.PanicError. The errors carry no data. Defaults
 	// to nil: they are dropped.
 	OnError func(error)
+
+	// Follower returns what hears about the server of the next connection, if the
+	// client dials through a primary.Watch. When that server does not count any more,
+	// the connection is given up in any case. Defaults to nil: nothing more hears.
+	Follower func() *primary.Follower
 
 	// OnEnd receives ErrClientClosed when the Subscriber ends by itself. No callback
 	// runs after it. Close does not cause it. Defaults to nil: not called.

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/life"
+	"github.com/convkit/rediskit/internal/primary"
 )
 
 // connect dials, authenticates and sends a first PING, whose reply it leaves to the
@@ -26,7 +27,7 @@ func (c *session) connect(ctx context.Context) (err error) {
 	timeout := time.AfterFunc(limit, func() { c.hangUp(errSlowDial) })
 	defer timeout.Stop()
 
-	options.Dialer = dialOnce(ctx, options.Dialer)
+	options.Dialer = dialOnce(primary.Follow(ctx, c.follower()), options.Dialer)
 	if cfg.Tune != nil {
 		cfg.Tune(options)
 	}
@@ -39,6 +40,22 @@ func (c *session) connect(ctx context.Context) (err error) {
 	}
 	c.lastRead.Store(int64(time.Since(c.start)))
 	return nil
+}
+
+// follower hangs up when the server does not count any more.
+func (c *session) follower() *primary.Follower {
+	others := &primary.Follower{OnDial: func() {}, OnEnd: func(error) {}, OnConfirm: func(time.Time) {}}
+	if f := c.sub.cfg.Follower; f != nil {
+		others = f()
+	}
+	return &primary.Follower{
+		OnDial: others.OnDial,
+		OnEnd: func(cause error) {
+			others.OnEnd(cause)
+			c.hangUp(cause)
+		},
+		OnConfirm: others.OnConfirm,
+	}
 }
 
 type dialer = func(ctx context.Context, network, addr string) (net.Conn, error)

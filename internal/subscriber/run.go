@@ -11,7 +11,7 @@ import (
 
 const (
 	firstReconnectPause = 10 * time.Millisecond
-	maxReconnectPause   = 2 * time.Second
+	maxReconnectPause   = time.Second
 )
 
 // run makes one session after another for as long as topics are wanted.
@@ -53,7 +53,7 @@ func (s *Subscriber) disconnected(err error) {
 	s.report(err)
 }
 
-// pauseAfter is 10 ms, 20 ms and so on up to 2 s. A random half of it is taken, so
+// pauseAfter is 10 ms, 20 ms and so on up to 1 s. A random half of it is taken, so
 // that processes that lost their connections together do not come back together.
 func pauseAfter(attempt int) time.Duration {
 	return min(firstReconnectPause<<min(attempt, 10), maxReconnectPause)

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/life"
+	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/redact"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
@@ -84,29 +85,29 @@ func (l *link) follow(ctx context.Context) (refused bool) {
 // callbacks returns the Config of a subscriber that makes the link's epochs, until
 // attempt ends. giveUp ends it when the primary refuses.
 func (l *link) callbacks(attempt context.Context, giveUp context.CancelCauseFunc) subscriber.Config {
-	var epoch *Epoch // of the connection that is live, if one is
-	begin := func(pinged time.Duration) {
-		if attempt.Err() == nil { // else the connection is about to close
-			epoch = newEpoch(pinged)
+	var current *source // of the connection, from its dial on
+	answered := func(pinged time.Duration) {
+		if attempt.Err() != nil {
+			return // the connection is about to close
+		}
+		// Another epoch may begin: a change of what is read from now on is announced
+		// after the announcements that are still unread.
+		if epoch := current.ponged(pinged); epoch != nil {
 			l.become(Tracking, epoch)
 		}
 	}
 	return subscriber.Config{
 		Liveness:  liveness,
 		Tune:      func(o *redis.Options) { track(o, l.cfg.Prefix, giveUp) },
-		OnLive:    func() { begin(Now()) },
+		OnLive:    func() { answered(Now()) },
 		OnMessage: l.invalidate,
-		OnPong: func(at time.Time) {
-			pinged := at.Sub(began)
-			if epoch != nil && !epoch.prolong(pinged) {
-				// Another epoch may begin: a change of what is read from now on is
-				// announced after the announcements that are still unread.
-				begin(pinged)
-			}
+		OnPong:    func(at time.Time) { answered(at.Sub(began)) },
+		Follower: func() *primary.Follower {
+			current = &source{}
+			return current.follower()
 		},
 		OnError: func(err error) {
-			if epoch != nil {
-				epoch = nil
+			if State(l.state.Load()) == Tracking {
 				l.become(Connecting, nil)
 			}
 			if attempt.Err() == nil { // else follow reports why

@@ -1,0 +1,208 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"sync"
+	"time"
+)
+
+// Dial is go-redis's Options.Dialer. The connection leads to the server that counts:
+// it has said who it is. Beside those of the dial itself it takes one round trip:
+// HELLO and INFO server in one write.
+func (w *Watch) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	follower, _ := ctx.Value(followerKey{}).(*Follower)
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
+	s, err := w.dial(ctx, network, addr, follower)
+	if errors.Is(err, errOlder) { // what it found is out of date; the next is not
+		s, err = w.dial(ctx, network, addr, follower)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (w *Watch) dial(ctx context.Context, network, addr string, follower *Follower) (s *socket, err error) {
+	if err := w.dials.enter(time.Now()); err != nil {
+		return nil, err
+	}
+	w.count(1)
+	defer func() {
+		w.count(-1)
+		w.dials.leave(err)
+	}()
+	began := time.Now()
+	confirmed := began
+	if w.sentinels != nil {
+		if addr, confirmed, err = w.locate(ctx); err != nil {
+			return nil, err
+		}
+	}
+	conn, peer, err := w.reach(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	s = &socket{Conn: conn, watch: w, follower: follower}
+	s.trusted.Store(w.doubts.Load())
+	if err := w.admit(s, addr, peer, began); err != nil {
+		_ = conn.Close()
+		return nil, err
+	}
+	if follower != nil {
+		follower.OnDial()
+		if !confirmed.IsZero() {
+			follower.OnConfirm(confirmed)
+		}
+	}
+	return s, nil
+}
+
+// count counts the dials that are under way. The last one leaves no connection to a
+// Sentinel behind, unless looks need it.
+func (w *Watch) count(n int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dialing += n
+	w.rested()
+}
+
+// rested closes the connections to the Sentinels if nothing needs them. It needs w.mu.
+func (w *Watch) rested() {
+	if w.sentinels != nil && w.dialing == 0 && !w.looking {
+		w.sentinels.hangUp()
+	}
+}
+
+// reach dials and greets.
+func (w *Watch) reach(ctx context.Context, network, addr string) (net.Conn, peer, error) {
+	username, password, err := w.cfg.Credentials(ctx)
+	if err != nil {
+		return nil, peer{}, err
+	}
+	conn, err := w.cfg.Dial(ctx, network, addr)
+	if err != nil {
+		return nil, peer{}, err
+	}
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
+	who, err := greet(conn, username, password, !w.mute.Load())
+	if !stop() && err == nil {
+		err = os.ErrDeadlineExceeded // it is about to strike
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, peer{}, greetingError(ctx, conn, err)
+	}
+	if who.mute {
+		w.mute.Store(true)
+	}
+	return conn, who, nil
+}
+
+// greetingError returns err as the error of a dial.
+func greetingError(ctx context.Context, conn net.Conn, err error) error {
+	var (
+		reply replyError
+		op    *net.OpError
+	)
+	switch {
+	case errors.Is(ctx.Err(), context.Canceled):
+		return ctx.Err()
+	case errors.As(err, &reply), errors.As(err, &op):
+		return err
+	}
+	return &net.OpError{Op: "greet", Net: "tcp", Addr: conn.RemoteAddr(), Err: err}
+}
+
+// admit decides whether s leads to the server that counts, and registers it if so.
+// That is one step: no term begins in between.
+func (w *Watch) admit(s *socket, addr string, who peer, began time.Time) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	t := w.current
+	found := &term{addr: addr, run: who.run, began: began, role: who.role}
+	switch {
+	case w.sentinels != nil && addr != t.addr:
+		return errOlder
+	case w.cluster == nil && who.role == "slave" && (w.sentinels != nil || t != nil && t.role == "master"):
+		if w.sentinels == nil && !t.over && !began.Before(t.began) {
+			w.end(ErrDemoted) // whoever answers there, the primary is not there any more
+		}
+		w.lookSoon()
+		return ErrReplica
+	case t == nil || t.over && w.sentinels == nil:
+		w.begin(found)
+	case w.sentinels != nil:
+		t.run, t.role, t.over = who.run, who.role, false
+	case t.run == who.run || t.run == "" || who.run == "":
+	case began.Before(t.began):
+		return errOlder
+	case began.After(w.frozen) && !w.flip(began):
+		w.begin(found)
+	}
+	w.sockets[s] = struct{}{}
+	if s.follower != nil {
+		w.follows++
+	}
+	w.startLooking()
+	return nil
+}
+
+// forget removes a connection that was closed.
+func (w *Watch) forget(s *socket) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if _, open := w.sockets[s]; !open {
+		return
+	}
+	delete(w.sockets, s)
+	if s.follower != nil {
+		w.follows--
+	}
+	if w.looking && !w.needsLooks() {
+		w.lookSoon() // so that they end
+	}
+}
+
+const (
+	// While dials fail, no more than maxDials are under way, and no more than
+	// dialsPerSecond begin.
+	maxDials       = 4
+	dialsPerSecond = 16
+)
+
+// dials bounds the dials to a server that is not well.
+type dials struct {
+	mu      sync.Mutex
+	failure error // of the last dial that ended
+	flying  int
+	second  time.Time
+	begun   int // since second
+}
+
+// enter returns the error of the last dial if that failed and there are too many.
+func (d *dials) enter(now time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if now.Sub(d.second) >= time.Second {
+		d.second, d.begun = now, 0
+	}
+	if d.failure != nil && (d.flying >= maxDials || d.begun >= dialsPerSecond) {
+		return d.failure
+	}
+	d.flying++
+	d.begun++
+	return nil
+}
+
+func (d *dials) leave(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.flying--
+	if err == nil || !errors.Is(err, context.Canceled) {
+		d.failure = err
+	}
+}

@@ -1,0 +1,126 @@
+package primary
+
+import (
+	"context"
+	"math/rand/v2"
+	"net"
+	"time"
+)
+
+const (
+	// lookEvery is the pause between two looks while a near cache, a hub or a waiter
+	// follows the server, and lookAtRest between two that only the pool needs.
+	lookEvery  = 500 * time.Millisecond
+	lookAtRest = time.Second
+)
+
+// startLooking starts the looks if there are none and they are needed. It needs w.mu.
+func (w *Watch) startLooking() {
+	switch {
+	case !w.needsLooks():
+	case w.cluster != nil:
+		w.cluster.startLooking()
+	case !w.looking:
+		w.looking = w.life.Go(context.Background(), w.look)
+	}
+}
+
+// needsLooks reports whether something follows the server. With Sentinels, a
+// connection is enough: the old primary may answer on it for ever. It needs w.mu.
+func (w *Watch) needsLooks() bool {
+	return w.follows > 0 || w.sentinels != nil && len(w.sockets) > 0
+}
+
+// look looks at the server again and again, until nobody needs it.
+func (w *Watch) look(ctx context.Context) {
+	anchor := anchor{watch: w}
+	defer anchor.close()
+	for w.rest() {
+		w.lookOnce(ctx, &anchor)
+	}
+}
+
+// rest returns when it is time for the next look, or false if there will be none.
+func (w *Watch) rest() bool {
+	pause := lookAtRest
+	w.mu.Lock()
+	if w.sentinels != nil && w.follows > 0 {
+		pause = lookEvery
+	}
+	w.mu.Unlock()
+	timer := time.NewTimer(jitter(pause))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-w.wake:
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.looking = w.needsLooks()
+	w.rested()
+	return w.looking
+}
+
+// jitter spreads the looks of many processes.
+func jitter(d time.Duration) time.Duration { return d - d/8 + rand.N(d/4) }
+
+func (w *Watch) lookOnce(ctx context.Context, a *anchor) {
+	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+	defer cancel()
+	if w.sentinels != nil {
+		_, _, _ = w.locate(ctx) // begins a term and confirms
+		return
+	}
+	began := time.Now()
+	if a.ask(ctx, began) {
+		w.confirm(began)
+	}
+}
+
+// address is where the current server was found.
+func (w *Watch) address() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.current == nil {
+		return ""
+	}
+	return w.current.addr
+}
+
+// An anchor is the connection of the looks at one address. The server there says on it
+// that it is still a primary. It is made anew from time to time, because the address
+// may lead to another server by now while the old one remains a primary.
+type anchor struct {
+	watch *Watch
+	conn  net.Conn
+	until time.Time
+}
+
+// ask reports whether the server still counts.
+func (a *anchor) ask(ctx context.Context, now time.Time) bool {
+	if a.conn != nil && now.Before(a.until) {
+		deadline, _ := ctx.Deadline()
+		_ = a.conn.SetDeadline(deadline)
+		role, err := sayHello(a.conn)
+		switch {
+		case err == nil && role == "slave":
+			a.watch.demoted(now)
+		case err == nil:
+			return true
+		}
+	}
+	a.close()
+	conn, err := a.watch.Dial(ctx, "tcp", a.watch.address())
+	if err != nil {
+		return false
+	}
+	a.conn, a.until = conn, now.Add(jitter(a.watch.cfg.Anew))
+	return true
+}
+
+func (a *anchor) close() {
+	if a.conn != nil {
+		_ = a.conn.Close()
+		a.conn = nil
+	}
+}

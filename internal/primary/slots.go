@@ -1,0 +1,200 @@
+package primary
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/redis/go-redis/v9"
+)
+
+const allSlots = 16384
+
+// A nodeAnswer is what one node of a Cluster says.
+type nodeAnswer struct {
+	asked  string           // the address
+	id     string           // of the node that was asked; "" if it does not say
+	epochs map[string]int64 // configuration epochs by node id; nil if it does not say
+	ranges []redis.ClusterSlot
+	denied bool // CLUSTER NODES
+}
+
+// A slotMap is what all nodes say together.
+type slotMap struct {
+	slots    []redis.ClusterSlot
+	text     string          // the same for equal maps
+	owners   map[string]bool // addresses of the nodes that own slots
+	nodes    map[string]bool // addresses of all nodes in the map
+	majority bool            // most owners have answered
+	denied   bool            // CLUSTER NODES, by some node
+}
+
+// parseAnswer reads the replies of CLUSTER SLOTS and CLUSTER NODES of the node that
+// was asked at addr. That node may leave CLUSTER NODES unanswered.
+func parseAnswer(addr string, slots *redis.Cmd, nodes *redis.StringCmd) (nodeAnswer, error) {
+	list, err := slots.Slice()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		return nodeAnswer{}, err
+	}
+	a := nodeAnswer{asked: addr, denied: redis.IsPermissionError(nodes.Err())}
+	for _, entry := range list {
+		r, ok := parseRange(addr, entry)
+		if !ok {
+			return nodeAnswer{}, errNotRedis
+		}
+		a.ranges = append(a.ranges, r)
+	}
+	if nodes.Err() == nil {
+		a.epochs = map[string]int64{}
+	}
+	for line := range strings.Lines(nodes.Val()) {
+		// id address flags primary pinged ponged epoch …
+		fields := strings.Fields(line)
+		if len(fields) < 7 {
+			continue
+		}
+		a.epochs[fields[0]], _ = strconv.ParseInt(fields[6], 10, 64)
+		if strings.Contains(fields[2], "myself") {
+			a.id = fields[0]
+		}
+	}
+	return a, nil
+}
+
+// parseRange reads one element of CLUSTER SLOTS: the first slot, the last one, and
+// nodes, of which the first owns the slots.
+func parseRange(asked string, entry any) (r redis.ClusterSlot, ok bool) {
+	list, _ := entry.([]any)
+	if len(list) < 3 {
+		return r, false
+	}
+	first, isFirst := list[0].(int64)
+	last, isLast := list[1].(int64)
+	if !isFirst || !isLast || first < 0 || last < first || last >= allSlots {
+		return r, false
+	}
+	r.Start, r.End = int(first), int(last)
+	for _, item := range list[2:] {
+		about, _ := item.([]any)
+		if len(about) < 2 {
+			return r, false
+		}
+		host, _ := about[0].(string)
+		port, isPort := about[1].(int64)
+		if !isPort {
+			return r, false
+		}
+		node := redis.ClusterNode{Addr: address(asked, host, port)}
+		if len(about) > 2 {
+			node.ID, _ = about[2].(string)
+		}
+		r.Nodes = append(r.Nodes, node)
+	}
+	return r, true
+}
+
+// address returns where a node is that another one, asked at an address, has named. A
+// node without a host, or on a loopback address, is where the asked one is. A port of
+// 0 is that of a Cluster that speaks TLS alone.
+func address(asked, host string, port int64) string {
+	askedHost, askedPort, _ := net.SplitHostPort(asked)
+	if host == "" || host == "?" || isLoopback(host) && !isLoopback(askedHost) {
+		host = askedHost
+	}
+	if port == 0 {
+		return net.JoinHostPort(host, askedPort)
+	}
+	return net.JoinHostPort(host, strconv.FormatInt(port, 10))
+}
+
+func isLoopback(host string) bool {
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// A claim is what the nodes say about the owner of one slot.
+type claim struct {
+	owner string // its id, or its address if it has none
+	epoch int64  // the greatest that a node knows of the owner
+	own   bool   // the owner says so itself
+	views int    // how many nodes say so
+	nodes []redis.ClusterNode
+}
+
+func (c claim) compare(d claim) int {
+	yes := map[bool]int{true: 1}
+	return cmp.Or(cmp.Compare(c.epoch, d.epoch), cmp.Compare(yes[c.own], yes[d.own]), cmp.Compare(c.views, d.views), cmp.Compare(c.owner, d.owner))
+}
+
+// merge returns what the nodes say together. For each slot the claim with the greatest
+// configuration epoch of its owner counts. An owner that answers, and does not claim
+// the slot itself, has given it away.
+func merge(answers []nodeAnswer) slotMap {
+	answered := map[string]bool{}
+	for _, a := range answers {
+		answered[a.id], answered[a.asked] = true, true
+	}
+	var bySlot [allSlots][]claim
+	denied := false
+	for _, a := range answers {
+		denied = denied || a.denied
+		for _, r := range a.ranges {
+			owner := cmp.Or(r.Nodes[0].ID, r.Nodes[0].Addr)
+			said := claim{owner: owner, epoch: a.epochs[owner], own: owner == a.id, views: 1, nodes: r.Nodes}
+			for slot := r.Start; slot <= r.End; slot++ {
+				bySlot[slot] = said.addTo(bySlot[slot])
+			}
+		}
+	}
+	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}, denied: denied}
+	answeredOwners := map[string]bool{}
+	for slot, claims := range bySlot {
+		claims = slices.DeleteFunc(claims, func(c claim) bool { return answered[c.owner] && !c.own })
+		if len(claims) == 0 {
+			continue
+		}
+		best := slices.MaxFunc(claims, claim.compare)
+		if addr := best.nodes[0].Addr; answered[best.owner] || answered[addr] {
+			answeredOwners[addr] = true
+		}
+		m.add(slot, best.nodes)
+	}
+	m.text = fmt.Sprint(m.slots)
+	m.majority = len(answeredOwners) > len(m.owners)/2
+	return m
+}
+
+// addTo adds what one node says to what others said about the same slot.
+func (c claim) addTo(claims []claim) []claim {
+	for i, d := range claims {
+		if d.owner == c.owner {
+			if c.own {
+				claims[i].nodes = c.nodes // it knows its replicas best
+			}
+			claims[i].epoch, claims[i].own, claims[i].views = max(c.epoch, d.epoch), c.own || d.own, d.views+1
+			return claims
+		}
+	}
+	return append(claims, c)
+}
+
+// add appends a slot, which is greater than all before.
+func (m *slotMap) add(slot int, nodes []redis.ClusterNode) {
+	if n := len(m.slots); n > 0 && m.slots[n-1].End == slot-1 && sameNodes(m.slots[n-1].Nodes, nodes) {
+		m.slots[n-1].End = slot
+		return
+	}
+	m.slots = append(m.slots, redis.ClusterSlot{Start: slot, End: slot, Nodes: nodes})
+	m.owners[nodes[0].Addr] = true
+	for _, node := range nodes {
+		m.nodes[node.Addr] = true
+	}
+}
+
+func sameNodes(a, b []redis.ClusterNode) bool {
+	return slices.EqualFunc(a, b, func(a, b redis.ClusterNode) bool { return a.Addr == b.Addr && a.ID == b.ID })
+}
