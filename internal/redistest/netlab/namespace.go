@@ -20,17 +20,32 @@ func (n *namespace) enter() []string { return []string{"nsenter", "--net=" + n.p
 
 // run runs a program in n and waits for its end.
 func (n *namespace) run(stdin, program string, args ...string) error {
-	return run(n.enter(), stdin, program, args...)
+	_, err := output(n.enter(), stdin, program, args...)
+	return err
+}
+
+// output is run for a program that prints what is wanted.
+func (n *namespace) output(program string, args ...string) (string, error) {
+	return output(n.enter(), "", program, args...)
 }
 
 func (n *namespace) close() { n.file.Close() }
 
-func run(enter []string, stdin, program string, args ...string) error {
+// output runs a program by the command enter, or in the namespace of this process without
+// one.
+func output(enter []string, stdin, program string, args ...string) (string, error) {
 	argv := slices.Concat(enter, []string{program}, args)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Stdin = strings.NewReader(stdin)
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return fmt.Errorf("%s %s: %w: %s", program, strings.Join(args, " "), err, strings.TrimSpace(string(out)))
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w: %s", program, err, strings.TrimSpace(string(out)))
 	}
-	return nil
+	return string(out), nil
+}
+
+// runHere runs a program in the namespace of this process.
+func runHere(stdin, program string, args ...string) error {
+	_, err := output(nil, stdin, program, args...)
+	return err
 }

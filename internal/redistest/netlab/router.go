@@ -63,12 +63,12 @@ func (r *router) ip(number int) string { return fmt.Sprint(r.net, ".", number) }
 
 // connectHere connects the namespace of this process.
 func (r *router) connectHere() error {
-	if err := run(nil, fmt.Sprintf("link add %s type veth peer name here netns %s\n", r.link, r.path()), "ip", "-batch", "-"); err != nil {
+	if err := runHere(fmt.Sprintf("link add %s type veth peer name here netns %s\n", r.link, r.path()), "ip", "-batch", "-"); err != nil {
 		return err
 	}
 	err := errors.Join(
 		r.run(r.towards("here", here), "ip", "-batch", "-"),
-		run(nil, r.from(r.link, here)+fmt.Sprintf("route add %s.0/24 via %s\n", r.net, r.ip(gateway)), "ip", "-batch", "-"),
+		runHere(r.from(r.link, here)+fmt.Sprintf("route add %s.0/24 via %s\n", r.net, r.ip(gateway)), "ip", "-batch", "-"),
 	)
 	if err != nil {
 		r.unlink()
@@ -109,7 +109,7 @@ func (r *router) from(link string, number int) string {
 
 // unlink removes the link of this process. Both ends go at once.
 func (r *router) unlink() {
-	if err := run(nil, "", "ip", "link", "del", r.link); err != nil {
+	if err := runHere("", "ip", "link", "del", r.link); err != nil {
 		fmt.Fprintln(os.Stderr, "netlab:", err)
 	}
 }
