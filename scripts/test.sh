@@ -3,8 +3,8 @@
 # scripts/test.sh [go test flags]
 #
 # It prints one line for a package that passes, and the whole output of a package that
-# fails. It counts the tests that were skipped because a program is not installed, because
-# a skipped test must not look like one that passed.
+# fails. It counts the tests that were skipped because the machine lacks a program or a right,
+# because a skipped test must not look like one that passed.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 status=0
@@ -23,7 +23,7 @@ for module in ${modules:-. examples internal/bench}; do
 		/^ *--- PASS/ { passed++ }
 		/^ *--- FAIL/ { broken++ }
 		/^ *--- SKIP/ { skipped++ }
-		/^ +[a-z_]+\.go:[0-9]+: .* is not installed/ { sub(/^[^:]*:[0-9]+: /, ""); missing[$0]++ }
+		/^ +[a-z_]+\.go:[0-9]+: .*( is not installed| needs root: | refuses a network )/ { sub(/^[^:]*:[0-9]+: /, ""); missing[$0]++ }
 		END {
 			if (broken || failed || !packages) printf "%s", text
 			for (what in missing) printf "skipped %d times: %s\n", missing[what], what

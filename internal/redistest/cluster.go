@@ -17,7 +17,8 @@ const hashSlots = 16384
 // AddReplica adds some.
 type Cluster struct {
 	t     testing.TB
-	args  []string // of each node
+	place func() Place // of the next node
+	args  []string     // of each node
 	nodes []*Process
 }
 
@@ -26,18 +27,25 @@ type Cluster struct {
 // nodes and slots. args are further settings for each node, as in Start.
 func StartCluster(t testing.TB, primaries int, args ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{t: t, args: append([]string{
-		"--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1",
+	return StartClusterAt(t, onLoopback, primaries, args...)
+}
+
+// StartClusterAt is StartCluster for nodes at the places that place returns, also those of
+// AddReplica.
+func StartClusterAt(t testing.TB, place func() Place, primaries int, args ...string) *Cluster {
+	t.Helper()
+	c := &Cluster{t: t, place: place, args: append([]string{
+		"--cluster-enabled", "yes", "--cluster-announce-ip", "{host}",
 		"--cluster-node-timeout", "2000",
 	}, args...)}
 	for range primaries {
-		c.nodes = append(c.nodes, Start(t, c.args...))
+		c.nodes = append(c.nodes, StartAt(t, place(), c.args...))
 	}
 	for i, node := range c.nodes {
 		from, to := hashSlots*i/primaries, hashSlots*(i+1)/primaries-1
 		c.do(node, "cluster", "addslotsrange", from, to)
 		c.do(node, "cluster", "set-config-epoch", i+1)
-		c.do(c.nodes[0], "cluster", "meet", "127.0.0.1", node.Port())
+		c.do(c.nodes[0], "cluster", "meet", node.Host(), node.Port())
 	}
 	for _, node := range c.nodes {
 		rdb := node.Client()
@@ -58,8 +66,8 @@ func StartCluster(t testing.TB, primaries int, args ...string) *Cluster {
 // until the replica has all data of the primary.
 func (c *Cluster) AddReplica(primary *Process) *Process {
 	c.t.Helper()
-	replica := Start(c.t, c.args...)
-	c.do(replica, "cluster", "meet", "127.0.0.1", primary.Port())
+	replica := StartAt(c.t, c.place(), c.args...)
+	c.do(replica, "cluster", "meet", primary.Host(), primary.Port())
 	id := c.id(primary)
 	rdb := replica.Client()
 	defer rdb.Close()
@@ -72,7 +80,7 @@ func (c *Cluster) AddReplica(primary *Process) *Process {
 		other := node.Client()
 		Eventually(c.t, func() bool {
 			nodes := other.ClusterNodes(ctx).Val()
-			return strings.Contains(nodes, fmt.Sprintf("127.0.0.1:%d@", replica.Port())) && !strings.Contains(nodes, "handshake")
+			return strings.Contains(nodes, replica.Addr()+"@") && !strings.Contains(nodes, "handshake")
 		}, "the cluster knows the replica")
 		other.Close()
 	}
@@ -99,7 +107,7 @@ func (c *Cluster) MoveBusySlots(from, to *Process) {
 			if len(keys) == 0 {
 				break
 			}
-			args := []any{"migrate", "127.0.0.1", to.Port(), "", 0, 5000, "replace", "keys"}
+			args := []any{"migrate", to.Host(), to.Port(), "", 0, 5000, "replace", "keys"}
 			for _, key := range keys {
 				args = append(args, key)
 			}

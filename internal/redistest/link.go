@@ -22,7 +22,7 @@ type link struct {
 // serve forwards until both sides have finished or the link is closed.
 func (l *link) serve() {
 	defer l.close()
-	server, err := net.DialTimeout("tcp", l.proxy.target, patience)
+	server, err := net.DialTimeout("tcp", l.proxy.behind(), patience)
 	if err != nil || !l.attach(server) {
 		return
 	}

@@ -1,12 +1,13 @@
 package redistest
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -20,11 +21,12 @@ import (
 // A Process is a redis-server of the test's own. Its methods may be called from any
 // goroutine. They fail the test when the server does not do what they say.
 type Process struct {
-	t    testing.TB
-	port int
-	dir  string
-	argv []string
-	log  *serverLog
+	t     testing.TB
+	place Place
+	port  int
+	dir   string
+	argv  []string
+	log   *serverLog
 
 	mu  sync.Mutex
 	cur *child // the running or last process; nil before Launch
@@ -40,13 +42,7 @@ type Process struct {
 // server is ready. A failed test shows the log.
 func Start(t testing.TB, args ...string) *Process {
 	t.Helper()
-	requireProgram(t, "redis-server")
-	p, err := launch(args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p.endWith(t)
-	return p
+	return StartAt(t, onLoopback(), args...)
 }
 
 // StartLater is Start for a server that does not run before Launch. Until then its address
@@ -68,7 +64,7 @@ func StartLaterAs(t testing.TB, argv ...string) *Process {
 
 func later(t testing.TB, argv []string) *Process {
 	t.Helper()
-	p, err := prepare(freePort, argv)
+	p, err := prepare(onLoopback(), freePort, argv)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +76,10 @@ func later(t testing.TB, argv []string) *Process {
 func (p *Process) Launch() { p.Restart() }
 
 // Addr returns the server's host:port.
-func (p *Process) Addr() string { return loopback(p.port) }
+func (p *Process) Addr() string { return net.JoinHostPort(p.Host(), strconv.Itoa(p.port)) }
+
+// Host returns the address in Addr.
+func (p *Process) Host() string { return p.place.host() }
 
 // Port returns the port in Addr.
 func (p *Process) Port() int { return p.port }
@@ -149,21 +148,23 @@ func (p *Process) Pause() { p.launched().signal(pauseSignal) }
 func (p *Process) Resume() { p.launched().signal(resumeSignal) }
 
 // launch starts a server and waits until it is ready. The caller ends it.
-func launch(args ...string) (*Process, error) { return launchOn(freePort, settings(args)) }
+func launch(args ...string) (*Process, error) {
+	return launchOn(onLoopback(), freePort, settings(args))
+}
 
 // settings returns the arguments of a server. Those of the test are last.
 func settings(args []string) []string {
 	return append([]string{
-		"--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}",
+		"--port", "{port}", "--bind", "{host}", "--protected-mode", "no", "--dir", "{dir}",
 		"--unixsocket", "{dir}/redis.sock",
 		"--save", "", "--appendonly", "no", "--repl-diskless-sync-delay", "0",
 	}, args...)
 }
 
 // launchOn tries up to five ports of pick until the server can bind one.
-func launchOn(pick func() (int, error), argv []string) (*Process, error) {
+func launchOn(place Place, pick func() (int, error), argv []string) (*Process, error) {
 	for attempt := 1; ; attempt++ {
-		p, err := prepare(pick, argv)
+		p, err := prepare(place, pick, argv)
 		if err != nil {
 			return nil, err
 		}
@@ -181,7 +182,7 @@ func launchOn(pick func() (int, error), argv []string) (*Process, error) {
 }
 
 // prepare returns a server with a port and a directory, without starting it.
-func prepare(pick func() (int, error), argv []string) (*Process, error) {
+func prepare(place Place, pick func() (int, error), argv []string) (*Process, error) {
 	port, err := pick()
 	if err != nil {
 		return nil, err
@@ -190,12 +191,16 @@ func prepare(pick func() (int, error), argv []string) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := filepath.Join(root, strconv.Itoa(port))
+	name := place.IP
+	if place.isLoopback() {
+		name = strconv.Itoa(port)
+	}
+	dir := filepath.Join(root, name)
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
-	p := &Process{port: port, dir: dir, log: &serverLog{}}
-	fill := strings.NewReplacer("{port}", strconv.Itoa(port), "{dir}", dir)
+	p := &Process{place: place, port: port, dir: dir, log: &serverLog{}}
+	fill := strings.NewReplacer("{host}", p.Host(), "{port}", strconv.Itoa(port), "{dir}", dir)
 	for _, arg := range argv {
 		p.argv = append(p.argv, fill.Replace(arg))
 	}
@@ -221,7 +226,8 @@ func (p *Process) launched() *child {
 func (p *Process) start() error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	cmd := exec.Command("redis-server", p.argv...)
+	argv := slices.Concat(p.place.Enter, []string{"redis-server"}, p.argv)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, p.log, p.log
 	p.log.restart()
 	c, err := spawn(cmd)
@@ -251,7 +257,7 @@ func (p *Process) endWith(t testing.TB) {
 	t.Cleanup(func() {
 		p.end()
 		if t.Failed() {
-			t.Logf("log of the redis-server on port %d:\n%s", p.port, p.Log())
+			t.Logf("log of the redis-server at %s:\n%s", p.Addr(), p.Log())
 		}
 	})
 }
@@ -261,54 +267,4 @@ func (p *Process) end() {
 		c.kill()
 	}
 	_ = os.RemoveAll(p.dir)
-}
-
-// A serverLog keeps what a server prints, and notices when the server is ready.
-type serverLog struct {
-	mu    sync.Mutex
-	text  bytes.Buffer
-	start int           // where the log of the current process begins
-	ready chan struct{} // closed once the current process is ready
-}
-
-// readyMarks are what a server or a Sentinel prints when it is ready.
-var readyMarks = [][]byte{[]byte("Ready to accept connections"), []byte("+monitor master")}
-
-func (l *serverLog) restart() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.start, l.ready = l.text.Len(), make(chan struct{})
-}
-
-func (l *serverLog) readiness() <-chan struct{} {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.ready
-}
-
-func (l *serverLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	was := l.isReady()
-	l.text.Write(b)
-	if !was && l.isReady() {
-		close(l.ready)
-	}
-	return len(b), nil
-}
-
-func (l *serverLog) isReady() bool {
-	current := l.text.Bytes()[l.start:]
-	for _, mark := range readyMarks {
-		if bytes.Contains(current, mark) {
-			return true
-		}
-	}
-	return false
-}
-
-func (l *serverLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.text.String()
 }

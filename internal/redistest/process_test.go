@@ -142,7 +142,7 @@ func TestStartTriesAnotherPortIfItsOwnIsTaken(t *testing.T) {
 	}
 	defer l.Close()
 	first := true
-	p, err := launchOn(func() (int, error) {
+	p, err := launchOn(onLoopback(), func() (int, error) {
 		if first {
 			first = false
 			return l.Addr().(*net.TCPAddr).Port, nil

@@ -14,12 +14,12 @@ import (
 // that do not subscribe. It cannot read TLS, where only whole connections can be broken.
 // All methods take effect at once and may be called from any goroutine.
 type Proxy struct {
-	t      testing.TB
-	addr   string
-	target string
-	run    sync.WaitGroup
+	t    testing.TB
+	addr string
+	run  sync.WaitGroup
 
 	mu       sync.Mutex
+	target   string
 	listener net.Listener // nil while down
 	links    map[*link]bool
 	flowing  chan struct{} // closed while bytes flow
@@ -95,6 +95,15 @@ func (p *Proxy) Cut() {
 		l.close()
 	}
 	clear(p.links)
+}
+
+// MoveTo makes target the server behind the address, as a Service or a balancer does after a
+// failover. New connections go there. Those that are open stay with the old server: Cut
+// closes them.
+func (p *Proxy) MoveTo(target string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.target = target
 }
 
 // BlackHole keeps connections open and accepts new ones, but forwards nothing in either
@@ -204,6 +213,13 @@ func (p *Proxy) accept(ln net.Listener) {
 			conn.Close()
 		}
 	}
+}
+
+// behind returns the address of the server for a new connection.
+func (p *Proxy) behind() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.target
 }
 
 // latency returns what Delay has set.

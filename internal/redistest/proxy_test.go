@@ -140,6 +140,25 @@ func TestCutEndsOpenConnectionsAndAcceptsNewOnes(t *testing.T) {
 	})
 }
 
+func TestAMovedAddressLeadsNewConnectionsToTheOtherServer(t *testing.T) {
+	t.Parallel()
+	old, moved := Mini(t), Mini(t)
+	p := StartProxy(t, old.Addr())
+	through := func() *redis.Client { return old.Client(func(o *redis.Options) { o.Addr = p.Addr() }) }
+	before := through()
+	set := func(rdb *redis.Client, key string) { rdb.Set(t.Context(), key, "v", time.Minute) }
+	set(before, "first")
+	p.MoveTo(moved.Addr())
+	set(before, "second")
+	set(through(), "third")
+	if n := old.Client().Exists(t.Context(), "first", "second").Val(); n != 2 {
+		t.Errorf("the old server has %d of 2 keys of the old connection", n)
+	}
+	if n := moved.Client().Exists(t.Context(), "third").Val(); n != 1 {
+		t.Errorf("the new server has %d of 1 keys of the new connection", n)
+	}
+}
+
 func TestDownRefusesUntilUp(t *testing.T) {
 	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
 		ctx := t.Context()

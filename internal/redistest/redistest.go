@@ -124,6 +124,12 @@ func requireProgram(t testing.TB, program string) {
 		from = "Redis 7 or later"
 	case program == "promtool":
 		from = "prometheus"
+	case program == "ip":
+		from = "iproute2"
+	case program == "iptables-restore":
+		from = "iptables"
+	case program == "nsenter":
+		from = "util-linux"
 	}
 	t.Skipf("%s is not installed: install %s to run this test", program, from)
 }

@@ -28,6 +28,8 @@ type SentinelOptions struct {
 	// Password is what the servers require of every client and replica. The Sentinels
 	// require none. Defaults to none.
 	Password string
+	// Place returns the place of each server and Sentinel. Defaults to loopback.
+	Place func() Place
 }
 
 const (
@@ -44,7 +46,7 @@ func StartSentinel(t testing.TB, opts ...func(*SentinelOptions)) *Sentinel {
 	t.Helper()
 	requireProgram(t, "redis-server")
 	s := &Sentinel{
-		t: t, options: SentinelOptions{Replicas: 1},
+		t: t, options: SentinelOptions{Replicas: 1, Place: onLoopback},
 		clients: map[*Process]*redis.SentinelClient{},
 	}
 	for _, opt := range opts {
@@ -54,11 +56,11 @@ func StartSentinel(t testing.TB, opts ...func(*SentinelOptions)) *Sentinel {
 	if p := s.options.Password; p != "" {
 		args = append(args, "--requirepass", p, "--masterauth", p)
 	}
-	primary := Start(t, args...)
+	primary := StartAt(t, s.options.Place(), args...)
 	s.servers = append(s.servers, primary)
 	for range s.options.Replicas {
 		s.servers = append(s.servers,
-			Start(t, append(args, "--replicaof", fmt.Sprint("127.0.0.1 ", primary.Port()))...))
+			StartAt(t, s.options.Place(), append(args, "--replicaof", fmt.Sprint(primary.Host(), " ", primary.Port()))...))
 	}
 	for range sentinelCount {
 		s.sentinels = append(s.sentinels, s.startSentinel(primary))
@@ -130,18 +132,19 @@ func (s *Sentinel) Client(p *Process) *redis.Client {
 func (s *Sentinel) startSentinel(primary *Process) *Process {
 	s.t.Helper()
 	file := filepath.Join(s.t.TempDir(), "sentinel.conf")
-	conf := fmt.Sprintf(`sentinel monitor %[1]s 127.0.0.1 %[2]d %[3]d
+	conf := fmt.Sprintf(`sentinel monitor %[1]s %[2]s %[3]d %[4]d
 sentinel down-after-milliseconds %[1]s 500
 sentinel failover-timeout %[1]s 2000
-`, masterName, primary.Port(), quorum)
+`, masterName, primary.Host(), primary.Port(), quorum)
 	if p := s.options.Password; p != "" {
 		conf += fmt.Sprintf("sentinel auth-pass %s %s\n", masterName, p)
 	}
 	if err := os.WriteFile(file, []byte(conf), 0o600); err != nil {
 		s.t.Fatal(err)
 	}
-	p, err := launchOn(freePort, []string{
-		file, "--sentinel", "--port", "{port}", "--bind", "127.0.0.1", "--dir", "{dir}",
+	place := s.options.Place()
+	p, err := launchOn(place, place.port, []string{
+		file, "--sentinel", "--port", "{port}", "--bind", "{host}", "--dir", "{dir}",
 	})
 	if err != nil {
 		s.t.Fatal(err)

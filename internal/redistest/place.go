@@ -1,0 +1,48 @@
+package redistest
+
+import "testing"
+
+// A Place is where a server runs. The zero value is loopback of this machine, where every
+// server has a port of its own. Package netlab makes others, each for one server.
+type Place struct {
+	// IP is the address on which the server listens. Its port there is PlacePort.
+	IP string
+	// Enter is a command that runs in that place the command that follows it, as the
+	// same process.
+	Enter []string
+}
+
+// PlacePort is the port of a server on a Place of its own, and of a Sentinel.
+const PlacePort = 6379
+
+// StartAt is Start for a server at place. In args {host} stands for its address.
+func StartAt(t testing.TB, place Place, args ...string) *Process {
+	t.Helper()
+	requireProgram(t, "redis-server")
+	p, err := launchOn(place, place.port, settings(args))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.endWith(t)
+	return p
+}
+
+// onLoopback is where servers run unless the test says otherwise.
+func onLoopback() Place { return Place{} }
+
+func (l Place) isLoopback() bool { return l.IP == "" }
+
+func (l Place) host() string {
+	if l.isLoopback() {
+		return "127.0.0.1"
+	}
+	return l.IP
+}
+
+// port returns a port for a server at l.
+func (l Place) port() (int, error) {
+	if l.isLoopback() {
+		return freePort()
+	}
+	return PlacePort, nil
+}
