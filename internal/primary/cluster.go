@@ -2,6 +2,7 @@ package primary
 
 import (
 	"context"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -115,11 +116,7 @@ func (c *Cluster) stillNeeded() bool {
 func (c *Cluster) watches() map[string]*Watch {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	nodes := make(map[string]*Watch, len(c.nodes))
-	for addr, node := range c.nodes {
-		nodes[addr] = node
-	}
-	return nodes
+	return maps.Clone(c.nodes)
 }
 
 // view returns the map of the last look.
@@ -153,7 +150,7 @@ func (c *Cluster) ask(ctx context.Context) (slotMap, error) {
 
 // askAll returns the answers of all nodes, and the error of one that did not answer.
 func (c *Cluster) askAll(ctx context.Context) (answers []nodeAnswer, err error) {
-	ctx, cancel := context.WithTimeout(ctx, min(c.cfg.Timeout, patienceWithSentinels))
+	ctx, cancel := context.WithTimeout(ctx, c.cfg.patience())
 	defer cancel()
 	var mu sync.Mutex
 	var asking sync.WaitGroup
@@ -183,15 +180,10 @@ func (c *Cluster) apply(m slotMap, began time.Time) {
 	c.mu.Lock()
 	before := c.owners
 	c.owners = m.owners
-	for addr, client := range c.clients {
-		if !m.nodes[addr] && isClosed(client) {
-			delete(c.clients, addr) // go-redis has forgotten the node
-			delete(c.nodes, addr)
-		}
-	}
 	tell := m.denied && !c.told
 	c.told = c.told || tell
 	c.mu.Unlock()
+	c.forget(m)
 	if tell {
 		c.cfg.OnError(errNoNodes)
 	}
@@ -205,17 +197,25 @@ func (c *Cluster) apply(m slotMap, began time.Time) {
 	}
 }
 
-const errNoNodes safeError = "the user may not use CLUSTER NODES: grant +cluster|nodes, so that the newest owner of a slot is known while the Cluster's nodes disagree"
-
-// isClosed sends nothing: a pool looks at whether it is closed before it looks at the
-// context, which has ended.
-func isClosed(rdb *redis.Client) bool {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	cmd := redis.NewStatusCmd(ctx, "ping")
-	sender.Send(ctx, rdb, sender.Repeatable, cmd)
-	return cmd.Err() == redis.ErrClosed //nolint:errorlint // the pool's own
+// forget removes the nodes that go-redis has forgotten.
+func (c *Cluster) forget(m slotMap) {
+	c.mu.Lock()
+	clients := maps.Clone(c.clients)
+	c.mu.Unlock()
+	for addr, client := range clients {
+		if m.nodes[addr] || !sender.IsClosed(client) {
+			continue
+		}
+		c.mu.Lock()
+		if c.clients[addr] == client {
+			delete(c.clients, addr)
+			delete(c.nodes, addr)
+		}
+		c.mu.Unlock()
+	}
 }
+
+const errNoNodes safeError = "the user may not use CLUSTER NODES: grant +cluster|nodes, so that the newest owner of a slot is known while the Cluster's nodes disagree"
 
 type askingKey struct{}
 

@@ -30,9 +30,9 @@ func (w *Watch) dial(ctx context.Context, network, addr string, follower *Follow
 	if err := w.dials.enter(time.Now()); err != nil {
 		return nil, err
 	}
-	w.count(1)
+	w.dialing(1, network, addr)
 	defer func() {
-		w.count(-1)
+		w.dialing(-1, network, addr)
 		w.dials.leave(err)
 	}()
 	began := time.Now()
@@ -61,18 +61,19 @@ func (w *Watch) dial(ctx context.Context, network, addr string, follower *Follow
 	return s, nil
 }
 
-// count counts the dials that are under way. The last one leaves no connection to a
+// dialing counts the dials that are under way. The last one leaves no connection to a
 // Sentinel behind, unless looks need it.
-func (w *Watch) count(n int) {
+func (w *Watch) dialing(n int, network, addr string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.dialing += n
+	w.flying += n
+	w.network, w.addr = network, addr
 	w.rested()
 }
 
 // rested closes the connections to the Sentinels if nothing needs them. It needs w.mu.
 func (w *Watch) rested() {
-	if w.sentinels != nil && w.dialing == 0 && !w.looking {
+	if w.sentinels != nil && w.flying == 0 && !w.looking {
 		w.sentinels.hangUp()
 	}
 }
@@ -127,7 +128,7 @@ func (w *Watch) admit(s *socket, addr string, who peer, began time.Time) error {
 	switch {
 	case w.sentinels != nil && addr != t.addr:
 		return errOlder
-	case w.cluster == nil && who.role == "slave" && (w.sentinels != nil || t != nil && t.role == "master"):
+	case w.cluster == nil && who.role.isReplica() && (w.sentinels != nil || t != nil && t.role.isPrimary()):
 		if w.sentinels == nil && !t.over && !began.Before(t.began) {
 			w.end(ErrDemoted) // whoever answers there, the primary is not there any more
 		}
@@ -138,6 +139,7 @@ func (w *Watch) admit(s *socket, addr string, who peer, began time.Time) error {
 	case w.sentinels != nil:
 		t.run, t.role, t.over = who.run, who.role, false
 	case t.run == who.run || t.run == "" || who.run == "":
+		t.role = who.role
 	case began.Before(t.began):
 		return errOlder
 	case began.After(w.frozen) && !w.flip(began):

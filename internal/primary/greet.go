@@ -12,10 +12,17 @@ import (
 
 // A peer is what a server says about itself.
 type peer struct {
-	role string // "master" or "slave"; "" if it does not say
+	role role
 	run  string // the run id, new at each start of a server; "" if it does not say
 	mute bool   // it does not permit INFO
 }
+
+// A role is what HELLO says about a server: "master", or "replica". It is "" if HELLO
+// does not say it.
+type role string
+
+func (r role) isPrimary() bool { return r == "master" }
+func (r role) isReplica() bool { return r != "" && r != "master" }
 
 // greet asks a new connection who the server is, in one round trip, and leaves
 // nothing unread. A refusal of HELLO is no error: the handshake of go-redis follows,
@@ -52,7 +59,7 @@ func greet(conn net.Conn, username, password string, info bool) (peer, error) {
 	case replies.Buffered() > 0:
 		return peer{}, errNotRedis
 	}
-	who := peer{role: field(about, "role"), mute: info && strings.HasPrefix(string(denied), "NOPERM")}
+	who := peer{role: role(field(about, "role")), mute: info && strings.HasPrefix(string(denied), "NOPERM")}
 	if text, ok := told.(string); ok && info {
 		for line := range strings.Lines(text) {
 			if run, ok := strings.CutPrefix(line, "run_id:"); ok {
@@ -64,12 +71,12 @@ func greet(conn net.Conn, username, password string, info bool) (peer, error) {
 }
 
 // sayHello asks again on a connection that was greeted.
-func sayHello(conn net.Conn) (role string, err error) {
+func sayHello(conn net.Conn) (role, error) {
 	if _, err := conn.Write(request(nil, "HELLO")); err != nil {
 		return "", err
 	}
 	about, err := readReply(bufio.NewReader(conn), maxDepth)
-	return field(about, "role"), err
+	return role(field(about, "role")), err
 }
 
 // request appends a command to buf.

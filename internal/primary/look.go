@@ -77,14 +77,12 @@ func (w *Watch) lookOnce(ctx context.Context, a *anchor) {
 	}
 }
 
-// address is where the current server was found.
-func (w *Watch) address() string {
+// again dials as the client did last.
+func (w *Watch) again(ctx context.Context) (net.Conn, error) {
 	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.current == nil {
-		return ""
-	}
-	return w.current.addr
+	network, addr := w.network, w.addr
+	w.mu.Unlock()
+	return w.Dial(ctx, network, addr)
 }
 
 // An anchor is the connection of the looks at one address. The server there says on it
@@ -103,14 +101,14 @@ func (a *anchor) ask(ctx context.Context, now time.Time) bool {
 		_ = a.conn.SetDeadline(deadline)
 		role, err := sayHello(a.conn)
 		switch {
-		case err == nil && role == "slave":
+		case err == nil && role.isReplica():
 			a.watch.demoted(now)
 		case err == nil:
 			return true
 		}
 	}
 	a.close()
-	conn, err := a.watch.Dial(ctx, "tcp", a.watch.address())
+	conn, err := a.watch.again(ctx)
 	if err != nil {
 		return false
 	}

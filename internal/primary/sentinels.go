@@ -17,13 +17,16 @@ import (
 )
 
 const (
-	// patienceWithSentinels bounds the wait for their answers, and stragglers the
-	// wait for further ones once most have answered and do not agree.
-	patienceWithSentinels = 200 * time.Millisecond
-	stragglers            = 50 * time.Millisecond
+	// stragglers bounds the wait for further answers once most Sentinels have answered
+	// and do not agree.
+	stragglers = 50 * time.Millisecond
 	// fresh is for how long a look serves other dials too.
 	fresh = 100 * time.Millisecond
 )
+
+// patience bounds the wait for the answers of a look: 200 ms of a time-out of 500 ms,
+// so that one dead Sentinel leaves time for the dial.
+func (c Config) patience() time.Duration { return c.Timeout * 2 / 5 }
 
 var (
 	// ErrUnknownName is the error of a dial if no Sentinel knows the name.
@@ -53,7 +56,7 @@ type Sentinels struct {
 func NewSentinel(cfg Config, s Sentinels) *Watch {
 	w := New(cfg)
 	w.sentinels = &sentinels{
-		Sentinels: s, dial: cfg.Dial, timeout: cfg.Timeout,
+		Sentinels: s, dial: cfg.Dial, patience: cfg.patience(),
 		turn: make(chan struct{}, 1), clients: map[string]*redis.Client{}, others: map[string]string{},
 	}
 	return w
@@ -106,9 +109,9 @@ type answer struct {
 
 type sentinels struct {
 	Sentinels
-	dial    DialFunc
-	timeout time.Duration
-	turn    chan struct{} // holds a token while a look is under way
+	dial     DialFunc
+	patience time.Duration
+	turn     chan struct{} // holds a token while a look is under way
 
 	// With the turn.
 	last    view
@@ -137,7 +140,7 @@ func (s *sentinels) look(ctx context.Context) (view, error) {
 }
 
 func (s *sentinels) ask(ctx context.Context) (view, error) {
-	ctx, cancel := context.WithTimeout(ctx, patienceWithSentinels)
+	ctx, cancel := context.WithTimeout(ctx, s.patience)
 	defer cancel()
 	addrs := s.addrs()
 	replies := make(chan answer, len(addrs))
@@ -288,7 +291,7 @@ func (s *sentinels) client(addr string) *redis.Client {
 			Protocol: 2, DisableIdentity: true,
 			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 			PoolSize:                 1, PipelinePoolSize: -1,
-			DialTimeout: patienceWithSentinels, ReadTimeout: patienceWithSentinels, WriteTimeout: patienceWithSentinels,
+			DialTimeout: s.patience, ReadTimeout: s.patience, WriteTimeout: s.patience,
 			ContextTimeoutEnabled: true, DialerRetries: 1, MaxRetries: -1,
 		})
 	}

@@ -35,7 +35,7 @@ func (w *Watch) TimedOut(began time.Time) {
 // answered, the idle connections are in doubt.
 func (w *Watch) Probe(ctx context.Context) error {
 	start := time.Now()
-	conn, err := w.Dial(ctx, "tcp", w.address())
+	conn, err := w.again(ctx)
 	if err != nil {
 		return err
 	}

@@ -67,12 +67,15 @@ type Watch struct {
 	wake chan struct{} // holds a token while a look is wanted at once
 
 	mu      sync.Mutex
-	current *term // nil before the first
+	network string
+	addr    string    // that was dialled last, as the client knows it
+	current *term     // nil before the first
+	refused time.Time // when a refusal ended the last term
 	flips   []time.Time
 	frozen  time.Time // until then, connections of two servers are admitted
 	sockets map[*socket]struct{}
 	follows int // how many of them have a Follower
-	dialing int
+	flying  int // dials under way
 	looking bool
 	onTerm  map[*func()]struct{}
 }
@@ -83,8 +86,8 @@ type term struct {
 	run   string    // its run id, "" if it does not say
 	epoch int64     // of the Sentinels' configuration
 	began time.Time // when the look or the dial that found the server began
-	role  string    // "master", "slave", "" if it does not say
-	over  bool      // it was ended, and no other one has begun
+	role  role
+	over  bool // it was ended, and no other one has begun
 }
 
 const (
@@ -93,6 +96,10 @@ const (
 	flipsWithin = 10 * time.Second
 	maxFlips    = 3
 	freezeFor   = time.Minute
+
+	// refusedPause is the least time between two terms that end by a refusal. A server
+	// that calls itself a primary and refuses writes must not cost a dial per call.
+	refusedPause = time.Second
 )
 
 // A safeError is an error of this package's own, which carries no data.
@@ -143,9 +150,12 @@ func (w *Watch) Refused(began time.Time, err error) {
 func (w *Watch) demoted(began time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if t := w.current; t != nil && !t.over && !began.Before(t.began) {
-		w.end(ErrDemoted)
+	t := w.current
+	if t == nil || t.over || t.role.isReplica() || began.Before(t.began) || time.Since(w.refused) < refusedPause {
+		return
 	}
+	w.refused = time.Now()
+	w.end(ErrDemoted)
 	w.lookSoon()
 }
 

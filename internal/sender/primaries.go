@@ -2,10 +2,13 @@ package sender
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/breaker"
 )
 
 // Primaries returns the clients of all primaries that rdb knows: of a Cluster each
@@ -40,6 +43,14 @@ func PrimaryOf(ctx context.Context, rdb redis.UniversalClient, key string) (redi
 		return primary, nil
 	}
 	return rdb, nil
+}
+
+// IsClosed reports whether rdb was closed, and sends nothing: a pool looks at whether
+// it is closed before it looks at the context, which has ended.
+func IsClosed(rdb *redis.Client) bool {
+	ctx, cancel := context.WithCancel(breaker.Bypass(context.Background()))
+	cancel()
+	return errors.Is(rdb.Ping(ctx).Err(), redis.ErrClosed)
 }
 
 func alone(rdb redis.UniversalClient) iter.Seq2[redis.UniversalClient, error] {

@@ -9,7 +9,6 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
-	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/sender"
 )
 
@@ -52,7 +51,7 @@ func (t *target) pick(ctx context.Context) (*redis.Client, error) {
 		}
 		primary := node.(*redis.Client)
 		switch {
-		case isClosed(primary):
+		case sender.IsClosed(primary):
 			closed = true
 		case primary.Options().Addr == t.last:
 			last = primary
@@ -72,14 +71,6 @@ func (t *target) pick(ctx context.Context) (*redis.Client, error) {
 }
 
 var errNoPrimary = errors.New("the cluster has no primary")
-
-// isClosed reports whether rdb was closed, and sends nothing: a pool looks at whether
-// it is closed before it looks at the context, which has ended.
-func isClosed(rdb *redis.Client) bool {
-	ctx, cancel := context.WithCancel(breaker.Bypass(context.Background()))
-	cancel()
-	return errors.Is(rdb.Ping(ctx).Err(), redis.ErrClosed)
-}
 
 // optionsOf copies rdb's options for a client that has one connection and never sends
 // anything twice.

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
 func TestOnAClusterADeadNodeIsLeft(t *testing.T) {
@@ -76,7 +77,7 @@ func TestAClosedClientEndsTheSubscriberAtTheNextConnection(t *testing.T) {
 		sub, got := open(t, rdb)
 		subscribe(t, sub, ch)
 		pings := proxy.Requests("PING")
-		if isClosed(rdb) {
+		if sender.IsClosed(rdb) {
 			t.Error("an open client was found closed")
 		}
 		if n := proxy.Requests("PING"); n != pings {
