@@ -134,7 +134,9 @@ func watched(cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClien
 		one = primary.New(dialing)
 	}
 	simple.Dialer = one.Dial
-	return redis.NewClient(simple), func(*redis.Client) breaker.Watch { return one }
+	client := redis.NewClient(simple)
+	one.Find(client)
+	return client, func(*redis.Client) breaker.Watch { return one }
 }
 
 // How often a look dials anew, while a near cache, a hub or a waiter follows a server

@@ -14,6 +14,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/life"
+	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/internal/subscriber"
@@ -33,6 +34,7 @@ type Locker struct {
 	obtain *redislock.Client // takes locks, without extra commands
 
 	life     *life.Life
+	unwatch  func()        // ends the calls of hurry
 	cleanups chan struct{} // a token for each abandoned request that is cleaned up
 
 	mu       sync.Mutex
@@ -64,7 +66,19 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 	}
 	k.obtain = redislock.New(k.scripter(obtained, nil))
 	k.life = life.New(k.panicked)
+	k.unwatch = primary.OnTerm(rdb, func() { k.life.Go(context.Background(), k.hurry) })
 	return k, nil
+}
+
+// hurry renews all locks at once, because another server counts now. It may not have
+// them: their holders learn it now, and not when the next renewal is due.
+func (k *Locker) hurry(context.Context) {
+	k.mu.Lock()
+	held := slices.Collect(maps.Keys(k.held))
+	k.mu.Unlock()
+	for _, l := range held {
+		l.hurry()
+	}
 }
 
 // panicked reports a panic in a goroutine of the Locker.
@@ -155,6 +169,7 @@ func (k *Locker) Close() error {
 	held := slices.Collect(maps.Keys(k.held))
 	sub := k.releases
 	k.mu.Unlock()
+	k.unwatch()
 	for _, l := range held {
 		l.close()
 	}
