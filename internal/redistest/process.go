@@ -24,10 +24,14 @@ type Process struct {
 	port int
 	dir  string
 	argv []string
+	env  []string // added to the test's
 	log  *serverLog
 
 	mu  sync.Mutex
 	cur *child // the running or last process; nil before Launch
+
+	clock string        // the file that sets the server's clock, "" for none
+	ahead time.Duration // what it says
 }
 
 // Start starts a redis-server that ends with the test, and waits until it is ready. It
@@ -223,6 +227,7 @@ func (p *Process) start() error {
 	defer p.mu.Unlock()
 	cmd := exec.Command("redis-server", p.argv...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, p.log, p.log
+	cmd.Env = append(os.Environ(), p.env...)
 	p.log.restart()
 	c, err := spawn(cmd)
 	if err != nil {
