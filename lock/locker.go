@@ -31,6 +31,7 @@ type Locker struct {
 	clock   clock
 
 	obtain *redislock.Client // takes locks, without extra commands
+	named  string            // what follows the token in their values
 
 	life     *life.Life
 	cleanups chan struct{} // a token for each abandoned request that is cleaned up
@@ -58,11 +59,12 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 		rdb: rdb, sender: sender.New(rdb, true), cfg: cfg, pattern: pattern,
 		report:   report.New("lock", cfg.Name, cfg.OnError),
 		clock:    systemClock(),
+		named:    cfg.named(),
 		cleanups: make(chan struct{}, maxCleanups),
 		held:     map[*Lock]struct{}{},
 		waiting:  map[string]*waiters{},
 	}
-	k.obtain = redislock.New(k.scripter(obtained, nil))
+	k.obtain = k.obtainer(nil)
 	k.life = life.New(k.panicked)
 	return k, nil
 }
