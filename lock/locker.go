@@ -81,7 +81,8 @@ func (k *Locker) panicked(err error) {
 // may have taken it nevertheless; it is then given back in the background, or ends by its
 // TTL at the latest.
 //
-// One round trip, never sent twice: a script of SET NX PX.
+// One round trip, never sent twice: a script of SET NX PX, and of GET and PTTL if another
+// holder has the lock; PEXPIRE if that lock would last for longer than its TTL.
 func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
 	return k.try(ctx, context.WithoutCancel(ctx), "try", id)
 }

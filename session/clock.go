@@ -8,7 +8,7 @@ import (
 )
 
 // A clock is what a store knows of its server's clock. It begins with this machine's, and
-// learns from every reply. It is the server's time or less, by no more than a reply has
+// learns from every reply. It differs from the server's time by no more than a reply has
 // taken. Steps of this machine's clock do not change it.
 type clock struct {
 	began time.Time

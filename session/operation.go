@@ -106,7 +106,7 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 		if r.status != refused {
 			return r, nil
 		}
-		// No copy changed anything, or may, and the clock is right now.
+		// It changed nothing, and the clock is right now.
 	}
 	return reply{}, o.report.Fail(op.name, errLate)
 }
