@@ -32,6 +32,7 @@ type Locker struct {
 	clock   clock
 
 	obtain *redislock.Client // takes locks, without extra commands
+	named  string            // what follows the token in their values
 
 	life     *life.Life
 	unwatch  func()        // ends the calls of hurry
@@ -60,11 +61,12 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 		rdb: rdb, sender: sender.New(rdb, true), cfg: cfg, pattern: pattern,
 		report:   report.New("lock", cfg.Name, cfg.OnError),
 		clock:    systemClock(),
+		named:    cfg.named(),
 		cleanups: make(chan struct{}, maxCleanups),
 		held:     map[*Lock]struct{}{},
 		waiting:  map[string]*waiters{},
 	}
-	k.obtain = redislock.New(k.scripter(obtained, nil))
+	k.obtain = k.obtainer(nil)
 	k.life = life.New(k.panicked)
 	k.unwatch = primary.OnTerm(rdb, func() { k.life.Go(context.Background(), k.hurry) })
 	return k, nil
@@ -93,7 +95,8 @@ func (k *Locker) panicked(err error) {
 // may have taken it nevertheless; it is then given back in the background, or ends by its
 // TTL at the latest.
 //
-// One round trip, never sent twice: a script of SET NX PX.
+// One round trip, never sent twice: a script of SET NX PX, and of GET and PTTL if another
+// holder has the lock; PEXPIRE if that lock would last for longer than its TTL.
 func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
 	return k.try(ctx, context.WithoutCancel(ctx), "try", id)
 }

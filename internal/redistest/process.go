@@ -26,10 +26,14 @@ type Process struct {
 	port  int
 	dir   string
 	argv  []string
+	env   []string // added to the test's
 	log   *serverLog
 
 	mu  sync.Mutex
 	cur *child // the running or last process; nil before Launch
+
+	clock string        // the file that sets the server's clock, "" for none
+	ahead time.Duration // what it says
 }
 
 // Start starts a redis-server that ends with the test, and waits until it is ready. It
@@ -229,6 +233,7 @@ func (p *Process) start() error {
 	argv := slices.Concat(p.place.Enter, []string{"redis-server"}, p.argv)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, p.log, p.log
+	cmd.Env = append(os.Environ(), p.env...)
 	p.log.restart()
 	c, err := spawn(cmd)
 	if err != nil {
