@@ -22,7 +22,10 @@ const module = "github.com/convkit/rediskit"
 var (
 	features = []string{"cache", "lock", "pubsub", "ratelimit", "session"}
 
-	// leaves import no package of the module but internal/redact.
+	// roots import no package of the module.
+	roots = []string{"internal/redact", "internal/refusal", "secrets"}
+
+	// leaves import no package of the module but roots.
 	leaves = []string{
 		"internal/breaker", "internal/hashcodec", "internal/jsoncodec", "internal/keys",
 		"internal/life", "internal/report", "internal/wall",
@@ -103,7 +106,7 @@ func packages(t *testing.T, fset *token.FileSet) map[string][]*ast.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range slices.Concat(features, leaves, senders, []string{".", "internal/redact"}) {
+	for _, dir := range slices.Concat(features, leaves, senders, roots, []string{"."}) {
 		if found[dir] == nil {
 			t.Errorf("no package is in %s; found %q", dir, slices.Sorted(maps.Keys(found)))
 		}
@@ -124,10 +127,10 @@ func inModule(spec *ast.ImportSpec) (dir string, ours bool) {
 func mayImport(dir, imported string) bool {
 	isFeature := slices.Contains(features, imported) || imported == "metrics"
 	switch {
-	case dir == "internal/redact", dir == "secrets":
+	case slices.Contains(roots, dir):
 		return false
 	case slices.Contains(leaves, dir):
-		return imported == "internal/redact"
+		return imported == "internal/redact" || imported == "internal/refusal"
 	case strings.HasPrefix(dir, "internal/"):
 		return !isFeature && imported != "."
 	case dir == ".", slices.Contains(features, dir):
