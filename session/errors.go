@@ -31,7 +31,9 @@ var (
 
 	// ErrUncertain is returned when it is open whether a change was made: its reply
 	// was lost, and so was the reply to the second copy. It may still be made, for
-	// about ten seconds, and is made once at most.
+	// about ten seconds, and is made once at most. Or the user lacks a permission that
+	// the package's documentation names, and Redis stopped the change in its midst: a
+	// part of it may have been made.
 	ErrUncertain = errors.New("session: it is open whether the change was made")
 
 	// ErrEmptyID is returned for an empty id, before anything is sent.

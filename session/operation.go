@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/refusal"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -95,9 +96,10 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 		sent := time.Now()
 		args, keys := o.begin(op)
 		r, err := o.send(ctx, op, keys, args)
-		lost := sender.OutcomeOf(err) == sender.MayHaveRun // no script of this package fails once it has written
+		lost := sender.OutcomeOf(err) == sender.MayHaveRun // no script of this package fails by itself once it has written
 		if lost {
-			if report.End(ctx) != nil {
+			// A script that was stopped in its midst left no record for a second copy.
+			if _, stopped := refusal.Of(err); stopped || report.End(ctx) != nil {
 				return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
 			}
 			o.stats.resent.Add(1)
