@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 const module = "github.com/convkit/rediskit"
@@ -68,6 +70,13 @@ func TestTheCodeFollowsItsConventions(t *testing.T) {
 								wrong(field, "the field's comment does not say "+missing)
 							}
 						}
+					case *ast.BasicLit:
+						// Advice on a refusal is explain.go's own.
+						words, _ := strconv.Unquote(node.Value)
+						r, refused := refusal.Of(refusedWith(words))
+						if refused && dir != "internal/refusal" && path.Base(fset.Position(node.Pos()).Filename) != "explain.go" {
+							wrong(node, "internal/refusal says what "+r.Words+" means")
+						}
 					case *ast.CallExpr:
 						if method, ok := node.Fun.(*ast.SelectorExpr); ok && slices.Contains(sending, method.Sel.Name) &&
 							!slices.Contains(senders, dir) {
@@ -113,6 +122,12 @@ func packages(t *testing.T, fset *token.FileSet) map[string][]*ast.File {
 	}
 	return found
 }
+
+// refusedWith is an error reply.
+type refusedWith string
+
+func (r refusedWith) Error() string { return string(r) }
+func (refusedWith) RedisError()     {}
 
 // inModule returns the directory of an imported package, if it is of this module.
 func inModule(spec *ast.ImportSpec) (dir string, ours bool) {
