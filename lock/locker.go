@@ -104,8 +104,10 @@ func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
 // Acquire takes the lock of id, and waits for it until ctx ends. The error is then ctx's,
 // and also ErrHeld or the last reply of Redis. The lock outlives ctx, as that of Try does.
 //
-// It waits while Redis does not answer; Config.OnError receives each failure. A reply that
-// waiting does not change, such as a missing permission, ends it. A Release anywhere in the
+// It waits while Redis does not answer, and while it refuses for a reason that passes:
+// NOREPLICAS, MISCONF, OOM, READONLY, LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, BUSY, no
+// free client slot. Config.OnError receives each failure. A reply that waiting does not
+// change, such as a missing permission, ends it. A Release anywhere in the
 // fleet wakes waiters, in no promised order. A lock that ends without a Release, by its TTL
 // or by a DEL, is seen within Config.Poll.
 //

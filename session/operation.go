@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/refusal"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -96,7 +97,7 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 		args, keys := o.begin(op)
 		r, err := o.send(ctx, op, keys, args)
 		switch {
-		case sender.OutcomeOf(err) == sender.MayHaveRun: // no script of this package fails once it has written
+		case sender.OutcomeOf(err) == sender.MayHaveRun: // no script of this package fails by itself once it has written
 			if r, err = o.sendAgain(ctx, op, keys, args, steps, err); err != nil {
 				return r, err
 			}
@@ -118,7 +119,8 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 // if the server's clock has gone on as this machine's has: within slack, and without a
 // step since steps was read. Otherwise it is open whether the first ran, or will.
 func (o *operations) sendAgain(ctx context.Context, op operation, keys []string, args common, steps int64, lost error) (reply, error) {
-	if report.End(ctx) != nil {
+	// A script that was stopped in its midst left no record for a second copy.
+	if _, stopped := refusal.Of(lost); stopped || report.End(ctx) != nil {
 		return reply{}, o.uncertain(op.name, o.cause(ctx, op.name, lost))
 	}
 	o.stats.resent.Add(1)
