@@ -53,7 +53,7 @@ func newRouter() (*router, error) {
 // setUp makes n forward packets, and finds out whether it can drop some.
 func (n *namespace) setUp() error {
 	if err := n.run("", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"); err != nil {
-		return err
+		return fmt.Errorf("make a router forward packets: %w", err)
 	}
 	return errors.Join(n.drop("-p tcp --dport 1"), n.drop())
 }
