@@ -21,6 +21,11 @@ import (
 // takes well under a microsecond. 250 ms later one caller asks Redis again.
 var ErrUnavailable = breaker.ErrOpen
 
+// ErrOverloaded is the error of a call that was refused because Config.MaxWaiting other
+// calls of the client were under way. The call was not sent and did not run. A refusal
+// takes well under a microsecond.
+var ErrOverloaded = breaker.ErrOverloaded
+
 // Connect returns a client of the Redis that cfg describes, once Redis has answered:
 // it was dialled, authenticated and pinged. On a Cluster every primary was. The client
 // is go-redis's own, *redis.Client or *redis.ClusterClient. The caller closes it.
@@ -88,7 +93,7 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 	} else {
 		rdb.AddHook(greetingHook{})
 	}
-	breaker.Guard(rdb)
+	breaker.Guard(rdb, cfg.MaxWaiting)
 	return rdb
 }
 

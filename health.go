@@ -80,7 +80,8 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 // A node that answers the PING is in Health. What it does not report after that is
 // unknown, and no error. The error is about the nodes that do not answer; Health has
 // the others all the same. With a client made by [Connect] whose breaker is open, Check
-// fails at once with [ErrUnavailable].
+// fails at once with [ErrUnavailable], and with [ErrOverloaded] while Config.MaxWaiting
+// other calls are under way.
 //
 // The user needs +ping, and +info for all but the role, the mode and the version.
 func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {

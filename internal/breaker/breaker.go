@@ -50,6 +50,7 @@ type Breaker struct {
 	ping   func(context.Context) error
 	opened func()
 	resend bool
+	calls  *Bulkhead // of the client; nil if there is none
 	born   time.Time
 
 	state    atomic.Int64
@@ -57,19 +58,25 @@ type Breaker struct {
 	closedAt atomic.Int64
 }
 
-// Guard puts a Breaker on every node that rdb talks to.
-func Guard(rdb redis.UniversalClient) {
+// Guard puts a Breaker on every node that rdb talks to, and one Bulkhead of maxWaiting
+// calls on all of them.
+func Guard(rdb redis.UniversalClient, maxWaiting int) {
+	calls := &Bulkhead{limit: int64(maxWaiting)}
+	guard := func(node *redis.Client, opened func(), resend bool) {
+		b := New(pinger(node), opened, resend)
+		b.calls = calls
+		node.AddHook(b)
+	}
 	switch rdb := rdb.(type) {
 	case *redis.ClusterClient:
 		// A replica may have replaced a node that stops answering. So the map of
 		// the Cluster is read now, and not at the next periodic reload. A Cluster
 		// client sends commands again by itself, above the hooks of the node.
 		reload := func() { rdb.ReloadState(context.Background()) }
-		rdb.OnNewNode(func(node *redis.Client) {
-			node.AddHook(New(pinger(node), reload, false))
-		})
+		rdb.OnNewNode(func(node *redis.Client) { guard(node, reload, false) })
+		rdb.AddHook(answerHook{calls})
 	case *redis.Client:
-		rdb.AddHook(New(pinger(rdb), func() {}, true))
+		guard(rdb, func() {}, true)
 	}
 }
 
