@@ -94,6 +94,9 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 		rdb.AddHook(greetingHook{})
 	}
 	breaker.Guard(rdb, cfg.MaxWaiting)
+	if cluster, ok := rdb.(*redis.ClusterClient); ok {
+		readSlots(cluster) // below the breaker, which counts what it sends
+	}
 	return rdb
 }
 

@@ -40,7 +40,7 @@ func explain(err error, cfg Config) error {
 	if advice := adviceOn(err, cfg); advice != "" {
 		return &refusal{clean, advice}
 	}
-	if errors.Is(err, redis.Nil) { // only Sentinels are asked for something that may not exist
+	if cfg.MasterName != "" && errors.Is(err, redis.Nil) { // only Sentinels are asked for something that may not exist
 		return &refusal{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
 	}
 	var op *net.OpError

@@ -68,10 +68,8 @@ func (t *target) pick(ctx context.Context) (*redis.Client, error) {
 	case closed: // a closed ClusterClient still knows its nodes, which are all closed
 		return nil, redis.ErrClosed
 	}
-	return nil, errNoPrimary
+	return nil, sender.ErrNoPrimary
 }
-
-var errNoPrimary = errors.New("the cluster has no primary")
 
 // isClosed reports whether rdb was closed, and sends nothing: a pool looks at whether
 // it is closed before it looks at the context, which has ended.
