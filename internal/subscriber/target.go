@@ -2,7 +2,6 @@ package subscriber
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -67,10 +66,8 @@ func (t *target) pick(ctx context.Context) (*redis.Client, error) {
 	case closed: // a closed ClusterClient still knows its nodes, which are all closed
 		return nil, redis.ErrClosed
 	}
-	return nil, errNoPrimary
+	return nil, sender.ErrNoPrimary
 }
-
-var errNoPrimary = errors.New("the cluster has no primary")
 
 // optionsOf copies rdb's options for a client that has one connection and never sends
 // anything twice.
