@@ -173,13 +173,19 @@ func (s *spread) watch(ctx context.Context) {
 	}
 }
 
-// look compares the owners of slots with the client's map. It reports whether the Cluster is
+// look brings the owners of slots to what the client's map says. It reports whether the Cluster is
 // to be asked which primaries there are.
 func (s *spread) look(ctx context.Context) (ask bool) {
 	defer life.Recover(s.cfg.report) // the next look comes all the same
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.compare(ctx)
 	ask, s.ask = s.ask, false
+	return ask
+}
+
+// compare brings the owners of slots to what the client's map says. It needs s.mu.
+func (s *spread) compare(ctx context.Context) {
 	moved := false
 	for slot, was := range s.owners {
 		now, err := sender.PrimaryOf(ctx, s.cfg.rdb, was.channel)
@@ -187,15 +193,13 @@ func (s *spread) look(ctx context.Context) (ask bool) {
 			continue
 		}
 		s.owners[slot] = owner{was.channel, now}
-		moved = true
-		if s.nodes[now.(*redis.Client)] == nil {
-			ask = true
-		}
+		n := s.nodes[now.(*redis.Client)]
+		s.ask = s.ask || n == nil
+		moved = moved || n != nil && n.live // else the gap comes when it is live
 	}
 	if moved {
 		s.gap(errSlotMoved)
 	}
-	return ask
 }
 
 // followPrimaries makes a connection to each primary, and ends all others. Its error is
@@ -211,7 +215,7 @@ func (s *spread) followPrimaries(ctx context.Context) (err error) {
 		}
 		primaries[primary.(*redis.Client)] = true
 	}
-	leaving, err := s.keep(primaries)
+	leaving, err := s.keep(ctx, primaries)
 	for _, n := range leaving {
 		err = errors.Join(err, n.sub.Close())
 	}
@@ -219,7 +223,7 @@ func (s *spread) followPrimaries(ctx context.Context) (err error) {
 }
 
 // keep makes the connections that are missing, and returns those that are to end.
-func (s *spread) keep(primaries map[*redis.Client]bool) (leaving []*node, err error) {
+func (s *spread) keep(ctx context.Context, primaries map[*redis.Client]bool) (leaving []*node, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for primary, n := range s.nodes {
@@ -231,13 +235,16 @@ func (s *spread) keep(primaries map[*redis.Client]bool) (leaving []*node, err er
 			err = redis.ErrClosed
 		}
 	}
-	if len(leaving) > 0 {
-		s.gap(errPrimaries)
-	}
+	joining := false
 	for primary := range primaries {
 		if s.nodes[primary] == nil {
 			s.nodes[primary] = s.connect(primary)
+			joining = true
 		}
+	}
+	s.compare(ctx)                    // with the map that names these primaries
+	if len(leaving) > 0 && !joining { // else the gap comes when the new connections are live
+		s.gap(errPrimaries)
 	}
 	return leaving, err
 }
