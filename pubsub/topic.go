@@ -98,7 +98,7 @@ func (t *Topic[T]) PublishAll(ctx context.Context, values ...T) error {
 // reports each attempt to Config.OnError. ctx bounds only that. A server that refuses,
 // for a wrong password or a missing permission, is an error at once.
 //
-// It opens one connection, with SUBSCRIBE.
+// It opens one connection, with SUBSCRIBE, on a Cluster to the primary of the channel's slot.
 func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 	return listen[T](ctx, t.rdb, t.channel, false, t.cfg)
 }
@@ -107,6 +107,10 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 // PSUBSCRIBE, such as "conversation:*", as Topic.Listen does for one channel.
 // Message.Channel says which one it was. The library's own channels, rediskit:*, are
 // left out.
+//
+// It opens one connection, with PSUBSCRIBE, on a Cluster one to each primary, and returns
+// once all have confirmed. There the order of messages holds for each channel, and a
+// message of another program may overtake one that was published at another node.
 func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, pattern string, cfg Config) (*Hub[T], error) {
 	if err := report.Client("pubsub", rdb); err != nil {
 		return nil, err
