@@ -118,5 +118,6 @@
 // To publish: +evalsha +eval +del +publish, the keys rediskit:* and the channel. To listen:
 // +subscribe +unsubscribe +ping and the channel, or +psubscribe +punsubscribe and the
 // pattern. For a probe, which Hubs on a Cluster have by default: both, and the channels
-// &rediskit:probe:*. On a Cluster: +cluster|slots, which is asked for by the client.
+// &rediskit:probe:*. On a Cluster the client also needs +cluster|slots
+// and +command.
 package pubsub
