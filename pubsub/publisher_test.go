@@ -115,7 +115,7 @@ func TestTheUserNeedsNoMoreThanTheDocumentationSays(t *testing.T) {
 					}
 					return
 				}
-				hub := (*pubsub.Hub[int])(nil)
+				var hub *pubsub.Hub[int]
 				if name == "patterns" {
 					hub, err = pubsub.ListenPattern[int](within(t), rdb, "a:*", cfg)
 				} else {

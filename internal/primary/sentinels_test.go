@@ -104,8 +104,13 @@ func TestAMajorityIsBelievedAgainstAGreaterEpochIfItInsists(t *testing.T) {
 		majority bool
 		want     bool
 	}{
-		{0, true, false}, {insistFor - 1, true, false}, {insistFor, true, true}, {insistFor, false, false},
-		{insistFor, true, false}, {2*insistFor - 1, true, false}, {2 * insistFor, true, true},
+		{0, true, false},
+		{insistFor - 1, true, false},
+		{insistFor, true, true},
+		{insistFor, false, false},
+		{insistFor, true, false},
+		{2*insistFor - 1, true, false},
+		{2 * insistFor, true, true},
 	} {
 		seen := view{addr: "new", majority: look.majority, began: start.Add(look.after)}
 		if got := s.insist(seen, current); got != look.want {

@@ -133,9 +133,16 @@ func TestAReplyOfAnotherShapeIsAnError(t *testing.T) {
 	t.Parallel()
 	owner := []any{"h", int64(1), "id"}
 	for _, entry := range []any{
-		nil, "x", []any{}, []any{int64(0), int64(1)},
-		[]any{int64(1), int64(0), owner}, []any{int64(-1), int64(0), owner}, []any{int64(0), int64(allSlots), owner},
-		[]any{"0", int64(1), owner}, []any{int64(0), int64(1), "h"}, []any{int64(0), int64(1), []any{"h"}}, []any{int64(0), int64(1), []any{"h", "1"}},
+		nil, "x",
+		[]any{},
+		[]any{int64(0), int64(1)},
+		[]any{int64(1), int64(0), owner},
+		[]any{int64(-1), int64(0), owner},
+		[]any{int64(0), int64(allSlots), owner},
+		[]any{"0", int64(1), owner},
+		[]any{int64(0), int64(1), "h"},
+		[]any{int64(0), int64(1), []any{"h"}},
+		[]any{int64(0), int64(1), []any{"h", "1"}},
 	} {
 		if r, ok := parseRange("a:1", entry); ok {
 			t.Errorf("%v was read as %v", entry, r)

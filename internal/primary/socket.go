@@ -3,7 +3,6 @@ package primary
 import (
 	"bufio"
 	"net"
-	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -17,7 +16,6 @@ type socket struct {
 
 	unanswered atomic.Bool   // a request was written, and nothing was read since
 	trusted    atomic.Uint64 // the Watch's doubts when it last answered to them
-	ended      sync.Once
 }
 
 func (s *socket) Write(p []byte) (int, error) {

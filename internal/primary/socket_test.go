@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -89,16 +90,11 @@ func TestSuspicionClosesNoHealthyConnection(t *testing.T) { // alone: it takes a
 	w := New(config(t))
 	rdb := client(t, w, server.Addr())
 	warm(t, rdb, 8)
-	stop := make(chan struct{})
+	var stop atomic.Bool
 	var spinning sync.WaitGroup
 	for range 16 {
 		spinning.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				default:
-				}
+			for !stop.Load() {
 			}
 		})
 	}
@@ -110,7 +106,7 @@ func TestSuspicionClosesNoHealthyConnection(t *testing.T) { // alone: it takes a
 			break
 		}
 	}
-	close(stop)
+	stop.Store(true)
 	spinning.Wait()
 	if stale := rdb.PoolStats().StaleConns - before; stale != 0 {
 		t.Errorf("%d healthy connections were closed", stale)
