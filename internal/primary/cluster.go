@@ -34,6 +34,7 @@ type Cluster struct {
 	nodes     map[string]*Watch        // by address
 	clients   map[string]*redis.Client // by address
 	owners    map[string]bool          // addresses of those that own slots
+	confirmed time.Time                // when the last look began, zero if most primaries did not answer
 	looking   bool
 	listeners listeners
 
@@ -92,15 +93,17 @@ func (c *Cluster) startLooking() {
 
 // look looks at the nodes again and again, until nothing follows any of them.
 func (c *Cluster) look(ctx context.Context) {
-	for {
+	for c.stillNeeded() {
+		c.lookOnce(ctx)
 		time.Sleep(jitter(clusterEvery))
-		if !c.stillNeeded() {
-			return
-		}
-		before := c.view()
-		if now, err := c.ask(ctx); err == nil && now.text != before.text {
-			c.reload()
-		}
+	}
+}
+
+func (c *Cluster) lookOnce(ctx context.Context) {
+	defer life.Recover(c.cfg.OnError) // the next look comes all the same
+	before := c.view()
+	if now, err := c.ask(ctx); err == nil && now.text != before.text {
+		c.reload()
 	}
 }
 
@@ -177,12 +180,25 @@ func (c *Cluster) askAll(ctx context.Context) (answers []nodeAnswer, err error) 
 	return answers, err
 }
 
+// confirmedAt returns when the node at addr was last known to count, zero if it is not.
+func (c *Cluster) confirmedAt(addr string) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.owners[addr] {
+		return time.Time{}
+	}
+	return c.confirmed
+}
+
 // apply ends the following of nodes that own no slot any more, and confirms the
 // others if most primaries have answered.
 func (c *Cluster) apply(m slotMap, began time.Time) {
 	c.mu.Lock()
 	before := c.owners
-	c.owners = m.owners
+	c.owners, c.confirmed = m.owners, time.Time{}
+	if m.majority {
+		c.confirmed = began
+	}
 	tell := m.denied && !c.told
 	c.told = c.told || tell
 	c.mu.Unlock()
@@ -191,14 +207,14 @@ func (c *Cluster) apply(m slotMap, began time.Time) {
 	}
 	c.forget(m)
 	if tell {
-		c.cfg.OnError(errNoNodes)
+		c.life.Go(context.Background(), func(context.Context) { c.cfg.OnError(errNoNodes) })
 	}
 	for addr, node := range c.watches() {
 		switch {
-		case !m.owners[addr] && before[addr]:
+		case !m.owners[addr]:
 			node.unfollow(ErrMoved)
-		case m.owners[addr] && m.majority:
-			node.confirm(began)
+		case m.majority:
+			node.confirm(node.term(), began)
 		}
 	}
 }

@@ -83,11 +83,12 @@ func (w *Watch) locate(ctx context.Context) (addr string, confirmed time.Time, e
 		w.sentinels.insisting = time.Time{}
 		t.epoch = max(t.epoch, seen.epoch)
 	}
-	addr = w.current.addr
+	t = w.current
+	addr = t.addr
 	confirms := err == nil && seen.majority && seen.addr == addr
 	w.mu.Unlock()
 	if confirms {
-		w.confirm(seen.began)
+		w.confirm(t, seen.began)
 		return addr, seen.began, nil
 	}
 	return addr, time.Time{}, nil

@@ -13,6 +13,7 @@ type socket struct {
 	net.Conn
 	watch    *Watch
 	follower *Follower // nil for a pool's
+	run      string    // of its server, as in a term
 
 	unanswered atomic.Bool   // a request was written and nothing was read since, or a read failed
 	trusted    atomic.Uint64 // the Watch's doubts when it last answered to them
