@@ -93,8 +93,13 @@ func TestAPrimaryAndAReplicaAtOneAddressFreezeTheTerms(t *testing.T) {
 	if open < 10 {
 		t.Errorf("%d of 20 connections are open: terms go on ending", open)
 	}
-	if err := <-reported; !errors.Is(err, ErrTwoServers) {
-		t.Error(err)
+	select {
+	case err := <-reported:
+		if !errors.Is(err, ErrTwoServers) {
+			t.Error(err)
+		}
+	case <-time.After(time.Second):
+		t.Error("nothing was reported")
 	}
 }
 
@@ -158,26 +163,19 @@ func TestDialsThatFailAreFewInAnySecond(t *testing.T) {
 	t.Parallel()
 	d := dials{}
 	start := time.Now()
-	var begun []time.Duration
-	for at := time.Duration(0); at < 5*time.Second; at += time.Millisecond {
-		if at%(700*time.Millisecond) == 0 { // a pause, so that a second begins late
-			at += 300 * time.Millisecond
+	begun := 0
+	for i := range 100 { // the first second has begun, and ends among those that follow
+		at := start
+		if i > 0 {
+			at = start.Add(950*time.Millisecond + time.Duration(i)*time.Millisecond)
 		}
-		if d.enter(start.Add(at)) == nil {
-			begun = append(begun, at)
+		if d.enter(at) == nil {
 			d.leave(errOlder)
+			begun++
 		}
 	}
-	for i := range begun {
-		n := 0
-		for _, at := range begun[i:] {
-			if at < begun[i]+time.Second {
-				n++
-			}
-		}
-		if n > 20 {
-			t.Fatalf("%d dials within a second", n)
-		}
+	if begun > 20 {
+		t.Errorf("%d dials within 100 ms", begun)
 	}
 }
 
