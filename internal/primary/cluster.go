@@ -149,6 +149,9 @@ func (c *Cluster) ask(ctx context.Context) (slotMap, error) {
 		return slotMap{}, err
 	}
 	merged := merge(answers)
+	if !merged.majority && c.last.majority && merged.epoch < c.last.epoch && began.Sub(c.lastAt) < insistFor {
+		return c.last, nil // only nodes that were cut off have answered
+	}
 	c.last, c.lastAt = merged, began
 	c.apply(merged, began)
 	return merged, nil

@@ -157,6 +157,9 @@ func (s *sentinels) look(ctx context.Context) (view, error) {
 	}
 	began := time.Now()
 	seen, err := s.ask(ctx)
+	if err != nil && ctx.Err() != nil {
+		return view{}, err // one that was in a hurry says nothing to others
+	}
 	if err != nil {
 		seen = view{epoch: s.last.epoch} // what was known stays known
 	}

@@ -227,3 +227,40 @@ func TestANodeWithoutSlotsIsNotFollowedAgain(t *testing.T) {
 		t.Errorf("ended by %v and %v", first.ended(), again.ended())
 	}
 }
+
+// The client may hear a node alone that was cut off, and does not know of a failover.
+func TestALowerEpochNeedsAMajorityOfTheCluster(t *testing.T) {
+	t.Parallel()
+	c, nodes := clusterOf(t)
+	for _, node := range nodes.Nodes()[1:] {
+		node.Pause()
+		t.Cleanup(node.Resume)
+	}
+	const newer = 1 << 40
+	c.last.epoch, c.last.majority = newer, true
+	c.lastAt = time.Now().Add(-insistFor / 2)
+	if m, err := c.ask(t.Context()); err != nil || m.epoch != newer {
+		t.Errorf("the map went back to epoch %d: %v", m.epoch, err)
+	}
+	c.lastAt = time.Now().Add(-insistFor)
+	if m, err := c.ask(t.Context()); err != nil || m.epoch == newer {
+		t.Errorf("the old map stays for good: %v", err)
+	}
+}
+
+func TestALookThatIsGivenUpFailsNoOther(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t)
+	w := NewSentinel(config(t), Sentinels{Name: s.MasterName(), Addrs: s.Addrs()})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 20 { // select takes the turn in half of them
+		_, _ = w.sentinels.look(ctx)
+	}
+	if _, err := w.sentinels.look(t.Context()); err != nil {
+		t.Error(err)
+	}
+	w.mu.Lock()
+	w.rested()
+	w.mu.Unlock()
+}
