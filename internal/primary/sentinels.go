@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/sender"
 )
 
@@ -316,7 +317,9 @@ func (s *sentinels) client(addr string) *redis.Client {
 	defer s.mu.Unlock()
 	if s.clients[addr] == nil {
 		s.clients[addr] = redis.NewClient(&redis.Options{
-			Addr: addr, Dialer: s.dial, Username: s.Username, Password: s.Password,
+			// A pool whose dial failed dials in the background, once a second, and fails until
+			// that succeeds. This one hears of no failed dial.
+			Addr: addr, Dialer: (&breaker.Breaker{}).DialHook(s.dial), Username: s.Username, Password: s.Password,
 			Protocol: 2, DisableIdentity: true,
 			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 			PoolSize:                 1, PipelinePoolSize: -1,

@@ -264,3 +264,29 @@ func TestALookThatIsGivenUpFailsNoOther(t *testing.T) {
 	w.rested()
 	w.mu.Unlock()
 }
+
+func TestSentinelsThatAreBackAreHeardAtOnce(t *testing.T) {
+	t.Parallel()
+	s := redistest.StartSentinel(t)
+	cfg := config(t)
+	var cut atomic.Bool
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if cut.Load() {
+			return nil, errOlder
+		}
+		return (&net.Dialer{}).DialContext(ctx, network, addr)
+	}
+	cut.Store(true)
+	w := NewSentinel(cfg, Sentinels{Name: s.MasterName(), Addrs: s.Addrs()})
+	defer w.sentinels.hangUp()
+	for range 2 {
+		if _, err := w.sentinels.look(t.Context()); !errors.Is(err, errOlder) {
+			t.Errorf("the cause is lost: %v", err)
+		}
+		time.Sleep(fresh)
+	}
+	cut.Store(false)
+	if seen, err := w.sentinels.look(t.Context()); err != nil || !seen.majority {
+		t.Errorf("%+v, %v", seen, err)
+	}
+}
