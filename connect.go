@@ -100,7 +100,7 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 	if opts.MasterName != "" && (opts.ReadOnly || opts.RouteByLatency || opts.RouteRandomly || opts.IsClusterMode) {
 		return nil, errors.New("rediskit: Config.Tune: with Config.MasterName all commands go to the primary: leave ReadOnly, RouteByLatency, RouteRandomly and IsClusterMode false")
 	}
-	rdb, watch := watched(cfg, opts)
+	rdb, watch := watched(life, cfg, opts)
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
 		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(greetingHook{}) })
 	} else {
@@ -112,7 +112,7 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 
 // watched makes the client of opts. It dials the server that counts, through the Watch
 // that watch returns for each node.
-func watched(cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClient, watch func(*redis.Client) breaker.Watch) {
+func watched(life context.Context, cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClient, watch func(*redis.Client) breaker.Watch) {
 	dialing := primary.Config{
 		Dial:        opts.Dialer,
 		Credentials: credentialsOf(opts),
@@ -125,7 +125,7 @@ func watched(cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClien
 	}
 	if opts.MasterName == "" && (opts.IsClusterMode || len(opts.Addrs) > 1) {
 		nodes := primary.NewCluster(dialing)
-		opts.Dialer = nodes.Dial
+		opts.Dialer = until(life, nodes.Dial)
 		cluster := redis.NewClusterClient(opts.Cluster())
 		nodes.Attach(cluster)
 		return cluster, func(node *redis.Client) breaker.Watch { return nodes.Node(node.Options().Addr) }
@@ -141,7 +141,7 @@ func watched(cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClien
 	} else {
 		one = primary.New(dialing)
 	}
-	simple.Dialer = one.Dial
+	simple.Dialer = until(life, one.Dial)
 	client := redis.NewClient(simple)
 	one.Attach(client)
 	return client, func(*redis.Client) breaker.Watch { return one }

@@ -31,6 +31,16 @@ func dialer(life context.Context, timeout time.Duration, config *tls.Config) dia
 	}
 }
 
+// until returns a dialer that gives up when life ends, also during the greeting.
+func until(life context.Context, dial dialFunc) dialFunc {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(life, cancel)()
+		return dial(ctx, network, addr)
+	}
+}
+
 func secure(ctx context.Context, conn net.Conn, config *tls.Config, addr string) (net.Conn, error) {
 	if config.ServerName == "" {
 		config = config.Clone()

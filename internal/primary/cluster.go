@@ -31,6 +31,7 @@ type Cluster struct {
 	last   slotMap
 	lastAt time.Time
 
+<<<<<<< HEAD
 	mu      sync.Mutex
 	nodes   map[string]*Watch        // by address
 	clients map[string]*redis.Client // by address
@@ -38,6 +39,14 @@ type Cluster struct {
 	looking bool
 	host    string // of a node that answered
 
+=======
+	mu        sync.Mutex
+	nodes     map[string]*Watch        // by address
+	clients   map[string]*redis.Client // by address
+	owners    map[string]bool          // addresses of those that own slots
+	confirmed time.Time                // when the last look began, zero if most primaries did not answer
+	looking   bool
+>>>>>>> review
 	listeners listeners
 
 	told bool // that a permission is missing
@@ -102,15 +111,17 @@ func (c *Cluster) startLooking() {
 
 // look looks at the nodes again and again, until nothing follows any of them.
 func (c *Cluster) look(ctx context.Context) {
-	for {
+	for c.stillNeeded() {
+		c.lookOnce(ctx)
 		time.Sleep(jitter(clusterEvery))
-		if !c.stillNeeded() {
-			return
-		}
-		before := c.view()
-		if now, err := c.ask(ctx); err == nil && now.text != before.text {
-			c.reload()
-		}
+	}
+}
+
+func (c *Cluster) lookOnce(ctx context.Context) {
+	defer life.Recover(c.cfg.OnError) // the next look comes all the same
+	before := c.view()
+	if now, err := c.ask(ctx); err == nil && now.text != before.text {
+		c.reload()
 	}
 }
 
@@ -156,6 +167,9 @@ func (c *Cluster) ask(ctx context.Context) (slotMap, error) {
 		return slotMap{}, err
 	}
 	merged := merge(answers)
+	if !merged.majority && c.last.majority && merged.epoch < c.last.epoch && began.Sub(c.lastAt) < insistFor {
+		return c.last, nil // only nodes that were cut off have answered
+	}
 	c.last, c.lastAt = merged, began
 	c.apply(merged, began)
 	return merged, nil
@@ -187,13 +201,30 @@ func (c *Cluster) askAll(ctx context.Context) (answers []nodeAnswer, err error) 
 	return answers, err
 }
 
+// confirmedAt returns when the node at addr was last known to count, zero if it is not.
+func (c *Cluster) confirmedAt(addr string) time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.owners[addr] {
+		return time.Time{}
+	}
+	return c.confirmed
+}
+
 // apply ends the following of nodes that own no slot any more, and confirms the
 // others if most primaries have answered.
 func (c *Cluster) apply(m slotMap, began time.Time) {
 	c.mu.Lock()
 	before := c.owners
+<<<<<<< HEAD
 	c.owners = m.owners
 	c.host = m.host
+=======
+	c.owners, c.confirmed = m.owners, time.Time{}
+	if m.majority {
+		c.confirmed = began
+	}
+>>>>>>> review
 	tell := m.denied && !c.told
 	c.told = c.told || tell
 	c.mu.Unlock()
@@ -202,14 +233,14 @@ func (c *Cluster) apply(m slotMap, began time.Time) {
 	}
 	c.forget(m)
 	if tell {
-		c.cfg.OnError(errNoNodes)
+		c.life.Go(context.Background(), func(context.Context) { c.cfg.OnError(errNoNodes) })
 	}
 	for addr, node := range c.watches() {
 		switch {
-		case !m.owners[addr] && before[addr]:
+		case !m.owners[addr]:
 			node.unfollow(ErrMoved)
-		case m.owners[addr] && m.majority:
-			node.confirm(began)
+		case m.majority:
+			node.confirm(node.term(), began)
 		}
 	}
 }

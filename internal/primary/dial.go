@@ -1,6 +1,7 @@
 package primary
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -41,10 +42,13 @@ func (w *Watch) dial(ctx context.Context, network, addr string, follower *Follow
 	}()
 	began := time.Now()
 	confirmed := began
-	if w.sentinels != nil {
+	switch {
+	case w.sentinels != nil:
 		if addr, confirmed, err = w.locate(ctx); err != nil {
 			return nil, err
 		}
+	case w.cluster != nil: // that a node answers does not say that it counts
+		confirmed = w.cluster.confirmedAt(addr)
 	}
 	conn, peer, err := w.reach(ctx, network, addr)
 	if err != nil {
@@ -52,15 +56,9 @@ func (w *Watch) dial(ctx context.Context, network, addr string, follower *Follow
 	}
 	s = &socket{Conn: conn, watch: w, follower: follower}
 	s.trusted.Store(w.doubts.Load())
-	if err := w.admit(s, addr, peer, began); err != nil {
+	if err := w.admit(s, addr, peer, began, confirmed); err != nil {
 		_ = conn.Close()
 		return nil, err
-	}
-	if follower != nil {
-		follower.OnDial()
-		if !confirmed.IsZero() {
-			follower.OnConfirm(confirmed)
-		}
 	}
 	return s, nil
 }
@@ -128,8 +126,9 @@ func hungUp(err error) bool {
 }
 
 // admit decides whether s leads to the server that counts, and registers it if so.
-// That is one step: no term begins in between.
-func (w *Watch) admit(s *socket, addr string, who peer, began time.Time) error {
+// That is one step: no term begins in between. confirmed is when the server is known to
+// have counted, zero if that is not known.
+func (w *Watch) admit(s *socket, addr string, who peer, began, confirmed time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.current
@@ -137,8 +136,8 @@ func (w *Watch) admit(s *socket, addr string, who peer, began time.Time) error {
 	switch {
 	case w.sentinels != nil && addr != t.addr:
 		return errOlder
-	case w.cluster == nil && who.role.isReplica() && (w.sentinels != nil || t != nil && t.role.isPrimary()):
-		if w.sentinels == nil && !t.over && !began.Before(t.began) {
+	case w.cluster == nil && who.role.isReplica() && !began.Before(w.frozen) && (w.sentinels != nil || t != nil && t.role.isPrimary()):
+		if w.sentinels == nil && !t.over && !began.Before(t.began) && !w.flip(began) {
 			w.end(ErrDemoted) // whoever answers there, the primary is not there any more
 		}
 		w.lookSoon()
@@ -148,15 +147,20 @@ func (w *Watch) admit(s *socket, addr string, who peer, began time.Time) error {
 	case w.sentinels != nil:
 		t.run, t.role, t.over = who.run, who.role, false
 	case t.run == who.run || t.run == "" || who.run == "":
-		t.role = who.role
+		t.run, t.role = cmp.Or(t.run, who.run), who.role
 	case began.Before(t.began):
 		return errOlder
 	case began.After(w.frozen) && !w.flip(began):
 		w.begin(found)
 	}
+	s.run = who.run
 	w.sockets[s] = struct{}{}
 	if s.follower != nil {
 		w.follows++
+		s.follower.OnDial()
+		if !confirmed.IsZero() && !confirmed.Before(w.frozen) {
+			s.follower.OnConfirm(confirmed)
+		}
 	}
 	w.startLooking()
 	return nil
@@ -179,11 +183,17 @@ func (w *Watch) forget(s *socket) {
 }
 
 const (
+<<<<<<< HEAD
 	// When unwell dials in a row have failed, and until one succeeds, no more than
 	// maxDials are under way, and no more than dialsPerSecond begin.
 	unwell         = 4
+=======
+	// While dials fail, no more than maxDials are under way, and no more than
+	// dialsPerSecond begin in each second from the first on. So they are at most twice
+	// as many in any second.
+>>>>>>> review
 	maxDials       = 4
-	dialsPerSecond = 16
+	dialsPerSecond = 10
 )
 
 // dials bounds the dials to a server that is not well.

@@ -61,7 +61,10 @@ func greet(conn net.Conn, username, password string, info bool) (peer, error) {
 	case replies.Buffered() > 0:
 		return peer{}, errNotRedis
 	}
-	who := peer{role: role(field(about, "role")), mute: info && denied != "" && !refusal.Passes(denied)}
+	who := peer{
+		role: role(field(about, "role")),
+		mute: info && refused == "" && denied != "" && !refusal.Passes(denied), // else it may be the password
+	}
 	if text, ok := told.(string); ok && info {
 		for line := range strings.Lines(text) {
 			if run, ok := strings.CutPrefix(line, "run_id:"); ok {
@@ -103,7 +106,7 @@ const (
 
 	maxElements = 1 << 10 // of an array
 	maxBulk     = 1 << 20 // bytes
-	maxDepth    = 4
+	maxDepth    = 6       // HELLO lists the modules, each of them a list with a list of arguments
 )
 
 // readReply reads one reply: a string, a list of replies, or nil. An error reply is a

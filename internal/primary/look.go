@@ -2,9 +2,12 @@ package primary
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
 	"net"
 	"time"
+
+	"github.com/convkit/rediskit/internal/life"
 )
 
 const (
@@ -65,15 +68,16 @@ func (w *Watch) rest() bool {
 func jitter(d time.Duration) time.Duration { return d - d/8 + rand.N(d/4) }
 
 func (w *Watch) lookOnce(ctx context.Context, a *anchor) {
+	defer life.Recover(w.cfg.OnError) // the next look comes all the same
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
 	defer cancel()
 	if w.sentinels != nil {
 		_, _, _ = w.locate(ctx) // begins a term and confirms
 		return
 	}
-	began := time.Now()
+	t, began := w.term(), time.Now()
 	if a.ask(ctx, began) {
-		w.confirm(began)
+		w.confirm(t, began)
 	}
 }
 
@@ -100,10 +104,11 @@ func (a *anchor) ask(ctx context.Context, now time.Time) bool {
 		deadline, _ := ctx.Deadline()
 		_ = a.conn.SetDeadline(deadline)
 		role, err := sayHello(a.conn)
+		var refused replyError
 		switch {
 		case err == nil && role.isReplica():
 			a.watch.demoted(now)
-		case err == nil:
+		case err == nil, errors.As(err, &refused): // a server without HELLO is there too
 			return true
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
 
+	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/sender"
 )
 
@@ -83,11 +84,12 @@ func (w *Watch) locate(ctx context.Context) (addr string, confirmed time.Time, e
 		w.sentinels.insisting = time.Time{}
 		t.epoch = max(t.epoch, seen.epoch)
 	}
-	addr = w.current.addr
+	t = w.current
+	addr = t.addr
 	confirms := err == nil && seen.majority && seen.addr == addr
 	w.mu.Unlock()
 	if confirms {
-		w.confirm(seen.began)
+		w.confirm(t, seen.began)
 		return addr, seen.began, nil
 	}
 	return addr, time.Time{}, nil
@@ -156,6 +158,9 @@ func (s *sentinels) look(ctx context.Context) (view, error) {
 	}
 	began := time.Now()
 	seen, err := s.ask(ctx)
+	if err != nil && ctx.Err() != nil {
+		return view{}, err // one that was in a hurry says nothing to others
+	}
 	if err != nil {
 		seen = view{epoch: s.last.epoch} // what was known stays known
 	}
@@ -312,7 +317,9 @@ func (s *sentinels) client(addr string) *redis.Client {
 	defer s.mu.Unlock()
 	if s.clients[addr] == nil {
 		s.clients[addr] = redis.NewClient(&redis.Options{
-			Addr: addr, Dialer: s.dial, Username: s.Username, Password: s.Password,
+			// A pool whose dial failed dials in the background, once a second, and fails until
+			// that succeeds. This one hears of no failed dial.
+			Addr: addr, Dialer: (&breaker.Breaker{}).DialHook(s.dial), Username: s.Username, Password: s.Password,
 			Protocol: 2, DisableIdentity: true,
 			MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 			PoolSize:                 1, PipelinePoolSize: -1,

@@ -30,6 +30,7 @@ type slotMap struct {
 	owners   map[string]bool // addresses of the nodes that own slots
 	nodes    map[string]bool // addresses of all nodes in the map
 	majority bool            // most owners have answered
+	epoch    int64           // the greatest configuration epoch that a node knows
 	denied   bool            // CLUSTER NODES, by some node
 	host     string          // of a node that has answered
 }
@@ -150,9 +151,12 @@ func merge(answers []nodeAnswer) slotMap {
 		host, _, _ = net.SplitHostPort(a.asked)
 	}
 	var bySlot [allSlots][]claim
-	denied := false
+	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}}
 	for _, a := range answers {
-		denied = denied || a.denied
+		m.denied = m.denied || a.denied
+		for _, epoch := range a.epochs {
+			m.epoch = max(m.epoch, epoch)
+		}
 		for _, r := range a.ranges {
 			owner := cmp.Or(r.Nodes[0].ID, r.Nodes[0].Addr)
 			said := claim{owner: owner, epoch: a.epochs[owner], own: owner == a.id, views: 1, nodes: r.Nodes}
@@ -161,7 +165,10 @@ func merge(answers []nodeAnswer) slotMap {
 			}
 		}
 	}
+<<<<<<< HEAD
 	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}, denied: denied, host: host}
+=======
+>>>>>>> review
 	answeredOwners := map[string]bool{}
 	for slot, claims := range bySlot {
 		claims = slices.DeleteFunc(claims, func(c claim) bool { return answered[c.owner] && !c.own })

@@ -13,8 +13,9 @@ type socket struct {
 	net.Conn
 	watch    *Watch
 	follower *Follower // nil for a pool's
+	run      string    // of its server, as in a term
 
-	unanswered atomic.Bool   // a request was written, and nothing was read since
+	unanswered atomic.Bool   // a request was written and nothing was read since, or a read failed
 	trusted    atomic.Uint64 // the Watch's doubts when it last answered to them
 }
 
@@ -27,8 +28,8 @@ func (s *socket) Write(p []byte) (int, error) {
 
 func (s *socket) Read(p []byte) (int, error) {
 	n, err := s.Conn.Read(p)
-	if n > 0 && s.unanswered.Load() {
-		s.unanswered.Store(false)
+	if answered := err == nil; answered == s.unanswered.Load() {
+		s.unanswered.Store(!answered) // of a pipeline, the rest may be unanswered
 	}
 	return n, err
 }
@@ -74,27 +75,40 @@ func (s *socket) retire(cause error) {
 // when it takes an idle connection, and discards the connection if that fails. So this
 // is where a doubtful connection has to answer a PING.
 func (s *socket) SyscallConn() (syscall.RawConn, error) {
-	if doubts := s.watch.doubts.Load(); s.trusted.Load() != doubts {
+	// One with a request under way is not idle: go-redis also asks there, with RESP3.
+	if doubts := s.watch.doubts.Load(); s.trusted.Load() != doubts && !s.unanswered.Load() {
 		if err := s.test(); err != nil {
 			s.watch.patience.Store(int64(shortPatience))
 			return nil, err
 		}
 		s.trusted.Store(doubts)
 	}
-	conn, ok := s.Conn.(syscall.Conn)
-	if !ok {
-		return nil, net.ErrClosed
+	if conn, ok := s.Conn.(syscall.Conn); ok {
+		return conn.SyscallConn()
 	}
-	return conn.SyscallConn()
+	return opaque{}, nil
 }
 
-// test sends PING. An error reply is an answer too.
+// opaque stands for a connection of a user's own dialer whose socket cannot be looked
+// at. go-redis's pool takes such a connection without a look.
+type opaque struct{}
+
+func (opaque) Control(func(fd uintptr)) error    { return nil }
+func (opaque) Read(func(fd uintptr) bool) error  { return nil }
+func (opaque) Write(func(fd uintptr) bool) error { return nil }
+
+// test sends PING. An error reply is an answer too. Anything else, such as a push
+// message, would leave a reply behind for the next command: it fails the test.
 func (s *socket) test() error {
 	_ = s.SetDeadline(time.Now().Add(time.Duration(s.watch.patience.Load())))
 	defer func() { _ = s.SetDeadline(time.Time{}) }()
 	if _, err := s.Write(request(nil, "PING")); err != nil {
 		return err
 	}
-	_, err := bufio.NewReader(s).ReadSlice('\n')
+	replies := bufio.NewReader(s)
+	line, err := replies.ReadSlice('\n')
+	if err == nil && (line[0] != '+' && line[0] != '-' || replies.Buffered() > 0) {
+		err = errNotRedis
+	}
 	return err
 }

@@ -10,6 +10,9 @@ const (
 	// Once one has failed, the flows are lost, and the others get shortPatience.
 	longPatience  = 150 * time.Millisecond
 	shortPatience = 5 * time.Millisecond
+
+	// probePause is the least time between two dials that time-outs cause.
+	probePause = 100 * time.Millisecond
 )
 
 // TimedOut takes the news that a call, which began at began, had no reply in time. If
@@ -20,7 +23,10 @@ const (
 func (w *Watch) TimedOut(began time.Time) {
 	w.lookSoon()
 	w.mu.Lock()
-	outdated := w.current == nil || began.Before(w.current.began)
+	outdated := w.current == nil || began.Before(w.current.began) || time.Since(w.probed) < probePause
+	if !outdated {
+		w.probed = time.Now()
+	}
 	w.mu.Unlock()
 	if outdated || w.suspected.Swap(true) {
 		return

@@ -73,6 +73,7 @@ type Watch struct {
 	addr    string    // that was dialled last, as the client knows it
 	current *term     // nil before the first
 	refused time.Time // when a refusal ended the last term
+	probed  time.Time // when a time-out last caused a dial
 	flips   []time.Time
 	frozen  time.Time // until then, connections of two servers are admitted
 	sockets map[*socket]struct{}
@@ -216,15 +217,27 @@ func (w *Watch) flip(now time.Time) (tooMany bool) {
 	return true
 }
 
-// confirm says that the current server still counted at the time at.
-func (w *Watch) confirm(at time.Time) {
+// term returns the current term.
+func (w *Watch) term() *term {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.current == nil || w.current.over || at.Before(w.frozen) {
+	return w.current
+}
+
+// confirm says that the server of t, which was the current term when it was asked, still
+// counted at the time at. Connections to the other one of two servers, between which a
+// freeze did not choose, are closed.
+func (w *Watch) confirm(t *term, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if t == nil || t != w.current || t.over || at.Before(w.frozen) {
 		return
 	}
 	for s := range w.sockets {
-		if s.follower != nil {
+		switch {
+		case s.run != t.run && s.run != "" && t.run != "":
+			s.retire(ErrMoved)
+		case s.follower != nil:
 			s.follower.OnConfirm(at)
 		}
 	}

@@ -162,7 +162,7 @@ func TestTwoServersAtOneAddressConfirmNothing(t *testing.T) {
 	}
 	h, _ := follow(t, w, proxy.Addr())
 	before := h.lastConfirmed()
-	w.confirm(time.Now())
+	w.confirm(w.term(), time.Now())
 	if h.lastConfirmed() != before {
 		t.Error("a server was confirmed although two answer")
 	}
