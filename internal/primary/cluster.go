@@ -31,22 +31,14 @@ type Cluster struct {
 	last   slotMap
 	lastAt time.Time
 
-<<<<<<< HEAD
-	mu      sync.Mutex
-	nodes   map[string]*Watch        // by address
-	clients map[string]*redis.Client // by address
-	owners  map[string]bool          // addresses of those that own slots
-	looking bool
-	host    string // of a node that answered
-
-=======
 	mu        sync.Mutex
 	nodes     map[string]*Watch        // by address
 	clients   map[string]*redis.Client // by address
 	owners    map[string]bool          // addresses of those that own slots
 	confirmed time.Time                // when the last look began, zero if most primaries did not answer
 	looking   bool
->>>>>>> review
+	host      string // of a node that answered
+
 	listeners listeners
 
 	told bool // that a permission is missing
@@ -216,15 +208,11 @@ func (c *Cluster) confirmedAt(addr string) time.Time {
 func (c *Cluster) apply(m slotMap, began time.Time) {
 	c.mu.Lock()
 	before := c.owners
-<<<<<<< HEAD
-	c.owners = m.owners
-	c.host = m.host
-=======
 	c.owners, c.confirmed = m.owners, time.Time{}
+	c.host = m.host
 	if m.majority {
 		c.confirmed = began
 	}
->>>>>>> review
 	tell := m.denied && !c.told
 	c.told = c.told || tell
 	c.mu.Unlock()

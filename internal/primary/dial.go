@@ -183,15 +183,10 @@ func (w *Watch) forget(s *socket) {
 }
 
 const (
-<<<<<<< HEAD
 	// When unwell dials in a row have failed, and until one succeeds, no more than
-	// maxDials are under way, and no more than dialsPerSecond begin.
+	// maxDials are under way, and no more than dialsPerSecond begin in each second from
+	// the first on. So they are at most twice as many in any second.
 	unwell         = 4
-=======
-	// While dials fail, no more than maxDials are under way, and no more than
-	// dialsPerSecond begin in each second from the first on. So they are at most twice
-	// as many in any second.
->>>>>>> review
 	maxDials       = 4
 	dialsPerSecond = 10
 )

@@ -151,7 +151,7 @@ func merge(answers []nodeAnswer) slotMap {
 		host, _, _ = net.SplitHostPort(a.asked)
 	}
 	var bySlot [allSlots][]claim
-	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}}
+	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}, host: host}
 	for _, a := range answers {
 		m.denied = m.denied || a.denied
 		for _, epoch := range a.epochs {
@@ -165,10 +165,6 @@ func merge(answers []nodeAnswer) slotMap {
 			}
 		}
 	}
-<<<<<<< HEAD
-	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}, denied: denied, host: host}
-=======
->>>>>>> review
 	answeredOwners := map[string]bool{}
 	for slot, claims := range bySlot {
 		claims = slices.DeleteFunc(claims, func(c claim) bool { return answered[c.owner] && !c.own })
