@@ -97,6 +97,8 @@ func (c column) spread(all []figures) (median, worst int64) {
 
 func (c column) text(n int64) string {
 	switch {
+	case n == none:
+		return "–"
 	case !c.time:
 		return fmt.Sprint(n)
 	case n == int64(never):

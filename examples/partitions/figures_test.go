@@ -3,6 +3,7 @@ package partitions
 import (
 	"cmp"
 	"fmt"
+	"os"
 	"slices"
 	"time"
 )
@@ -19,6 +20,7 @@ type figures struct {
 	near     time.Duration // the greatest age of a value that was read
 	hub      time.Duration // from the reference to the first message from after it
 	missed   int           // confirmed messages that neither arrived nor are in a gap
+	own      int           // of missed, those that the client itself has published
 	waiter   time.Duration // from the release to the lock
 	lost     int           // confirmed calls that are not at the server that counts
 	written  int           // confirmed calls, from the fault on
@@ -26,6 +28,9 @@ type figures struct {
 	others   int           // missed messages of publishers of another client
 	failure  string        // the last of a call
 }
+
+// none is a number of dials if there is no node to which they would count.
+const none = -1
 
 const slowCall = 250 * time.Millisecond
 
@@ -37,6 +42,7 @@ func (r *run) figures(kind string, rec *record) figures {
 		dials:   r.dials(rec.Dials),
 		hub:     heard(rec.Events, r.first, r.reference),
 		missed:  missed(r.truth.sent, rec.Events, direct),
+		own:     missed(rec.Sent, rec.Events, kind),
 		failure: rec.Error,
 	}
 	f.slow, f.again = slow(rec.Calls, r.began)
@@ -45,8 +51,15 @@ func (r *run) figures(kind string, rec *record) figures {
 			f.written++
 		}
 	}
+	if os.Getenv("DUMP") != "" {
+		for _, c := range rec.Calls {
+			if c.End > r.began && (c.End-c.Start > int64(slowCall) || !c.OK) {
+				fmt.Println("DUMP", kind, c.Caller, time.Duration(c.Start-r.began).Round(time.Millisecond), time.Duration(c.End-c.Start).Round(time.Millisecond), c.OK)
+			}
+		}
+	}
 	if kind == rediskitKind {
-		f.missed += missed(rec.Sent, rec.Events, rediskitKind)
+		f.missed += f.own
 		f.near = age(r.truth.written, rec.Reads, r.nearFrom)
 		f.waiter = never
 		if rec.Waited > 0 {
@@ -91,6 +104,9 @@ func slow(calls []call, began int64) (all, most int) {
 
 // dials returns the most dials in a second to a node while it was not well.
 func (r *run) dials(dials []dial) int {
+	if len(r.sick) == 0 {
+		return none
+	}
 	most, by := 0, map[string][]int64{}
 	for _, d := range dials {
 		if !r.sick[d.Addr] || d.At < r.began || r.sickUntil > 0 && d.At > r.sickUntil {
@@ -180,5 +196,5 @@ func (f figures) String() string {
 	for _, c := range columns {
 		text += c.head + " " + c.text(c.of(f)) + ", "
 	}
-	return text + fmt.Sprintf("written %d, others %d, last failure: %s", f.written, f.others, f.failure)
+	return text + fmt.Sprintf("own missed %d, written %d, others %d, last failure: %s", f.own, f.written, f.others, f.failure)
 }
