@@ -14,6 +14,7 @@ import (
 	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/refusal"
 	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/secrets"
 )
@@ -24,15 +25,17 @@ import (
 var ErrUnavailable = breaker.ErrOpen
 
 // Connect returns a client of the Redis that cfg describes, once Redis has answered:
-// it was dialled, authenticated and pinged. On a Cluster every primary was. The client
-// is go-redis's own, *redis.Client or *redis.ClusterClient. The caller closes it.
+// it was dialled, authenticated and pinged. On a Cluster every primary was. A server that
+// serves but refuses PING for now, with MISCONF after a failed snapshot or with BUSY, has
+// answered. The client is go-redis's own, *redis.Client or *redis.ClusterClient. The
+// caller closes it.
 //
 // Connect tries again if waiting may help: after refused connections, unknown hosts,
-// time-outs, LOADING, no free client slot, or a primary that is down. It waits 50 ms,
-// then 100 ms and so on, up to 2 s, until ctx ends. cfg.OnError receives the error of
-// each failed attempt. The error of Connect then satisfies errors.Is(err, ctx.Err())
-// and contains the last cause. If ctx has no deadline, Connect waits without limit.
-// ctx bounds Connect only, and not the client.
+// time-outs, LOADING, MASTERDOWN, CLUSTERDOWN, no free client slot, or a primary that is
+// down. It waits 50 ms, then 100 ms and so on, up to 2 s, until ctx ends. cfg.OnError
+// receives the error of each failed attempt. The error of Connect then satisfies
+// errors.Is(err, ctx.Err()) and contains the last cause. If ctx has no deadline, Connect
+// waits without limit. ctx bounds Connect only, and not the client.
 //
 // Connect fails at once if waiting does not help, with an error that says what to do:
 // a bad cfg, a password source that cannot be read, a wrong or missing password, a
@@ -134,7 +137,9 @@ func watched(cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClien
 		one = primary.New(dialing)
 	}
 	simple.Dialer = one.Dial
-	return redis.NewClient(simple), func(*redis.Client) breaker.Watch { return one }
+	client := redis.NewClient(simple)
+	one.Find(client)
+	return client, func(*redis.Client) breaker.Watch { return one }
 }
 
 // How often a look dials anew, while a near cache, a hub or a waiter follows a server
@@ -169,7 +174,7 @@ func await(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 		if ctx.Err() == nil || last == nil || !isContextError(err) {
 			last = err
 		}
-		var final *refusal
+		var final *finalError
 		if errors.As(err, &final) {
 			return fmt.Errorf("rediskit: connecting to %s: %w", cfg.target(), err)
 		}
@@ -228,9 +233,14 @@ func pingAll(ctx context.Context, rdb redis.UniversalClient) error {
 	return err
 }
 
+// ping returns an error unless node answers. A refusal of a node that serves is an
+// answer, if it passes: for example, a node whose snapshot failed refuses PING too.
 func ping(ctx context.Context, node redis.UniversalClient) error {
 	cmd := redis.NewStatusCmd(ctx, "ping")
 	sender.Send(ctx, node, sender.Repeatable, cmd)
+	if r, refused := refusal.Of(cmd.Err()); refused && r.Alive && r.Passes {
+		return nil
+	}
 	return cmd.Err()
 }
 

@@ -15,6 +15,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 const module = "github.com/convkit/rediskit"
@@ -22,7 +24,10 @@ const module = "github.com/convkit/rediskit"
 var (
 	features = []string{"cache", "lock", "pubsub", "ratelimit", "session"}
 
-	// leaves import no package of the module but internal/redact.
+	// roots import no package of the module.
+	roots = []string{"internal/redact", "internal/refusal", "secrets"}
+
+	// leaves import no package of the module but roots.
 	leaves = []string{
 		"internal/breaker", "internal/hashcodec", "internal/jsoncodec", "internal/keys",
 		"internal/life", "internal/report", "internal/wall",
@@ -65,6 +70,13 @@ func TestTheCodeFollowsItsConventions(t *testing.T) {
 								wrong(field, "the field's comment does not say "+missing)
 							}
 						}
+					case *ast.BasicLit:
+						// Advice on a refusal is explain.go's own.
+						words, _ := strconv.Unquote(node.Value)
+						r, refused := refusal.Of(refusedWith(words))
+						if refused && dir != "internal/refusal" && path.Base(fset.Position(node.Pos()).Filename) != "explain.go" {
+							wrong(node, "internal/refusal says what "+r.Words+" means")
+						}
 					case *ast.CallExpr:
 						if method, ok := node.Fun.(*ast.SelectorExpr); ok && slices.Contains(sending, method.Sel.Name) &&
 							!slices.Contains(senders, dir) {
@@ -103,13 +115,19 @@ func packages(t *testing.T, fset *token.FileSet) map[string][]*ast.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range slices.Concat(features, leaves, senders, []string{".", "internal/redact"}) {
+	for _, dir := range slices.Concat(features, leaves, senders, roots, []string{"."}) {
 		if found[dir] == nil {
 			t.Errorf("no package is in %s; found %q", dir, slices.Sorted(maps.Keys(found)))
 		}
 	}
 	return found
 }
+
+// refusedWith is an error reply.
+type refusedWith string
+
+func (r refusedWith) Error() string { return string(r) }
+func (refusedWith) RedisError()     {}
 
 // inModule returns the directory of an imported package, if it is of this module.
 func inModule(spec *ast.ImportSpec) (dir string, ours bool) {
@@ -124,10 +142,10 @@ func inModule(spec *ast.ImportSpec) (dir string, ours bool) {
 func mayImport(dir, imported string) bool {
 	isFeature := slices.Contains(features, imported) || imported == "metrics"
 	switch {
-	case dir == "internal/redact", dir == "secrets":
+	case slices.Contains(roots, dir):
 		return false
 	case slices.Contains(leaves, dir):
-		return imported == "internal/redact"
+		return imported == "internal/redact" || imported == "internal/refusal"
 	case strings.HasPrefix(dir, "internal/"):
 		return !isFeature && imported != "."
 	case dir == ".", slices.Contains(features, dir):

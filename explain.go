@@ -14,35 +14,36 @@ import (
 
 	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
-// A refusal is an error that another attempt cannot avoid.
-type refusal struct {
+// A finalError is one that another attempt cannot avoid.
+type finalError struct {
 	cause  error // may be nil
 	advice string
 }
 
-func (r *refusal) Error() string {
-	if r.cause == nil {
-		return r.advice
+func (e *finalError) Error() string {
+	if e.cause == nil {
+		return e.advice
 	}
-	return r.cause.Error() + ": " + r.advice
+	return e.cause.Error() + ": " + e.advice
 }
 
-func (r *refusal) Unwrap() error { return r.cause }
+func (e *finalError) Unwrap() error { return e.cause }
 
-// explain returns err without data, as a *refusal if waiting does not help.
+// explain returns err without data, as a *finalError if waiting does not help.
 func explain(err error, cfg Config) error {
-	var final *refusal
+	var final *finalError
 	if err == nil || errors.As(err, &final) {
 		return err
 	}
 	clean := redact.Clean(err)
 	if advice := adviceOn(err, cfg); advice != "" {
-		return &refusal{clean, advice}
+		return &finalError{clean, advice}
 	}
 	if errors.Is(err, primary.ErrUnknownName) {
-		return &refusal{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
+		return &finalError{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == opHandshake {
@@ -54,7 +55,8 @@ func explain(err error, cfg Config) error {
 	return clean
 }
 
-// repliesThatStay are beginnings of replies that stay the same at the next attempt.
+// repliesThatStay are beginnings of replies that stay the same at the next attempt. None
+// of them is a refusal that passes.
 var repliesThatStay = []struct{ prefix, advice string }{
 	{"WRONGPASS", "set Config.Username and Config.Password to a user of the server"},
 	{"ERR invalid password", "set Config.Password to the server's"},
@@ -81,6 +83,9 @@ func adviceOn(err error, cfg Config) string {
 				}
 				return stays.advice
 			}
+		}
+		if r, refused := refusal.Of(reply); refused && !r.Passes {
+			return "the server gives this reply until it is configured otherwise"
 		}
 		return ""
 	}
@@ -111,9 +116,9 @@ func isWhatWasMeant(ctx context.Context, rdb redis.UniversalClient, cfg Config) 
 	}
 	switch greet(ctx, client)["mode"] {
 	case "cluster":
-		return &refusal{nil, "the server is a Cluster's: set Config.Cluster"}
+		return &finalError{nil, "the server is a Cluster's: set Config.Cluster"}
 	case "sentinel":
-		return &refusal{nil, "the server is a Sentinel: set Config.MasterName"}
+		return &finalError{nil, "the server is a Sentinel: set Config.MasterName"}
 	}
 	return nil
 }
@@ -128,9 +133,9 @@ func refusesToEvict(ctx context.Context, rdb redis.UniversalClient) error {
 		policy, known := node.EvictionPolicy.Get()
 		switch {
 		case !known:
-			return &refusal{nil, fmt.Sprintf("Config.NoEviction: %s does not report its maxmemory-policy: grant the user +info", node.Addr)}
+			return &finalError{nil, fmt.Sprintf("Config.NoEviction: %s does not report its maxmemory-policy: grant the user +info", node.Addr)}
 		case policy != "noeviction":
-			return &refusal{nil, fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", node.Addr, policy)}
+			return &finalError{nil, fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", node.Addr, policy)}
 		}
 	}
 	return nil

@@ -15,6 +15,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/refusal"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -77,9 +78,11 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 // Check asks every node for its health: PING, then INFO and HELLO in one pipeline. That
 // is two round trips per node; the nodes of a Cluster are asked side by side.
 //
-// A node that answers the PING is in Health. What it does not report after that is
-// unknown, and no error. The error is about the nodes that do not answer; Health has
-// the others all the same. With a client made by [Connect] whose breaker is open, Check
+// A node that answers is in Health, also if it refuses the PING. What it does not report
+// after that is unknown, and no error. The error is about the nodes that do not answer,
+// and about those that cannot serve this client: LOADING, MASTERDOWN, a missing
+// permission. A node that refuses only writes, such as with MISCONF, is no error. Health
+// has the others all the same. With a client made by [Connect] whose breaker is open, Check
 // fails at once with [ErrUnavailable].
 //
 // The user needs +ping, and +info for all but the role, the mode and the version.
@@ -92,13 +95,15 @@ func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {
 		health Health
 	)
 	errs, err := visit(sender.Nodes(ctx, rdb), func(node redis.UniversalClient) error {
-		h, err := checkNode(ctx, node)
+		h, answered, err := checkNode(ctx, node)
+		if answered {
+			mu.Lock()
+			health.Nodes = append(health.Nodes, h)
+			mu.Unlock()
+		}
 		if err != nil {
 			return fmt.Errorf("rediskit: check: %s: %w", address(node), redact.Clean(err))
 		}
-		mu.Lock()
-		defer mu.Unlock()
-		health.Nodes = append(health.Nodes, h)
 		return nil
 	})
 	if err != nil {
@@ -116,22 +121,24 @@ func address(node redis.UniversalClient) string {
 	return ""
 }
 
-func checkNode(ctx context.Context, node redis.UniversalClient) (NodeHealth, error) {
+// checkNode returns what node reports. A node may refuse the PING and still report.
+func checkNode(ctx context.Context, node redis.UniversalClient) (h NodeHealth, answered bool, err error) {
 	start := time.Now()
-	if err := ping(ctx, node); err != nil {
-		return NodeHealth{}, err
+	pinged := ping(ctx, node)
+	if _, refused := refusal.Of(pinged); pinged != nil && !refused {
+		return h, false, pinged
 	}
-	h := NodeHealth{Addr: address(node), Latency: time.Since(start)}
+	h = NodeHealth{Addr: address(node), Latency: time.Since(start)}
 
 	info, hello := redis.NewStringCmd(ctx, "info"), newHello(ctx)
 	// INFO is first: the breaker takes a pipeline that begins with HELLO for a
 	// handshake, and never sends a handshake again.
 	sender.Send(ctx, node, sender.Repeatable, info, hello)
 	if err := cmp.Or(info.Err(), hello.Err()); err != nil && !isReply(err) {
-		return NodeHealth{}, err
+		return h, false, err
 	}
 	h.fill(parseHello(hello), parseInfo(info.Val()))
-	return h, nil
+	return h, true, pinged
 }
 
 func (h *NodeHealth) fill(hello, info map[string]string) {

@@ -79,6 +79,11 @@
 // "Once per fleet" depends on time. If a process stands still for longer than its lease,
 // another one loads as well. The fill of the first is then refused.
 //
+// Values end by the server's clock. If it is set back, they last longer by the step: a
+// change of the source without a Delete shows that much later. If it steps forward, they
+// end early. Either way the lease of a load that is under way may end: then one more load
+// runs for that id, and what the first brings is not stored.
+//
 // While Redis does not answer a caller's own read, that caller does not learn of a Delete
 // elsewhere: it may join a load that began before it. Nothing of that is stored.
 //

@@ -169,7 +169,7 @@ func (f *far) delete(ctx context.Context, keyList []string) error {
 	var moving []string
 	for i, unlink := range unlinks {
 		switch err := unlink.Err(); {
-		case redis.HasErrorPrefix(err, "TRYAGAIN"):
+		case redis.IsTryAgainError(err):
 			moving = append(moving, keyList[i])
 		case err != nil && first == nil:
 			first = err

@@ -181,24 +181,15 @@ func TestAFillAfterItsLeaseIsRefused(t *testing.T) {
 	})
 }
 
-// setBack makes a key's TTL what it is after the server's clock was set back by d.
-func setBack(t *testing.T, s *redistest.Server, key string, d time.Duration) {
-	t.Helper()
-	rdb := s.Client()
-	if ok, err := rdb.PExpire(t.Context(), key, rdb.PTTL(t.Context(), key).Val()+d).Result(); !ok || err != nil {
-		t.Fatal("no lease", err)
-	}
-}
-
 func TestALeaseOfADeadProcessDoesNotBlockForTheTimeThatAClockWasSetBack(t *testing.T) {
 	t.Parallel()
-	run(t, func(t *testing.T, s *redistest.Server) {
+	redistest.RunWithClock(t, func(t *testing.T, s *redistest.Server) {
 		child := redistest.Spawn(t, holder, s.Addr(), s.Prefix()+":*:list")
 		if got := child.Line(); got != "loading" {
 			t.Fatal(got)
 		}
 		child.Kill()
-		setBack(t, s, leaseOf(s, "1"), time.Hour)
+		s.StepClock(-time.Hour)
 		c, src := newCache[string](t, s), newSource("v")
 		want(t, get(t, c, src, "1"), "v")
 		if got := c.Stats(); got.Fills != 1 {
@@ -209,7 +200,7 @@ func TestALeaseOfADeadProcessDoesNotBlockForTheTimeThatAClockWasSetBack(t *testi
 
 func TestARememberedAbsenceDoesNotLastForTheTimeThatAClockWasSetBack(t *testing.T) {
 	t.Parallel()
-	run(t, func(t *testing.T, s *redistest.Server) {
+	redistest.RunWithClock(t, func(t *testing.T, s *redistest.Server) {
 		c := newCache[string](t, s, func(cfg *cache.Config) { cfg.NegativeTTL = time.Minute })
 		missing := func(context.Context, string) (string, error) { return "", cache.ErrNotFound }
 		for range 2 {
@@ -220,7 +211,7 @@ func TestARememberedAbsenceDoesNotLastForTheTimeThatAClockWasSetBack(t *testing.
 		if got := c.Stats().NegativeHits; got != 1 {
 			t.Errorf("%d negative hits, want 1", got)
 		}
-		setBack(t, s, leaseOf(s, "1"), time.Hour)
+		s.StepClock(-time.Hour)
 		want(t, get(t, c, newSource("v"), "1"), "v")
 	})
 }

@@ -22,7 +22,7 @@ const maxCleanups = 64
 // lock has been deleted. Until then it may still be on its way, in a socket of a server that
 // is paused or on a network that comes back. So it is looked for again until a TTL has
 // passed.
-func (k *Locker) abandon(ctx context.Context, key, token string, start instant) {
+func (k *Locker) abandon(ctx context.Context, key, value string, start instant) {
 	k.stats.abandoned.Add(1)
 	ctx = context.WithoutCancel(ctx)
 	select {
@@ -32,25 +32,25 @@ func (k *Locker) abandon(ctx context.Context, key, token string, start instant) 
 	}
 	started := k.life.Go(ctx, func(life context.Context) {
 		defer func() { <-k.cleanups }()
-		for !k.cleanUp(ctx, key, token) && k.clock().since(start) < k.cfg.validFor() && life.Err() == nil {
+		for !k.cleanUp(ctx, key, value) && k.clock().since(start) < k.cfg.validFor() && life.Err() == nil {
 			pause(life, k.cfg.renewEvery())
 		}
 	})
 	if !started { // Close would not wait for a goroutine
 		defer func() { <-k.cleanups }()
-		k.cleanUp(ctx, key, token)
+		k.cleanUp(ctx, key, value)
 	}
 }
 
 // cleanUp deletes the lock that a request took. It returns false if there was none yet, or
 // if Redis did not answer.
-func (k *Locker) cleanUp(ctx context.Context, key, token string) bool {
+func (k *Locker) cleanUp(ctx context.Context, key, value string) bool {
 	ctx, cancel := context.WithTimeout(ctx, detachedTimeout)
 	defer cancel()
 	deleted, err := k.sender.Run(ctx, sender.Change, sender.Call{
 		Script: releaseScript,
 		Keys:   []string{key},
-		Args:   []any{token},
+		Args:   []any{value},
 	}).Int()
 	if err != nil || deleted == 0 {
 		return false

@@ -8,9 +8,10 @@
 //
 // # What it guarantees
 //
-// A lock is one key with a TTL, always, and a random token in it. Services in other
-// languages that write SET key locked EX 10 NX, and DEL, exclude a holder here and are
-// excluded by one. Nothing here deletes or extends a key that holds another token.
+// A lock is one key with a TTL, always. Its value is a random token of 26 letters and digits,
+// then ":px=" and the TTL in milliseconds. Services in other languages that write SET key
+// locked EX 10 NX, and DEL, exclude a holder here and are excluded by one. They need not know
+// the value. Nothing here deletes or extends a key that holds another value.
 //
 // A holder renews its lock every third of its TTL. Failures and outages that are shorter
 // than the rest of the TTL do no harm. When nine tenths of the TTL have passed since the
@@ -22,7 +23,10 @@
 // again. Release and Do say so, too.
 //
 // A lock ends by [Config.MaxHold] at the latest. If its holder's process ends, the lock ends
-// by its TTL.
+// by its TTL. If the server's clock was set back meanwhile, the lock would last longer by the
+// step. The first caller that finds it so, by the TTL in its value, shortens it to a TTL from
+// then on. That takes nothing from a holder that goes on renewing: however often the clock is
+// set back, its lock stays its own.
 //
 // A release wakes waiters in every process. They look at a lock every [Config.Poll] besides.
 // The waiters of one process for one id take turns; between processes there is no order.
@@ -49,6 +53,8 @@
 //     clock shows it, the context ends at the next renewal, Fence or Release. But what was
 //     about to be sent is sent.
 //   - when a clock runs more than a tenth faster or slower than Redis's.
+//   - when Redis's clock steps forward by more than the rest of a lock's TTL: until the first
+//     holder's next renewal.
 //   - when fn does not stop although its context has ended.
 //
 // The fence is the guarantee. Where a late write would do harm, pass the fence along and let
@@ -58,7 +64,13 @@
 //
 // Redis may lose the fence's counter as it may lose the lock. The next fence is then the
 // server's clock in microseconds. So it could be lower only if the clock stepped back as
-// well, as on a failover to a server whose clock is behind.
+// well, as on a failover to a server whose clock is behind. One step of the clock alone makes
+// no fence lower. A step forward by more than a day and MaxHold ends the counter; it does harm
+// only if the clock had been set back before.
+//
+// A lock that another program took, by SET key locked EX 10 NX, says nothing of its TTL. If
+// that program ends and the clock is set back, the lock lasts longer by the step. A DEL ends
+// it.
 //
 // A server whose maxmemory-policy evicts is no place for locks under memory pressure.
 // rediskit.Config.NoEviction refuses one.
@@ -77,7 +89,7 @@
 //
 // # What the user needs
 //
-// +@scripting, +@connection, +set +get +getrange +del +pexpire +pttl +time, +publish
+// +@scripting, +@connection, +set +get +del +pexpire +pttl +time, +publish
 // +subscribe +unsubscribe +ping, +wait with Replicas; the keys of the pattern and
 // rediskit:*, and the channels &rediskit:released:*. Without the channels everything works,
 // but waiters depend on Poll.

@@ -3,9 +3,10 @@ package lock
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 var (
@@ -59,16 +60,7 @@ func worthWaiting(err error) bool {
 	case errors.Is(err, ErrClosed), errors.Is(err, ErrReplicas), errors.Is(err, redis.ErrClosed):
 		return false
 	case errors.As(err, &reply):
-		return slices.ContainsFunc(passingReplies, func(prefix string) bool {
-			return redis.HasErrorPrefix(reply, prefix)
-		})
+		return refusal.Passes(reply)
 	}
 	return true
-}
-
-// passingReplies are those of a server that starts, was demoted or is busy, and of a
-// Cluster that changes.
-var passingReplies = []string{
-	"LOADING", "READONLY", "MASTERDOWN", "NOREPLICAS", "BUSY", "max number of clients",
-	"CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK",
 }

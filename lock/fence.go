@@ -43,7 +43,7 @@ func (l *Lock) Fence(ctx context.Context) (int64, error) {
 	text, err := k.sender.Run(ctx, sender.Repeatable, sender.Call{ // minting twice skips a number
 		Script: fenceScript,
 		Keys:   []string{l.key, keys.Sibling(kindFence, l.key)},
-		Args:   []any{l.handle.Token(), fenceTTL.Milliseconds() + k.cfg.MaxHold.Milliseconds()},
+		Args:   []any{l.handle.Token() + l.handle.Metadata(), fenceTTL.Milliseconds() + k.cfg.MaxHold.Milliseconds()},
 	}).Text()
 	switch {
 	case errors.Is(err, redis.Nil):

@@ -1,7 +1,7 @@
 -- Mints a fence: a number greater than every one minted for this lock before.
 --
 -- KEYS 1 lock, 2 fence
--- ARGV 1 token of the holder
+-- ARGV 1 value of the holder: its token and its TTL
 --      2 how long to remember the fence, in milliseconds
 -- returns the fence in decimal, or nil if the lock is not the holder's
 --

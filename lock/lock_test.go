@@ -162,8 +162,8 @@ func TestBadCallsSendNothing(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
-		roundTrips := redistest.Trips(rdb)
 		k := newLockerOn(t, s, rdb)
+		roundTrips := redistest.Trips(rdb)
 		ended, cancel := context.WithCancel(t.Context())
 		cancel()
 		fn := func(context.Context, *lock.Lock) error { t.Error("fn ran"); return nil }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/life"
+	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/internal/subscriber"
@@ -31,8 +32,10 @@ type Locker struct {
 	clock   clock
 
 	obtain *redislock.Client // takes locks, without extra commands
+	named  string            // what follows the token in their values
 
 	life     *life.Life
+	unwatch  func()        // ends the calls of hurry
 	cleanups chan struct{} // a token for each abandoned request that is cleaned up
 
 	mu       sync.Mutex
@@ -58,13 +61,26 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 		rdb: rdb, sender: sender.New(rdb, true), cfg: cfg, pattern: pattern,
 		report:   report.New("lock", cfg.Name, cfg.OnError),
 		clock:    systemClock(),
+		named:    cfg.named(),
 		cleanups: make(chan struct{}, maxCleanups),
 		held:     map[*Lock]struct{}{},
 		waiting:  map[string]*waiters{},
 	}
-	k.obtain = redislock.New(k.scripter(obtained, nil))
+	k.obtain = k.obtainer(nil)
 	k.life = life.New(k.panicked)
+	k.unwatch = primary.OnTerm(rdb, func() { k.life.Go(context.Background(), k.hurry) })
 	return k, nil
+}
+
+// hurry renews all locks at once, because another server counts now. It may not have
+// them: their holders learn it now, and not when the next renewal is due.
+func (k *Locker) hurry(context.Context) {
+	k.mu.Lock()
+	held := slices.Collect(maps.Keys(k.held))
+	k.mu.Unlock()
+	for _, l := range held {
+		l.hurry()
+	}
 }
 
 // panicked reports a panic in a goroutine of the Locker.
@@ -79,7 +95,8 @@ func (k *Locker) panicked(err error) {
 // may have taken it nevertheless; it is then given back in the background, or ends by its
 // TTL at the latest.
 //
-// One round trip, never sent twice: a script of SET NX PX.
+// One round trip, never sent twice: a script of SET NX PX, and of GET and PTTL if another
+// holder has the lock; PEXPIRE if that lock would last for longer than its TTL.
 func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
 	return k.try(ctx, context.WithoutCancel(ctx), "try", id)
 }
@@ -87,8 +104,10 @@ func (k *Locker) Try(ctx context.Context, id string) (*Lock, error) {
 // Acquire takes the lock of id, and waits for it until ctx ends. The error is then ctx's,
 // and also ErrHeld or the last reply of Redis. The lock outlives ctx, as that of Try does.
 //
-// It waits while Redis does not answer; Config.OnError receives each failure. A reply that
-// waiting does not change, such as a missing permission, ends it. A Release anywhere in the
+// It waits while Redis does not answer, and while it refuses for a reason that passes:
+// NOREPLICAS, MISCONF, OOM, READONLY, LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN, BUSY, no
+// free client slot. Config.OnError receives each failure. A reply that waiting does not
+// change, such as a missing permission, ends it. A Release anywhere in the
 // fleet wakes waiters, in no promised order. A lock that ends without a Release, by its TTL
 // or by a DEL, is seen within Config.Poll.
 //
@@ -155,6 +174,7 @@ func (k *Locker) Close() error {
 	held := slices.Collect(maps.Keys(k.held))
 	sub := k.releases
 	k.mu.Unlock()
+	k.unwatch()
 	for _, l := range held {
 		l.close()
 	}

@@ -14,7 +14,7 @@ import (
 func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		_, limited := s.User("+@scripting +@connection +set +get +getrange +del +pexpire +pttl +time" +
+		_, limited := s.User("+@scripting +@connection +set +get +del +pexpire +pttl +time" +
 			" +publish +subscribe +unsubscribe +ping" +
 			" ~" + s.Prefix() + ":* ~rediskit:* &rediskit:released:*")
 		var reported redistest.Recorder

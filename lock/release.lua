@@ -1,7 +1,7 @@
 -- Gives back a lock that a request may have taken although its reply was lost.
 --
 -- KEYS 1 lock
--- ARGV 1 token of that request
+-- ARGV 1 value of that request: its token and its TTL
 -- returns 1 if it had taken the lock, 0 otherwise
 --
 -- One transition: another holder's lock must not be deleted.

@@ -108,6 +108,15 @@ func (l *Lock) renewed(start instant, err error) {
 	l.arm(now)
 }
 
+// hurry makes a renewal due at once. One that is under way goes to the old server, and
+// fails with its connection.
+func (l *Lock) hurry() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.state.hurry()
+	l.arm(l.locker.clock())
+}
+
 // arm sets the timer to what is next, if anything is. It needs l.mu.
 func (l *Lock) arm(now instant) {
 	if l.state.holds() {

@@ -112,6 +112,13 @@ func (s *state) renewalFailed(now instant) {
 	}
 }
 
+// hurry makes a renewal due at once.
+func (s *state) hurry() {
+	if s.phase == held {
+		s.pause = 0
+	}
+}
+
 // lose notes why the lock can no longer be trusted. It returns false if the lock was lost
 // or released before.
 func (s *state) lose(why error) bool {

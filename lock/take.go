@@ -3,6 +3,7 @@ package lock
 import (
 	"context"
 	"crypto/rand"
+	_ "embed"
 	"errors"
 	"fmt"
 
@@ -22,40 +23,61 @@ func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.D
 		if left != nil {
 			extra = append(extra, left)
 		}
-		client = redislock.New(k.scripter(obtained, extra))
+		client = k.obtainer(extra)
 	}
-	token := rand.Text() // of one length always: redislock compares prefixes
+	token := rand.Text()
+	value := token + k.named
 	start := k.clock()
-	handle, err := client.Obtain(ctx, key, k.cfg.TTL, &redislock.Options{Token: token})
+	handle, err := client.Obtain(ctx, key, k.cfg.TTL, &redislock.Options{Token: token, Metadata: k.named})
 	switch {
 	case errors.Is(err, redislock.ErrNotObtained):
 		return nil, k.report.Fail(op, ErrHeld)
 	case err != nil:
 		if sender.OutcomeOf(err) == sender.MayHaveRun {
-			k.abandon(ctx, key, token, start)
+			k.abandon(ctx, key, value, start)
 		}
 		return nil, k.report.Redis(ctx, op, err)
 	}
 	if err := k.acknowledged(wait); err != nil {
-		k.abandon(ctx, key, token, start)
+		k.abandon(ctx, key, value, start)
 		return nil, k.report.Fail(op, err)
 	}
 	if k.clock().since(start) >= k.cfg.validFor() {
-		k.abandon(ctx, key, token, start)
+		k.abandon(ctx, key, value, start)
 		return nil, k.report.Fail(op, ErrLate)
 	}
 	l := k.newLock(parent, key, handle, start)
 	if l == nil {
-		k.abandon(ctx, key, token, start)
+		k.abandon(ctx, key, value, start)
 		return nil, k.report.Fail(op, ErrClosed)
 	}
 	k.stats.acquired.Add(1)
 	return l, nil
 }
 
-// obtained is what redislock's script returns for a lock. redislock takes any reply but
-// nil and an error for one.
+//go:embed obtain.lua
+var obtainLua string
+
+var obtainScript = sender.NewScript(obtainLua)
+
+// obtained is what obtain.lua returns for a lock. redislock takes any reply but nil and an
+// error for one.
 var obtained any = "OK"
+
+// named is what follows the token in the value of a lock: its TTL. If its key has a longer
+// one, the server's clock was set back.
+func (c Config) named() string { return fmt.Sprintf(":px=%d", c.TTL.Milliseconds()) }
+
+// obtainer returns a redislock that takes locks by obtain.lua in place of its own script.
+func (k *Locker) obtainer(extra []redis.Cmder) *redislock.Client {
+	s := k.scripter(obtained, extra)
+	send := s.Send
+	s.Send = func(ctx context.Context, call sender.Call) *redis.Cmd {
+		call.Script = obtainScript
+		return send(ctx, call)
+	}
+	return redislock.New(s)
+}
 
 // scripter returns the client of a redislock: it sends each script once, through the
 // sender. extra goes out behind each script, in the same round trip and on the same

@@ -213,7 +213,7 @@ func TestIdleWaitersAreCheap(t *testing.T) {
 		}
 		time.Sleep(20 * time.Second)
 		for _, c := range counters {
-			// Each round trip is EVALSHA, with SET and GETRANGE in it, and PTTL.
+			// Each round trip is EVALSHA, with SET and GET in it, and PTTL.
 			if n := c.Take(); n > 55 {
 				t.Errorf("an idle waiter sent %d pipelines in 20 s, want at most three a second", n)
 			}

@@ -46,10 +46,13 @@
 // number for it. Look at the server's INFO instead: uptime_in_seconds, run_id and
 // evicted_keys.
 //
-// If the clock of Redis steps back by d, as it may at a failover, a wait may become
-// longer than it should, but not by d. A count that is ahead of the clock is repaired,
-// at the latest when it denies. After that it lasts one window, or with GCRA the time to
-// fill the bucket, as if it had just been charged.
+// If the clock of Redis steps back by d, as it may at a failover, nothing more is allowed. A
+// wait may become longer than it should, but not by d: a count that is ahead of the clock is
+// repaired, at the latest when it denies. After that it lasts for one window at most, a
+// tenth longer for SlidingWindow, or with GCRA the time to fill the bucket, as if it had just
+// been charged. If the clock steps forward, counts end early. Up to one limit more is then
+// allowed, with GCRA up to one burst: twice the limit for the window in which it steps. Each
+// further step may do that again.
 //
 // A policy with another n for the same window goes on with its counts. Another window, or
 // any other GCRA, begins anew. So while a change is rolled out, old and new processes

@@ -52,8 +52,8 @@
 // the first, or makes the change in its place. A copy that arrives late finds the record
 // of the other; after ten seconds, by the server's clock, it is refused. So an Update that
 // adds one adds one. A transition that won is reported as won, and one that lost as lost.
-// If the second reply is lost as well, ErrUncertain says that the change was made once or
-// not at all.
+// If the second reply is lost as well, or the server's clock has stepped, ErrUncertain says
+// that the change was made once or not at all.
 //
 // Of all calls that try one transition at once, one succeeds. An Update is applied only if
 // no program, in any language, wrote a field that S has since the session was read.
@@ -69,11 +69,23 @@
 // allkeys-lru Redis may evict sessions, and records of changes, whenever memory is short.
 // Use a server with noeviction for them, as rediskit.Config.NoEviction requires.
 //
-// That a change is made once depends on the server's clock (TIME): it must not be set back
-// by more than 20 s within half a minute, failovers included. A clock that differs from
-// the client's does no harm, but the first change costs one more round trip, as does the
-// first one after a step. On a Cluster whose primaries' clocks differ by seconds, many
-// changes cost that.
+// That a change is made once depends on the server's clock (TIME). One step of it, forward
+// or back, by seconds or by days, makes no change twice, nor does a machine that is
+// suspended between two copies. If a reply was lost and the clock has stepped by more than
+// a second since, ErrUncertain says that the change was made once or not at all, unless
+// the record of the first copy is there. Two steps may make a change twice: the first by
+// more than 20 s forward, so that the record expires, the second back to where the clock
+// was, both while a copy is on its way or about to be sent, and without a reply in between
+// that shows the store one of them. After a step back, a copy that is on its way may be
+// made once, as late as the clock was set back.
+//
+// A clock that differs from the client's does no harm, but the first change costs one more
+// round trip, as does the first one after a step, and is uncertain if its reply is lost. On
+// a Cluster whose primaries' clocks differ by seconds, that holds for many changes.
+//
+// Sessions end by the server's clock as well. A step forward by more than the TTL ends them
+// all. After a step back, a session lasts longer by the step, until its next change gives
+// it its TTL anew, and MaxLifetime is longer by the step.
 //
 // A Touch may be made twice, at most ten seconds apart. Touching twice is touching once, a
 // little later.

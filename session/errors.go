@@ -30,8 +30,11 @@ var (
 	ErrWrongType = errors.New("session: the key holds something other than a hash; choose another Config.Key, or look for the program that writes there")
 
 	// ErrUncertain is returned when it is open whether a change was made: its reply
-	// was lost, and so was the reply to the second copy. It may still be made, for
-	// about ten seconds, and is made once at most.
+	// was lost, and so was the reply to the second copy, or that one was refused since
+	// the server's clock had stepped or this machine had been suspended. The change may
+	// still be made, for about ten seconds by the server's clock, and is made once at
+	// most. Or the user lacks a permission that the package's documentation names, and
+	// Redis stopped the change in its midst: a part of it may have been made.
 	ErrUncertain = errors.New("session: it is open whether the change was made")
 
 	// ErrEmptyID is returned for an empty id, before anything is sent.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/refusal"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -32,8 +33,8 @@ const (
 	// be kept for ever.
 	window = 10 * time.Second
 	slack  = time.Second
-	// recordTTL is how long the record of an operation is kept. It must be longer than
-	// window, even if the server's clock steps back.
+	// recordTTL is how long the record of an operation is kept, by the server's clock. It
+	// is longer than window and slack, so that no copy finds it expired within its time.
 	recordTTL = 30 * time.Second
 
 	// clockAttempts bounds how often an operation is sent anew because the server's clock
@@ -92,37 +93,71 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 		return reply{}, err
 	}
 	for range clockAttempts {
-		sent := time.Now()
+		steps := o.clock.steps.Load()
 		args, keys := o.begin(op)
 		r, err := o.send(ctx, op, keys, args)
-		lost := sender.OutcomeOf(err) == sender.MayHaveRun // no script of this package fails once it has written
-		if lost {
-			if report.End(ctx) != nil {
-				return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
+		switch {
+		case sender.OutcomeOf(err) == sender.MayHaveRun: // no script of this package fails by itself once it has written
+			if r, err = o.sendAgain(ctx, op, keys, args, steps, err); err != nil {
+				return r, err
 			}
-			o.stats.resent.Add(1)
-			first := o.report.Redis(ctx, op.name, err)
-			args.resent = 1
-			if r, err = o.send(ctx, op, keys, args); err != nil {
-				return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
-			}
-			o.report.OnError(ctx, first)
-		}
-		if err != nil {
+		case err != nil:
 			return r, failed(ctx, o.report, op.name, err)
 		}
 		if r.status != refused {
 			return r, nil
 		}
-		// This copy changed nothing, and the clock is right now. If there was a first
-		// copy, that one may run yet, or may have run so long ago that its record is
-		// gone.
-		if lost && (r.now < args.notBefore || time.Since(sent) > recordTTL-window) {
-			return r, o.uncertain(op.name, errLate)
-		}
+		// It changed nothing, and the clock is right now.
 	}
 	return reply{}, o.report.Fail(op.name, errLate)
 }
+
+// sendAgain sends a second copy of an operation, because the reply to the first was lost.
+//
+// The record of the first may be gone, if the server's clock stepped forward since, or if
+// this machine was suspended. Where there is no record, the second copy therefore runs only
+// if the server's clock has gone on as this machine's has: within slack, and without a
+// step since steps was read. Otherwise it is open whether the first ran, or will.
+func (o *operations) sendAgain(ctx context.Context, op operation, keys []string, args common, steps int64, lost error) (reply, error) {
+	// A script that was stopped in its midst left no record for a second copy.
+	if _, stopped := refusal.Of(lost); stopped || report.End(ctx) != nil {
+		return reply{}, o.uncertain(op.name, o.cause(ctx, op.name, lost))
+	}
+	o.stats.resent.Add(1)
+	lost = o.report.Redis(ctx, op.name, lost)
+	for range clockAttempts {
+		again := args.again(o.clock.now())
+		if o.clock.steps.Load() != steps {
+			again.notAfter = 0 // it only looks for the record
+		}
+		r, err := o.send(ctx, op, keys, again)
+		if err != nil {
+			return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
+		}
+		switch {
+		case r.status != refused, op.twice:
+			o.report.OnError(ctx, lost)
+			return r, nil
+		case r.now > args.notAfter, o.clock.steps.Load() != steps:
+			o.report.OnError(ctx, lost)
+			return r, o.uncertain(op.name, errClock)
+		}
+		// It took long to arrive, as when a connection had to be made first.
+	}
+	o.report.OnError(ctx, lost)
+	return reply{}, o.uncertain(op.name, errLate)
+}
+
+// again returns the arguments of the second copy of an operation that began with c, if the
+// server's clock shows now. It keeps within the time of the first.
+func (c common) again(now int64) common {
+	c.resent = 1
+	c.notBefore = max(c.notBefore, now-slack.Milliseconds())
+	c.notAfter = min(c.notAfter, now+slack.Milliseconds())
+	return c
+}
+
+var errClock = errors.New("the server's clock stepped, or this machine stood still, before the operation was sent again; read the session to learn what holds")
 
 var errLate = errors.New("the operation reached Redis too late and was refused; look for a stalled server or network, or a clock that jumps")
 
@@ -141,6 +176,7 @@ func (o *operations) begin(op operation) (common, []string) {
 }
 
 func (o *operations) send(ctx context.Context, op operation, keys []string, args common) (reply, error) {
+	sent := time.Now()
 	call := sender.Call{Script: op.script, Keys: keys, Args: args.args(op.args)}
 	parts, err := o.sender.Run(ctx, sender.Change, call).Slice()
 	if err != nil {
@@ -150,7 +186,7 @@ func (o *operations) send(ctx context.Context, op operation, keys []string, args
 	if !ok {
 		return reply{}, sender.ErrReply
 	}
-	o.clock.learn(r.now)
+	o.clock.learn(r.now, sent)
 	return r, nil
 }
 

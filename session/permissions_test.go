@@ -1,10 +1,12 @@
 package session_test
 
 import (
+	"errors"
 	"testing"
 	"time"
 
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/session"
 )
 
 // What the package's documentation says that a user needs is enough.
@@ -32,6 +34,23 @@ func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 		}
 		if err := every["Delete"](t.Context(), "1"); err != nil {
 			t.Errorf("Delete: %v", err)
+		}
+	})
+}
+
+// Redis checks permissions at each command of a script, after others have written.
+func TestAChangeThatAnACLStopsInItsMidstIsUncertain(t *testing.T) {
+	t.Parallel()
+	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
+		_, limited := s.User("+@all -pexpire ~" + s.Prefix() + ":* ~rediskit:*")
+		store := newStoreOn[talk](t, s, s.Client(limited))
+		create(t, newStore[talk](t, s), "1", aTalk())
+		_, err := store.Update(t.Context(), "1", func(v *talk) error { v.N++; return nil })
+		if n := hash(t, s, "1")["n"]; n != "1" || !errors.Is(err, session.ErrUncertain) {
+			t.Errorf("Update = %v, and n is %s", err, n)
+		}
+		if got := store.Stats(); got.Uncertain != 1 || got.Resent != 0 {
+			t.Errorf("%+v, want no second copy, which would be told a conflict", got)
 		}
 	})
 }

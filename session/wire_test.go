@@ -19,6 +19,7 @@ type wire struct {
 	mu    sync.Mutex
 	fates []fate  // of the scripts to come
 	sent  [][]any // those that met a fate
+	then  func()  // called after the next script that meets a fate
 }
 
 type fate int
@@ -55,19 +56,30 @@ func (w *wire) next(cmd redis.Cmder) fate {
 	return f
 }
 
+// lost is what the client sees of a script that is stuck, or whose reply is lost.
+func (w *wire) lost(cmd redis.Cmder) error {
+	w.mu.Lock()
+	then := w.then
+	w.then = nil
+	w.mu.Unlock()
+	if then != nil {
+		then()
+	}
+	cmd.SetErr(io.EOF)
+	return io.EOF
+}
+
 func (w *wire) DialHook(next redis.DialHook) redis.DialHook { return next }
 
 func (w *wire) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		f := w.next(cmd)
 		if f == stuck {
-			cmd.SetErr(io.EOF)
-			return io.EOF
+			return w.lost(cmd)
 		}
 		err := next(ctx, cmd)
 		if f == replyLost {
-			cmd.SetErr(io.EOF)
-			return io.EOF
+			return w.lost(cmd)
 		}
 		return err
 	}

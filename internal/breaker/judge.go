@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 // A verdict is what the result of a call says about the server.
@@ -37,7 +39,9 @@ func judge(err error, elapsed time.Duration) verdict {
 	case dialed(err): // even if the cause is a reply, such as that of a Sentinel without a primary
 		return dead
 	case errors.As(err, &reply): // redis.Nil is one of them
-		if redis.IsLoadingError(reply) {
+		// A node of a Cluster that is down answers the PING that closes the breaker, and
+		// may serve other slots.
+		if r, refused := refusal.Of(reply); refused && !r.Alive && !redis.IsClusterDownError(reply) {
 			return dead
 		}
 		return alive

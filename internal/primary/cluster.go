@@ -30,12 +30,14 @@ type Cluster struct {
 	last   slotMap
 	lastAt time.Time
 
-	mu      sync.Mutex
-	nodes   map[string]*Watch        // by address
-	clients map[string]*redis.Client // by address
-	owners  map[string]bool          // addresses of those that own slots
-	looking bool
-	told    bool // that a permission is missing
+	mu        sync.Mutex
+	nodes     map[string]*Watch        // by address
+	clients   map[string]*redis.Client // by address
+	owners    map[string]bool          // addresses of those that own slots
+	looking   bool
+	listeners listeners
+
+	told bool // that a permission is missing
 }
 
 // NewCluster returns a Cluster. Its Dial is for the options of the client that Attach
@@ -68,6 +70,7 @@ func (c *Cluster) Node(addr string) *Watch {
 // Attach makes rdb use the map. Call it before rdb is used.
 func (c *Cluster) Attach(rdb *redis.ClusterClient) {
 	c.rdb = rdb
+	rdb.AddHook(finder{&c.listeners})
 	rdb.OnNewNode(func(node *redis.Client) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -183,6 +186,9 @@ func (c *Cluster) apply(m slotMap, began time.Time) {
 	tell := m.denied && !c.told
 	c.told = c.told || tell
 	c.mu.Unlock()
+	if before != nil && !maps.Equal(before, m.owners) {
+		c.listeners.call()
+	}
 	c.forget(m)
 	if tell {
 		c.cfg.OnError(errNoNodes)

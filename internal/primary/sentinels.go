@@ -20,6 +20,9 @@ const (
 	// stragglers bounds the wait for further answers once most Sentinels have answered
 	// and do not agree.
 	stragglers = 50 * time.Millisecond
+	// insistFor is how long a majority must name another server to be believed against
+	// a greater epoch.
+	insistFor = 2 * time.Second
 	// fresh is for how long a look serves other dials too.
 	fresh = 100 * time.Millisecond
 )
@@ -74,9 +77,10 @@ func (w *Watch) locate(ctx context.Context) (addr string, confirmed time.Time, e
 		w.mu.Unlock()
 		return "", time.Time{}, &SentinelError{err}
 	case err != nil: // the greeting will show whether the server is still a primary
-	case t == nil, seen.addr != t.addr && (seen.epoch > t.epoch || seen.majority && !seen.began.Before(t.began)):
+	case t == nil, seen.addr != t.addr && (seen.epoch > t.epoch || w.sentinels.insist(seen, t)):
 		w.begin(&term{addr: seen.addr, epoch: seen.epoch, began: seen.began})
 	case seen.addr == t.addr:
+		w.sentinels.insisting = time.Time{}
 		t.epoch = max(t.epoch, seen.epoch)
 	}
 	addr = w.current.addr
@@ -87,6 +91,20 @@ func (w *Watch) locate(ctx context.Context) (addr string, confirmed time.Time, e
 		return addr, seen.began, nil
 	}
 	return addr, time.Time{}, nil
+}
+
+// insist reports whether a majority has named another server than that of t for
+// insistFor, with no greater epoch. Sentinels that were made anew do so: they count from
+// 0. During a failover most of them do so for a moment, until they have heard of it. It
+// needs the mutex of the Watch.
+func (s *sentinels) insist(seen view, t *term) bool {
+	switch {
+	case !seen.majority || seen.began.Before(t.began):
+		s.insisting = time.Time{}
+	case s.insisting.IsZero():
+		s.insisting = seen.began
+	}
+	return !s.insisting.IsZero() && seen.began.Sub(s.insisting) >= insistFor
 }
 
 // A view is what the Sentinels say together.
@@ -113,6 +131,9 @@ type sentinels struct {
 	patience time.Duration
 	turn     chan struct{} // holds a token while a look is under way
 
+	// With the mutex of the Watch.
+	insisting time.Time // since when a majority names another server; zero if none does
+
 	// With the turn.
 	last    view
 	lastErr error
@@ -134,9 +155,13 @@ func (s *sentinels) look(ctx context.Context) (view, error) {
 		return s.last, s.lastErr
 	}
 	began := time.Now()
-	s.last, s.lastErr = s.ask(ctx)
-	s.last.began = began
-	return s.last, s.lastErr
+	seen, err := s.ask(ctx)
+	if err != nil {
+		seen = view{epoch: s.last.epoch} // what was known stays known
+	}
+	seen.began = began
+	s.last, s.lastErr = seen, err
+	return seen, err
 }
 
 func (s *sentinels) ask(ctx context.Context) (view, error) {
@@ -158,7 +183,7 @@ func (s *sentinels) ask(ctx context.Context) (view, error) {
 		case <-ctx.Done():
 			return s.agree(answers)
 		}
-		if v, err := s.agree(answers); err == nil && v.majority {
+		if v, err := s.agree(answers); err == nil && v.majority && v.epoch >= s.last.epoch {
 			return v, nil
 		}
 		if late == nil && s.most(answers) {

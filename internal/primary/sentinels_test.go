@@ -3,6 +3,7 @@ package primary
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/convkit/rediskit/internal/redistest"
 )
@@ -75,12 +76,12 @@ func TestAFailoverRetiresAllConnectionsToTheOldPrimary(t *testing.T) {
 	s := redistest.StartSentinel(t)
 	w := NewSentinel(config(t), Sentinels{Name: s.MasterName(), Addrs: s.Addrs()})
 	terms := make(chan struct{}, 10)
-	defer w.OnTerm(func() { terms <- struct{}{} })()
-	old := s.Master()
 	pool := client(t, w, "")
+	defer OnTerm(pool, func() { terms <- struct{}{} })()
+	old := s.Master()
 	warm(t, pool, 4)
 	h, conn := follow(t, w, "")
-	do(t, s.Watchers()[0], "sentinel", "failover", s.MasterName())
+	old.Pause() // its connections stay open
 	redistest.Eventually(t, func() bool { return h.ended() != nil }, "the connection that follows is retired")
 	if !isClosed(conn) {
 		t.Error("it is open")
@@ -89,6 +90,27 @@ func TestAFailoverRetiresAllConnectionsToTheOldPrimary(t *testing.T) {
 	redistest.Eventually(t, func() bool { return pool.Set(t.Context(), "k", "v", 0).Err() == nil }, "the pool writes at the new primary")
 	if addr := w.current.addr; addr == old.Addr() {
 		t.Errorf("the current server is %s", addr)
+	}
+}
+
+// Sentinels that were made anew count their epochs from 0.
+func TestAMajorityIsBelievedAgainstAGreaterEpochIfItInsists(t *testing.T) {
+	t.Parallel()
+	start := time.Now()
+	current := &term{addr: "old", epoch: 7, began: start}
+	s := &sentinels{}
+	for _, look := range []struct {
+		after    time.Duration
+		majority bool
+		want     bool
+	}{
+		{0, true, false}, {insistFor - 1, true, false}, {insistFor, true, true}, {insistFor, false, false},
+		{insistFor, true, false}, {2*insistFor - 1, true, false}, {2 * insistFor, true, true},
+	} {
+		seen := view{addr: "new", majority: look.majority, began: start.Add(look.after)}
+		if got := s.insist(seen, current); got != look.want {
+			t.Errorf("%+v: %v", look, got)
+		}
 	}
 }
 

@@ -84,8 +84,7 @@ func TestADoubtfulConnectionAnswersAPingBeforeItIsUsed(t *testing.T) {
 
 // All contexts end before the replies come, and the processors are busy: the server is
 // suspected again and again. Its connections are healthy, and none is closed for that.
-func TestSuspicionClosesNoHealthyConnection(t *testing.T) {
-	t.Parallel()
+func TestSuspicionClosesNoHealthyConnection(t *testing.T) { // alone: it takes all processors
 	server := redistest.Start(t)
 	w := New(config(t))
 	rdb := client(t, w, server.Addr())

@@ -15,6 +15,7 @@
 //   - look.go: the looks at rest, at one address.
 //   - sentinels.go: what the Sentinels say.
 //   - cluster.go, slots.go: one Watch for each node of a Cluster, and their one map.
+//   - find.go, listeners.go: who else hears that another server counts.
 //   - suspect.go: what a time-out says about the other connections.
 package primary
 
@@ -64,7 +65,8 @@ type Watch struct {
 	suspected atomic.Bool   // a time-out is being looked into
 	mute      atomic.Bool   // the server does not permit INFO
 
-	wake chan struct{} // holds a token while a look is wanted at once
+	listeners listeners
+	wake      chan struct{} // holds a token while a look is wanted at once
 
 	mu      sync.Mutex
 	network string
@@ -77,7 +79,6 @@ type Watch struct {
 	follows int // how many of them have a Follower
 	flying  int // dials under way
 	looking bool
-	onTerm  map[*func()]struct{}
 }
 
 // A term is a stretch of time in which one server counts.
@@ -127,7 +128,7 @@ const (
 func New(cfg Config) *Watch {
 	w := &Watch{
 		cfg: cfg, life: life.New(cfg.OnError), wake: make(chan struct{}, 1),
-		sockets: map[*socket]struct{}{}, onTerm: map[*func()]struct{}{},
+		sockets: map[*socket]struct{}{},
 	}
 	w.patience.Store(math.MaxInt64)
 	return w
@@ -157,19 +158,6 @@ func (w *Watch) demoted(began time.Time) {
 	w.refused = time.Now()
 	w.end(ErrDemoted)
 	w.lookSoon()
-}
-
-// OnTerm calls f, until stop is called, each time that another server begins to
-// count. f must not block, and must not call the Watch.
-func (w *Watch) OnTerm(f func()) (stop func()) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.onTerm[&f] = struct{}{}
-	return func() {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		delete(w.onTerm, &f)
-	}
 }
 
 // end ends the current term: it closes all connections. It needs w.mu.
@@ -205,9 +193,7 @@ func (w *Watch) begin(next *term) {
 	}
 	w.current = next
 	if last != nil {
-		for f := range w.onTerm {
-			(*f)()
-		}
+		w.listeners.call()
 	}
 }
 

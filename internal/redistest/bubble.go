@@ -14,7 +14,7 @@ import (
 // Bubble runs test in a testing/synctest bubble with a miniredis whose clock, TTLs
 // included, is the bubble's: five minutes pass as soon as all goroutines sleep. The server
 // has no address. Client, and clients built from its Options, reach it through an
-// in-memory pipe.
+// in-memory pipe. StepClock works once a client has sent something.
 //
 // All goroutines that test starts must have ended when it returns. A client must not run
 // out of pooled connections: go-redis then waits on a timer that it shares between
@@ -28,7 +28,7 @@ func Bubble(t *testing.T, test func(t *testing.T, s *Server)) {
 		m.ClockTTL(true)
 		test(t, &Server{
 			t: t, name: "miniredis", prefix: token(), mini: m,
-			advance: time.Sleep,
+			advance: time.Sleep, step: (&clock{mini: m}).step,
 			connect: func(o *redis.Options) {
 				o.PoolSize = 1000
 				o.Dialer = func(context.Context, string, string) (net.Conn, error) {

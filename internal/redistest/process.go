@@ -26,10 +26,14 @@ type Process struct {
 	port  int
 	dir   string
 	argv  []string
+	env   []string // added to the test's
 	log   *serverLog
 
 	mu  sync.Mutex
 	cur *child // the running or last process; nil before Launch
+
+	clock string        // the file that sets the server's clock, "" for none
+	ahead time.Duration // what it says
 }
 
 // Start starts a redis-server that ends with the test, and waits until it is ready. It
@@ -140,6 +144,24 @@ func (p *Process) RestartNow() {
 	}
 }
 
+// FailSnapshot makes a snapshot fail. From then on the server refuses writes and PING
+// with MISCONF, until its stop-writes-on-bgsave-error is set to no.
+func (p *Process) FailSnapshot() {
+	p.t.Helper()
+	ctx, rdb := p.t.Context(), p.Client()
+	// A directory in the place of the snapshot cannot be replaced by it.
+	if err := os.Mkdir(filepath.Join(p.dir, "dump.rdb"), 0o700); err != nil {
+		p.t.Fatal(err)
+	}
+	if err := rdb.ConfigSet(ctx, "save", "3600 1").Err(); err != nil {
+		p.t.Fatal(err)
+	}
+	_ = rdb.BgSave(ctx).Err()
+	Eventually(p.t, func() bool {
+		return strings.HasPrefix(rdb.Ping(ctx).String(), "ping: MISCONF")
+	}, "the server refuses with MISCONF")
+}
+
 // Pause stops the execution of the server with SIGSTOP. Connections stay open, the kernel
 // accepts new ones, and no command gets a reply.
 func (p *Process) Pause() { p.launched().signal(pauseSignal) }
@@ -229,6 +251,7 @@ func (p *Process) start() error {
 	argv := slices.Concat(p.place.Enter, []string{"redis-server"}, p.argv)
 	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.dir, p.log, p.log
+	cmd.Env = append(os.Environ(), p.env...)
 	p.log.restart()
 	c, err := spawn(cmd)
 	if err != nil {

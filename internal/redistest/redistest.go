@@ -1,7 +1,7 @@
 // Package redistest runs one test against two servers, miniredis and a real redis-server,
 // and breaks them as the test asks: processes that are killed, paused or restarted,
-// connections that lose replies, failovers, clusters, and clocks that pass five minutes in
-// a millisecond.
+// connections that lose replies, failovers, clusters, clocks of servers that are set, and
+// clocks that pass five minutes in a millisecond.
 //
 // A package that uses it has one TestMain:
 //
@@ -130,6 +130,8 @@ func requireProgram(t testing.TB, program string) {
 		from = "iptables"
 	case program == "nsenter":
 		from = "util-linux"
+	case program == "cc":
+		from = "a C compiler"
 	}
 	t.Skipf("%s is not installed: install %s to run this test", program, from)
 }

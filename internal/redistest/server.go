@@ -24,6 +24,7 @@ type Server struct {
 
 	connect func(*redis.Options)  // points a client at the server
 	advance func(d time.Duration) // lets d pass on the server's clock
+	step    func(d time.Duration) // sets it ahead by d; nil if other tests share the server
 }
 
 // Mini starts a miniredis that ends with the test. Its clock, TTLs included, runs with the
@@ -42,7 +43,7 @@ func Mini(t testing.TB) *Server {
 	return &Server{
 		t: t, name: "miniredis", addr: m.Addr(), prefix: token(), mini: m,
 		connect: at(m.Addr()),
-		advance: c.advance,
+		advance: c.advance, step: c.step,
 	}
 }
 
@@ -155,6 +156,23 @@ func (c *clock) advance(d time.Duration) {
 	defer c.mu.Unlock()
 	c.ahead += d
 	c.mini.SetTime(time.Now().Add(c.ahead))
+}
+
+// step sets the clock ahead by d. Redis keeps the moment at which a key expires, so that a
+// key lives longer after a step back. miniredis keeps the time that is left.
+func (c *clock) step(d time.Duration) {
+	c.mini.Server().SetPreHook(c.tick) // Bubble's has none before the first step
+	c.advance(0)
+	if d >= 0 {
+		c.advance(d)
+		return
+	}
+	for _, key := range c.mini.Keys() {
+		if ttl := c.mini.TTL(key); ttl > 0 {
+			c.mini.SetTTL(key, ttl-d)
+		}
+	}
+	c.advance(d)
 }
 
 // newClient returns a client with the defaults of Server.Client, changed by opts.

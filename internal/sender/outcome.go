@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 // Outcome is what an error of a command says about the command.
@@ -14,12 +15,13 @@ type Outcome int
 
 const (
 	// Answered means that Redis replied. If the reply is an error, the command
-	// changed nothing, provided that a script cannot fail once it has written.
+	// changed nothing, provided that a script does not fail by itself once it has
+	// written.
 	Answered Outcome = iota
 	// Unsent means that the command did not run and never will.
 	Unsent
 	// MayHaveRun means that the reply is lost: the command ran, or did not, or may
-	// yet run.
+	// yet run. Or it is a script that the server has stopped in its midst.
 	MayHaveRun
 )
 
@@ -36,6 +38,9 @@ func OutcomeOf(err error) Outcome {
 	}
 	var reply redis.Error
 	if errors.As(err, &reply) {
+		if r, _ := refusal.Of(reply); r.MayHaveRun {
+			return MayHaveRun
+		}
 		return Answered
 	}
 	var network *net.OpError

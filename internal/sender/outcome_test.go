@@ -14,6 +14,11 @@ import (
 	"github.com/convkit/rediskit/internal/sender"
 )
 
+type reply string
+
+func (r reply) Error() string { return string(r) }
+func (reply) RedisError()     {}
+
 func TestOnlyWhatWasSentAndNotAnsweredMayHaveRun(t *testing.T) {
 	for _, c := range []struct {
 		err  error
@@ -31,6 +36,9 @@ func TestOnlyWhatWasSentAndNotAnsweredMayHaveRun(t *testing.T) {
 		{io.EOF, sender.MayHaveRun},
 		{context.DeadlineExceeded, sender.MayHaveRun},
 		{context.Canceled, sender.MayHaveRun},
+		{reply("NOPERM this user has no permissions to run the 'evalsha' command"), sender.Answered},
+		{reply("OOM command not allowed when used memory > 'maxmemory'. script: 0b, on @user_script:1."), sender.Answered},
+		{reply("ERR ACL failure in script: User a has no permissions to run the 'pexpire' command"), sender.MayHaveRun},
 	} {
 		for _, err := range []error{c.err, fmt.Errorf("wrapped: %w", c.err)} {
 			if c.err == nil {

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/life"
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 // read passes on what the server sends until the connection ends, and returns why.
@@ -52,16 +53,19 @@ func (c *session) receive(ctx context.Context) (frame any, err error) {
 	return frame, err
 }
 
-// replied takes the reply to the oldest command. refusal is the error that came in
-// its place, or nil.
-func (c *session) replied(got command, refusal error) error {
+// replied takes the reply to the oldest command. failure is the error that came in
+// its place, or nil. A refusal in place of a pong is a sign of life all the same; one
+// that passes is no answer to a subscription.
+func (c *session) replied(got command, failure error) error {
 	want, ok := c.answered()
+	why, _ := refusal.Of(failure)
 	switch {
 	case !ok:
 		return errUnexpected
-	case refusal != nil:
-		if want.in == nil || !c.sub.topics.refuse(want.topic, want.in, refusal) {
-			return refusal
+	case failure != nil && want.kind == pong:
+	case failure != nil:
+		if want.in == nil || why.Passes || !c.sub.topics.refuse(want.topic, want.in, failure) {
+			return failure
 		}
 	case got.kind != want.kind || got.topic != want.topic:
 		return errUnexpected
@@ -75,7 +79,8 @@ func (c *session) replied(got command, refusal error) error {
 		c.live = true
 		c.restored()
 	}
-	if want.kind == pong && c.live && c.sub.cfg.OnPong != nil {
+	serves := failure == nil || why.Alive // else it may be a replica that hears nothing
+	if want.kind == pong && serves && c.live && c.sub.cfg.OnPong != nil {
 		c.sub.cfg.OnPong(want.pinged)
 	}
 	return nil

@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 const (
@@ -47,7 +49,7 @@ func (s *Subscriber) disconnected(err error) {
 	if s.gap == nil && s.topics.anyConfirmed() {
 		s.gap = err
 	}
-	if redis.IsAuthError(err) || redis.IsPermissionError(err) {
+	if r, refused := refusal.Of(err); refused && !r.Passes {
 		s.topics.refuseAll(err) // waiting longer would not help
 	}
 	s.report(err)

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 // track makes a connection announce the changes of keys with prefix to itself.
@@ -23,7 +25,7 @@ func track(o *redis.Options, prefix string, refused func(error)) {
 			}
 		}
 		err := askToTrack(ctx, cn, prefix)
-		if reply, ok := errors.AsType[redis.Error](err); ok && refuses(reply.Error()) {
+		if reply, ok := errors.AsType[redis.Error](err); ok && refuses(reply) {
 			refused(err)
 		}
 		return err
@@ -31,9 +33,12 @@ func track(o *redis.Options, prefix string, refused func(error)) {
 }
 
 // refuses reports whether asking again soon would not help: the server does not know
-// the command, or does not permit it.
-func refuses(reply string) bool {
-	return strings.HasPrefix(reply, "ERR ") || strings.HasPrefix(reply, "NOPERM ")
+// the command or its arguments, or does not permit it.
+func refuses(reply redis.Error) bool {
+	if r, refused := refusal.Of(reply); refused {
+		return !r.Passes
+	}
+	return strings.HasPrefix(reply.Error(), "ERR ")
 }
 
 func askToTrack(ctx context.Context, cn *redis.Conn, prefix string) error {
