@@ -3,7 +3,6 @@ package partitions
 import (
 	"cmp"
 	"fmt"
-	"os"
 	"slices"
 	"time"
 )
@@ -29,10 +28,11 @@ type figures struct {
 	failure  string        // the last of a call
 }
 
-// none is a number of dials if there is no node to which they would count.
-const none = -1
-
-const slowCall = 250 * time.Millisecond
+const (
+	slowCall = 250 * time.Millisecond
+	// none is the number of dials if no node is unwell.
+	none = -1
+)
 
 func (r *run) figures(kind string, rec *record) figures {
 	lost := r.lost(kind, rec.Calls)
@@ -49,13 +49,6 @@ func (r *run) figures(kind string, rec *record) figures {
 	for _, c := range rec.Calls {
 		if c.OK && c.End > r.began {
 			f.written++
-		}
-	}
-	if os.Getenv("DUMP") != "" {
-		for _, c := range rec.Calls {
-			if c.End > r.began && (c.End-c.Start > int64(slowCall) || !c.OK) {
-				fmt.Println("DUMP", kind, c.Caller, time.Duration(c.Start-r.began).Round(time.Millisecond), time.Duration(c.End-c.Start).Round(time.Millisecond), c.OK)
-			}
 		}
 	}
 	if kind == rediskitKind {

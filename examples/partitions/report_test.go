@@ -31,10 +31,12 @@ func (r *results) add(f fault, all map[string]figures) {
 
 const head = `# What a cut network costs
 
-` + "`make partitions`" + ` writes this page. It needs root on Linux, with iproute2 and iptables:
-each server, each Sentinel and each client has a network of its own, behind a router that
-drops packets, and nobody is told. ` + "`RUNS=1`" + ` is quicker; ` + "`FAULT=Sentinel`" + ` injects only
-the faults with that word in their name.
+` + "`make partitions`" + ` writes this page, in half an hour. It needs root on Linux, with
+redis-server, iproute2 and iptables. Each server, each Sentinel and each client has a
+network of its own, behind a router that drops packets; neither end learns of it. Where
+one address moves, and where a node hangs up, a proxy does that instead. ` + "`RUNS=1`" + ` is
+quicker. ` + "`FAULT=Sentinel`" + ` injects only the faults with that text in their name, and
+writes nothing.
 
 Two clients work side by side on the same servers. **rediskit** is a process with
 rediskit.Connect and default settings, which at the same time calls SET every 5 ms, reads
@@ -45,9 +47,9 @@ writes and publishes every 10 ms at the server that counts, through a Unix socke
 is no part of the network.
 
 Every time counts from the moment at which the server that counts can be reached again:
-most Sentinels name it, or the nodes of the Cluster do, and it confirms writes; or the
-network is whole again. How long Sentinels or a Cluster need for a failover is not in the
-figures. "never" is not within %v.
+most Sentinels name it, or most nodes of the Cluster do, and it confirms writes; or the
+network is whole again; or the address has moved. How long Sentinels or a Cluster need for
+a failover is not in the figures. "never" means: not within %v.
 
 %s, a median and in parentheses the worst. A figure that is worse than promised stands in
 bold.
@@ -106,7 +108,7 @@ func (r *results) row(b *strings.Builder, f fault) {
 		if i > 0 {
 			name = ""
 		}
-		fmt.Fprintf(b, "| %s | %s |", strings.TrimSpace(name), kind)
+		fmt.Fprintf(b, "| %s | %s |", name, kind)
 		for _, c := range columns {
 			if !c.applies(f, kind) {
 				b.WriteString(" |")
@@ -143,33 +145,33 @@ func (r *results) worst(name, kind, head string) string {
 
 // unpromised says what no client can promise, with figures of this run.
 func (r *results) unpromised(b *strings.Builder) {
-	together, strict := faults[2].name, faults[3].name
+	strict := together + strictly
 	written, others := 0, 0
 	for _, f := range r.figures[together][rediskitKind] {
 		written = max(written, f.written)
 	}
-	for _, f := range r.figures[faults[0].name][rediskitKind] {
+	for _, f := range r.figures[splitOff][rediskitKind] {
 		others = max(others, f.others)
 	}
 	fmt.Fprintf(b, `
 ## What no client can promise
 
 - **A primary that is cut off together with a client** goes on confirming writes, and they
-  are lost when the network heals: %s of %d in 20 s at worst. With
+  are lost when the network heals: up to %s of %d in 20 s. With
   `+"`min-replicas-to-write 1` and `min-replicas-max-lag 1`"+` it refuses them a second or two
-  after it has lost its replicas, and %s were lost. Then it needs two replicas: after a
-  failover the new primary must find one.
-- **Two lock holders** can trust one lock meanwhile: %s, and %s with min-replicas. The
-  holder in the minority can renew at a primary that nobody else sees. Without min-replicas
-  that lasts as long as the split, less the lock's TTL. lock.Config.Replicas or a fence
-  that the store checks closes it.
+  after it has lost its replicas, and up to %s were lost. Two replicas are then the least:
+  after a failover the new primary must find one.
+- **Two lock holders** can trust one lock meanwhile: for up to %s, and %s with min-replicas.
+  The holder on the small side renews its lock at the old primary, and on the other side
+  the lock expires. That lasts as long as the split, less the lock's TTL.
+  lock.Config.Replicas ends it, and a fence that the store checks makes it harmless.
 - **Packets in flight.** A request whose connection was closed after a time-out may already
   be in the network, and may arrive after a newer one. The library withdraws what is still
   in this machine's buffers, and no more.
 - **Publishers of other clients.** A client that does not know of the failover publishes at
-  the old primary, which confirms it, and no Hub at the new one hears it. While the old
-  primary was still there for go-redis alone, %d confirmed messages of it were neither
-  received by rediskit's Hub nor in a gap.
+  the old primary, which confirms it, and no Hub at the new one hears it. In the first row
+  of the table, the client of go-redis published in the channel of rediskit's Hub too. Up
+  to %d of its confirmed messages were not received, and no gap tells of them.
 `, r.worst(together, rediskitKind, "lost"), written, r.worst(strict, rediskitKind, "lost"),
 		r.worst(together, rediskitKind, "two holders"), r.worst(strict, rediskitKind, "two holders"), others)
 }
