@@ -23,6 +23,17 @@
 //     count against Redis: a caller's own deadline of less than 50 ms, a cancelled
 //     context, any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), and
 //     connections that all end at once while new ones can be made.
+//   - Every connection leads to the server that counts: the primary that the greatest
+//     configuration epoch of the Sentinels names, the newest owner of a Cluster's slots,
+//     or the server that is behind one address now. The first reply that shows a
+//     demotion closes all connections to the old server, those of near caches, hubs and
+//     waiters included. docs/partitions.md has the figures.
+//   - After a time-out, if the server answers on a fresh connection, an idle connection
+//     is used again only once it has answered a PING. So a NAT that has forgotten its
+//     connections costs each caller one slow call, and not one per connection.
+//   - A server that is not well is dialled at most 20 times a second, by at most four
+//     dials at once.
+//   - What a call has not sent when it gives up is never sent: its connection is reset.
 //   - A rotated password needs no restart and fails no call. The password is read for
 //     every new connection. While it cannot be read, the last good one is used.
 //   - No error of this package contains a password, the name of a user, a key or a
@@ -42,6 +53,11 @@
 //   - It takes ReadTimeout at least to notice a server that stops answering. Each
 //     caller of that moment waits that long once.
 //   - An answered ping does not prove that a primary accepts writes.
+//   - Packets that are in the network already may arrive after their call has given up.
+//   - A primary that is cut off confirms writes that the next one does not have, until
+//     the client hears of the next one. The server's min-replicas-to-write bounds that.
+//   - A client that go-redis itself made has none of this: its connections stay with a
+//     demoted server until they end, and so do the packages that follow them.
 //
 // # Rotating a password
 //
@@ -56,8 +72,12 @@
 // Beside the commands of its job, the ACL user needs:
 //
 //   - +@connection -@dangerous;
-//   - +info, for [Check] to report more than the role, the mode and the version;
-//   - +cluster|slots and +command on a Cluster. Without +command, go-redis asks three
+//   - +info, for [Check] to report more than the role, the mode and the version, and to
+//     notice another primary behind the same address;
+//   - at the Sentinels: +sentinel, or SENTINEL with GET-MASTER-ADDR-BY-NAME, MASTER,
+//     SENTINELS and MYID;
+//   - +cluster|slots, +cluster|nodes and +command on a Cluster. Without +cluster|nodes,
+//     the owner of a slot is the one that most nodes name, and OnError says so. Without +command, go-redis asks three
 //     nodes for COMMAND before every command.
 //
 // # Logs

@@ -8,6 +8,8 @@ import (
 	"net"
 	"strconv"
 	"strings"
+
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 // A peer is what a server says about itself.
@@ -59,7 +61,7 @@ func greet(conn net.Conn, username, password string, info bool) (peer, error) {
 	case replies.Buffered() > 0:
 		return peer{}, errNotRedis
 	}
-	who := peer{role: role(field(about, "role")), mute: info && strings.HasPrefix(string(denied), "NOPERM")}
+	who := peer{role: role(field(about, "role")), mute: info && denied != "" && !refusal.Passes(denied)}
 	if text, ok := told.(string); ok && info {
 		for line := range strings.Lines(text) {
 			if run, ok := strings.CutPrefix(line, "run_id:"); ok {

@@ -34,11 +34,11 @@ func TestARefusedPINGIsASignOfLife(t *testing.T) {
 			t.Parallel()
 			var refused, pongs atomic.Int64
 			s := refusing(t, "PING", row.Words, func() bool { refused.Add(1); return true })
-			sub, got := open(t, s.Client(), liveness(100*time.Millisecond), func(c *Config) {
+			sub, got := open(t, s.Client(), liveness(time.Second), func(c *Config) {
 				c.OnPong = func(time.Time) { pongs.Add(1) }
 			})
 			subscribe(t, sub, "c")
-			redistest.Eventually(t, func() bool { return refused.Load() >= 5 }, "five PINGs are refused")
+			redistest.Eventually(t, func() bool { return refused.Load() >= 3 }, "three PINGs are refused")
 			publish(t, s.Client(), "c", "1", 1)
 			got.await(t, "1") // and no gap
 			if errs := got.failures(); len(errs) != 0 {
@@ -73,19 +73,21 @@ func TestASubscriptionIsAskedForAgainIfItsRefusalPasses(t *testing.T) {
 func TestAServerWhoseSnapshotFailedKeepsItsSubscriptions(t *testing.T) {
 	t.Parallel()
 	p := redistest.Start(t)
-	old, got := open(t, p.Client(), liveness(100*time.Millisecond))
-	subscribe(t, old, "c")
-	p.FailSnapshot()
-	recent, gotRecent := open(t, p.Client(), liveness(100*time.Millisecond))
-	subscribe(t, recent, "c")
-	for range 20 {
-		publish(t, p.Client(), "c", "1", 2)
-		time.Sleep(20 * time.Millisecond) // several PINGs
-	}
-	for _, r := range []*record{got, gotRecent} {
-		redistest.Eventually(t, func() bool { return r.count("1") == 20 }, "all messages are received")
-		if r.count(gap) != 0 || len(r.failures()) != 0 {
-			t.Errorf("%d gaps, %v", r.count(gap), r.failures())
+	for _, when := range []string{"before", "after"} {
+		var pongs atomic.Int64
+		sub, got := open(t, p.Client(), liveness(time.Second), func(c *Config) {
+			c.OnPong = func(time.Time) { pongs.Add(1) }
+		})
+		subscribe(t, sub, "c-"+when)
+		if when == "before" {
+			p.FailSnapshot()
+		}
+		seen := pongs.Load()
+		redistest.Eventually(t, func() bool { return pongs.Load() >= seen+3 }, "three PINGs are answered")
+		publish(t, p.Client(), "c-"+when, "1", 1)
+		got.await(t, "1") // and no gap
+		if errs := got.failures(); len(errs) != 0 {
+			t.Errorf("subscribed %s the snapshot failed: %v", when, errs)
 		}
 	}
 }

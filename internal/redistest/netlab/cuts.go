@@ -3,7 +3,6 @@ package netlab
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/convkit/rediskit/internal/redistest"
 )
@@ -87,23 +86,14 @@ func (l *Lab) add(rules []string) (heal func()) {
 	}
 }
 
-// apply gives the router the rules of all cuts, in one step. It needs l.mu.
+// apply gives the rules of all cuts to the router. It needs l.mu.
 func (l *Lab) apply() {
 	l.t.Helper()
-	if err := l.router.run(rulesOf(l.cuts), "iptables-restore", "-w"); err != nil {
+	var rules []string
+	for _, c := range l.cuts {
+		rules = append(rules, c.rules...)
+	}
+	if err := l.router.drop(rules...); err != nil {
 		l.t.Fatalf("cut the network: %v", err)
 	}
-}
-
-// rulesOf returns what iptables-restore reads.
-func rulesOf(cuts []*cut) string {
-	var b strings.Builder
-	b.WriteString("*filter\n:FORWARD ACCEPT\n")
-	for _, c := range cuts {
-		for _, rule := range c.rules {
-			fmt.Fprintf(&b, "-A FORWARD %s -j DROP\n", rule)
-		}
-	}
-	b.WriteString("COMMIT\n")
-	return b.String()
 }

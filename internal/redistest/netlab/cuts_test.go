@@ -28,6 +28,8 @@ func TestAServerThatVanishedAnswersNothing(t *testing.T) {
 	if err := past(p).Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the server ended: %v", err)
 	}
+	p.Restart()
+	isCutOff(t, p)
 	heal()
 	reaches(t, p)
 }

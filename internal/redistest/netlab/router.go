@@ -50,12 +50,24 @@ func newRouter() (*router, error) {
 	return nil, err
 }
 
-// setUp lets a new namespace forward packets, and finds out whether it can drop some.
+// setUp makes n forward packets, and finds out whether it can drop some.
 func (n *namespace) setUp() error {
 	if err := n.run("", "sh", "-c", "echo 1 >/proc/sys/net/ipv4/ip_forward"); err != nil {
-		return err
+		return fmt.Errorf("make a router forward packets: %w", err)
 	}
-	return n.run(rulesOf(nil), "iptables-restore", "-w")
+	return errors.Join(n.drop("-p tcp --dport 1"), n.drop())
+}
+
+// drop makes n drop what matches any of rules, and nothing else, from one packet to the
+// next.
+func (n *namespace) drop(rules ...string) error {
+	var b strings.Builder
+	b.WriteString("*filter\n:FORWARD ACCEPT\n")
+	for _, rule := range rules {
+		fmt.Fprintf(&b, "-A FORWARD %s -j DROP\n", rule)
+	}
+	b.WriteString("COMMIT\n")
+	return n.run(b.String(), "iptables-restore", "-w")
 }
 
 // ip returns the address of a host.
