@@ -52,7 +52,7 @@ var columns = []column{
 		meaning: "until a Hub (with go-redis alone its PubSub) receives the first message from the server that counts"},
 	{head: "missed", plain: true, worst: always(0),
 		of:      func(f figures) int64 { return int64(f.missed) },
-		meaning: "messages, published at the server that counts or by this client, that Redis has confirmed, that were not received, and that no gap tells of. go-redis alone tells of no gaps, so these are all that it did not receive"},
+		meaning: "messages that Redis confirmed, to the test at the server that counts or to this client, and that were neither received nor in a gap. go-redis tells of no gaps: there these are the messages of the test that it did not receive"},
 	{head: "waiter", time: true, worst: unlessSilent(2 * second),
 		of:      func(f figures) int64 { return int64(f.waiter) },
 		meaning: "until a caller that waits for a lock has it, after the lock was deleted at the server that counts"},

@@ -42,7 +42,6 @@ func (r *run) figures(kind string, rec *record) figures {
 		dials:   r.dials(rec.Dials),
 		hub:     heard(rec.Events, r.first, r.reference),
 		missed:  missed(r.truth.sent, rec.Events, direct),
-		own:     missed(rec.Sent, rec.Events, kind),
 		failure: rec.Error,
 	}
 	f.slow, f.again = slow(rec.Calls, r.began)
@@ -52,6 +51,7 @@ func (r *run) figures(kind string, rec *record) figures {
 		}
 	}
 	if kind == rediskitKind {
+		f.own = missed(rec.Sent, rec.Events, rediskitKind)
 		f.missed += f.own
 		f.near = age(r.truth.written, rec.Reads, r.nearFrom)
 		f.waiter = never

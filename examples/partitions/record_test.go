@@ -8,7 +8,7 @@ type record struct {
 	Dials   []dial
 	Reads   map[int]int64 // by version: when the last read that returned it began
 	Events  []event       // what arrived, in that order
-	Sent    []message     // what this client has published, and Redis has confirmed
+	Sent    []message     // what this client has published in rediskit's channel, and Redis has confirmed
 	Waited  int64         // when the waiter had the lock; 0 if it did not get it
 	Trusted []span        // when the holder trusted its lock
 	Error   string        // of the last call that failed

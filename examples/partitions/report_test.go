@@ -49,15 +49,16 @@ is no part of the network.
 Every time counts from the moment at which the server that counts can be reached again:
 most Sentinels name it, or most nodes of the Cluster do, and it confirms writes; or the
 network is whole again; or the address has moved. How long Sentinels or a Cluster need for
-a failover is not in the figures. "never" means: not within %v.
+a failover is not in the figures. "never" means: not before the end of the run, %v or more
+later.
 
-%s, a median and in parentheses the worst. A figure that is worse than promised stands in
-bold.
+A figure is the median of %s, with the worst in parentheses if it differs. A
+figure that is worse than promised stands in bold.
 
 `
 
 const promises = `
-What rediskit promises, from that moment on: calls recover within 2 s, in the median
+What rediskit promises from that moment on: calls recover within 2 s, in the median
 within 1 s. Near copies are at most 2 s old, 5 s if one address moves in silence. A Hub
 hears the new server, and a waiter sees a lock released there, within 2 s, or 5 s then.
 A node that is not well is dialled at most 20 times a second. No message is missing in
@@ -89,13 +90,10 @@ func (r *results) write(path string) error {
 }
 
 func count(runs int) string {
-	switch runs {
-	case 1:
-		return "One run of each fault, so both are that run's: a figure"
-	case 5:
-		return "Five runs of each fault: a figure is"
+	if runs == 1 {
+		return "one run"
 	}
-	return fmt.Sprintf("%d runs of each fault: a figure is", runs)
+	return fmt.Sprint(runs, " runs")
 }
 
 func (r *results) row(b *strings.Builder, f fault) {
@@ -150,8 +148,10 @@ func (r *results) unpromised(b *strings.Builder) {
 	for _, f := range r.figures[together][rediskitKind] {
 		written = max(written, f.written)
 	}
-	for _, f := range r.figures[splitOff][rediskitKind] {
-		others = max(others, f.others)
+	for _, all := range r.figures {
+		for _, f := range all[rediskitKind] {
+			others = max(others, f.others)
+		}
 	}
 	fmt.Fprintf(b, `
 ## What no client can promise
@@ -161,17 +161,18 @@ func (r *results) unpromised(b *strings.Builder) {
   `+"`min-replicas-to-write 1` and `min-replicas-max-lag 1`"+` it refuses them a second or two
   after it has lost its replicas, and up to %s were lost. Two replicas are then the least:
   after a failover the new primary must find one.
-- **Two lock holders** can trust one lock meanwhile: for up to %s, and %s with min-replicas.
-  The holder on the small side renews its lock at the old primary, and on the other side
+- **Two lock holders** can trust one lock meanwhile: for up to %s, and %s with
+  min-replicas. The holder on the small side renews its lock at the old primary, and on the other side
   the lock expires. That lasts as long as the split, less the lock's TTL.
   lock.Config.Replicas ends it, and a fence that the store checks makes it harmless.
 - **Packets in flight.** A request whose connection was closed after a time-out may already
   be in the network, and may arrive after a newer one. The library withdraws what is still
   in this machine's buffers, and no more.
 - **Publishers of other clients.** A client that does not know of the failover publishes at
-  the old primary, which confirms it, and no Hub at the new one hears it. In the first row
-  of the table, the client of go-redis published in the channel of rediskit's Hub too. Up
-  to %d of its confirmed messages were not received, and no gap tells of them.
+  the old primary, which confirms it, and no Hub at the new one hears it. The client of
+  go-redis published in the channel of rediskit's Hub too. Where it was slow to learn of a
+  failover, up to %d of its confirmed messages in a run were not received, and no gap tells
+  of them.
 `, r.worst(together, rediskitKind, "lost"), written, r.worst(strict, rediskitKind, "lost"),
 		r.worst(together, rediskitKind, "two holders"), r.worst(strict, rediskitKind, "two holders"), others)
 }
