@@ -85,6 +85,18 @@ type Config struct {
 	// within a millisecond.
 	DialTimeout, ReadTimeout, WriteTimeout, PoolTimeout time.Duration
 
+	// MaxWaiting is the greatest number of calls of this client that may be under way
+	// at once, at least 1: on the wire, and waiting for a connection or a pipeline. On
+	// a Cluster it counts the calls to all nodes. A call beyond it fails at once with
+	// ErrOverloaded, so that a Redis that is slow but not dead does not collect a
+	// service's goroutines without end. A pipeline counts as one call, a command that
+	// blocks (BLPOP) as any other; a subscription is not a call. Connect, connections
+	// that open, and what a Cluster client asks for itself are never refused. Defaults
+	// to 10,000, which a healthy service does not meet: 12 connections to a server that
+	// answers within a millisecond serve 6,000 calls in the 500 ms of PoolTimeout, and
+	// those behind them would not get a connection in time.
+	MaxWaiting int
+
 	// NoEviction makes Connect refuse a server whose maxmemory-policy is not
 	// noeviction, or that does not report its policy (the user then needs +info).
 	// Under another policy locks, sessions and counters vanish when memory fills.
@@ -111,6 +123,9 @@ const (
 	// the whole pool at once, and panics if it is much larger.
 	maxPoolSize    = 1 << 16
 	defaultTimeout = 500 * time.Millisecond
+	// defaultMaxWaiting is what 32 processors with 256 goroutines each do not reach. So
+	// many goroutines with a request each hold some hundred megabytes.
+	defaultMaxWaiting = 10_000
 
 	defaultSecret = "/run/secrets/redis_password"
 )
@@ -134,6 +149,9 @@ func (c Config) complete() (Config, error) {
 	c.Name = clientName(c.Name)
 	if c.PoolSize == 0 {
 		c.PoolSize = defaultPoolSize
+	}
+	if c.MaxWaiting == 0 {
+		c.MaxWaiting = defaultMaxWaiting
 	}
 	for _, d := range []*time.Duration{&c.DialTimeout, &c.ReadTimeout, &c.WriteTimeout, &c.PoolTimeout} {
 		if *d == 0 {
@@ -198,6 +216,9 @@ func (c Config) check() error {
 	}
 	if c.PoolSize < 1 || c.PoolSize > maxPoolSize {
 		wrong("PoolSize", "is %d; it must be from 1 to %d, or 0 for the default", c.PoolSize, maxPoolSize)
+	}
+	if c.MaxWaiting < 1 {
+		wrong("MaxWaiting", "is %d; it must be 1 or more, or 0 for the default", c.MaxWaiting)
 	}
 	for _, timeout := range []struct {
 		field string

@@ -24,6 +24,11 @@ import (
 // takes well under a microsecond. 250 ms later one caller asks Redis again.
 var ErrUnavailable = breaker.ErrOpen
 
+// ErrOverloaded is the error of a call that was refused because Config.MaxWaiting other
+// calls of the client were under way. The call was not sent and did not run. A refusal
+// takes well under a microsecond.
+var ErrOverloaded = breaker.ErrOverloaded
+
 // Connect returns a client of the Redis that cfg describes, once Redis has answered:
 // it was dialled, authenticated and pinged. On a Cluster every primary was. A server that
 // serves but refuses PING for now, with MISCONF after a failed snapshot or with BUSY, has
@@ -101,7 +106,7 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 	} else {
 		rdb.AddHook(greetingHook{})
 	}
-	breaker.Guard(rdb, watch)
+	breaker.Guard(rdb, cfg.MaxWaiting, watch)
 	return rdb, nil
 }
 
@@ -138,7 +143,7 @@ func watched(cfg Config, opts *redis.UniversalOptions) (rdb redis.UniversalClien
 	}
 	simple.Dialer = one.Dial
 	client := redis.NewClient(simple)
-	one.Find(client)
+	one.Attach(client)
 	return client, func(*redis.Client) breaker.Watch { return one }
 }
 

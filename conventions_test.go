@@ -25,7 +25,7 @@ var (
 	features = []string{"cache", "lock", "pubsub", "ratelimit", "session"}
 
 	// roots import no package of the module.
-	roots = []string{"internal/redact", "internal/refusal", "secrets"}
+	roots = []string{"internal/attach", "internal/redact", "internal/refusal", "secrets"}
 
 	// leaves import no package of the module but roots.
 	leaves = []string{
@@ -36,7 +36,7 @@ var (
 	// senders call go-redis's methods that send: for the commands of all packages, for
 	// the breaker's hooks, for connections of their own, and in test support.
 	senders = []string{
-		"internal/sender", "internal/breaker", "internal/subscriber", "internal/tracking",
+		"internal/attach", "internal/sender", "internal/breaker", "internal/subscriber", "internal/tracking",
 		"internal/redistest",
 	}
 	sending = []string{"Process", "Pipeline", "TxPipeline", "Pipelined", "TxPipelined", "Eval", "EvalSha"}
@@ -145,7 +145,7 @@ func mayImport(dir, imported string) bool {
 	case slices.Contains(roots, dir):
 		return false
 	case slices.Contains(leaves, dir):
-		return imported == "internal/redact" || imported == "internal/refusal"
+		return slices.Contains(roots, imported) && imported != "secrets"
 	case strings.HasPrefix(dir, "internal/"):
 		return !isFeature && imported != "."
 	case dir == ".", slices.Contains(features, dir):

@@ -19,6 +19,9 @@
 //     refused until a ping is answered. One caller sends that ping, and waits for it,
 //     250 ms after the breaker opened and 250 ms after each ping that failed. On a
 //     Cluster each node has a breaker of its own. docs/outages.md has the figures.
+//   - A Redis that is slow but not dead collects [Config.MaxWaiting] calls at most. Those
+//     beyond it are refused with [ErrOverloaded], which was not sent. The packages
+//     beside this one treat it as they treat ErrUnavailable.
 //   - Every reply except LOADING counts as a success for the breaker. Some errors never
 //     count against Redis: a caller's own deadline of less than 50 ms, a cancelled
 //     context, any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), and

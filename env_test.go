@@ -282,6 +282,7 @@ func TestEveryImpossibleConfigNamesItsField(t *testing.T) {
 		{rediskit.Config{Addrs: []string{"a", "b"}, DB: 1}, "Config.DB"},
 		{rediskit.Config{PoolSize: -1}, "Config.PoolSize"},
 		{rediskit.Config{PoolSize: 1<<16 + 1}, "Config.PoolSize"},
+		{rediskit.Config{MaxWaiting: -1}, "Config.MaxWaiting"},
 		{rediskit.Config{DialTimeout: -1}, "Config.DialTimeout"},
 		{rediskit.Config{ReadTimeout: 1}, "Config.ReadTimeout"},
 		{rediskit.Config{WriteTimeout: -1}, "Config.WriteTimeout"},

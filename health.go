@@ -83,7 +83,8 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 // and about those that cannot serve this client: LOADING, MASTERDOWN, a missing
 // permission. A node that refuses only writes, such as with MISCONF, is no error. Health
 // has the others all the same. With a client made by [Connect] whose breaker is open, Check
-// fails at once with [ErrUnavailable].
+// fails at once with [ErrUnavailable], and with [ErrOverloaded] while Config.MaxWaiting
+// other calls are under way.
 //
 // The user needs +ping, and +info for all but the role, the mode and the version.
 func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {

@@ -1,8 +1,10 @@
 package rediskit_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"net"
 	"strconv"
 	"strings"
 	"testing"
@@ -188,4 +190,60 @@ func TestTheDocumentedGrantsSufficeOnACluster(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("COMMAND was sent %d times for 100 GETs, want once", asked)
 	}
+}
+
+// Nodes that tell no host are reached at the host that was asked.
+func TestAClusterThatTellsNoHostsWorks(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"unknown-endpoint", "hostname"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			cluster := redistest.StartCluster(t, 3, "--cluster-preferred-endpoint-type", kind)
+			_, port, _ := net.SplitHostPort(cluster.Addrs()[0])
+			// The name shows that the host that was asked is taken.
+			cfg := at(net.JoinHostPort("localhost", port))
+			cfg.Cluster = true
+			rdb := connect(t, cfg).(*redis.ClusterClient)
+			for i := range 30 {
+				key := fmt.Sprint("k", i)
+				mustDo(t, rdb, "set", key, "v")
+				if v, err := rdb.Get(t.Context(), key).Result(); v != "v" || err != nil {
+					t.Fatalf("%q, %v", v, err)
+				}
+			}
+			err := rdb.ForEachMaster(t.Context(), func(ctx context.Context, node *redis.Client) error {
+				if host, _, _ := net.SplitHostPort(node.Options().Addr); kind == "unknown-endpoint" && host != "localhost" {
+					t.Errorf("a node has the address %s", node.Options().Addr)
+				}
+				return node.Ping(ctx).Err()
+			})
+			if err != nil {
+				t.Error(err)
+			}
+
+			// A redirection has no host either.
+			cluster.MoveBusySlots(cluster.Nodes()[0], cluster.Nodes()[1])
+			for i := range 30 {
+				if v, err := rdb.Get(t.Context(), fmt.Sprint("k", i)).Result(); v != "v" || err != nil {
+					t.Errorf("after slots have moved: %q, %v", v, err)
+				}
+			}
+		})
+	}
+}
+
+func TestConnectWaitsForTheSlotsOfACluster(t *testing.T) {
+	t.Parallel()
+	node := redistest.Start(t, "--cluster-enabled", "yes", "--cluster-announce-ip", "127.0.0.1")
+	cfg, errs := at(node.Addr()), &errorLog{}
+	cfg.Cluster, cfg.OnError = true, errs.onError
+	connected := redistest.Async(func() (redis.UniversalClient, error) { return rediskit.Connect(within(t), cfg) })
+	redistest.Eventually(t, func() bool { return strings.Contains(fmt.Sprint(errs.all()), "no node of the Cluster has slots yet") }, "Connect says what it waits for")
+	mustDo(t, node.Client(), "cluster", "addslotsrange", 0, 16383)
+	r := <-connected
+	if r.Err != nil {
+		t.Fatal(r.Err)
+	}
+	defer r.Value.Close()
+	redistest.Eventually(t, func() bool { return r.Value.Get(t.Context(), "k").Err() == redis.Nil }, "a call is answered")
 }

@@ -80,6 +80,9 @@
 // has passed. If the request arrives still later, or after the process has ended, it holds
 // the lock for one TTL.
 //
+// On a Cluster the announcements of a release reach waiters through any of its nodes. While
+// the nodes do not reach each other, waiters depend on Poll.
+//
 // A Release that Redis did not confirm is neither success nor loss; its error says why.
 //
 // A client that go-redis itself made has ContextTimeoutEnabled off by default. A command on

@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/lock"
 	"github.com/convkit/rediskit/metrics"
@@ -165,6 +166,35 @@ func (r refuse) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipe
 	return func(context.Context, []redis.Cmder) error {
 		r.t.Error("a pipeline was sent")
 		return errors.New("refused")
+	}
+}
+
+func TestTheCallsOfAGuardedClientAreCollected(t *testing.T) {
+	t.Parallel()
+	rdb := redistest.Mini(t).Client()
+	collector := func() map[string]float64 {
+		c, err := metrics.NewCollector(metrics.Pool("main", rdb))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return values(t, c)
+	}
+	if _, ok := collector()["rediskit_pool_calls_limit{pool=main}"]; ok {
+		t.Error("a client without a bound has a limit")
+	}
+	breaker.Guard(rdb, 1, nil)
+	for range 2 { // the first stays under way
+		_ = breaker.BulkheadOf(rdb).Enter(t.Context())
+	}
+	got := collector()
+	for series, want := range map[string]float64{
+		"rediskit_pool_calls{pool=main}":               1,
+		"rediskit_pool_calls_limit{pool=main}":         1,
+		"rediskit_pool_calls_refused_total{pool=main}": 1,
+	} {
+		if value, ok := got[series]; !ok || value != want {
+			t.Errorf("%s is %v (%v), want %v", series, value, ok, want)
+		}
 	}
 }
 

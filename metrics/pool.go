@@ -7,13 +7,15 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/report"
 )
 
 // Pool returns the Source for the connections of rdb. The name is your choice, such as
 // "cache" and "state" for two instances. The series have the label lane: "main", or
 // "pipeline" for the pool that go-redis keeps for pipelines. Connections of
-// subscriptions are in neither.
+// subscriptions are in neither. Series without a lane show the calls of the client, if it
+// is one that rediskit.Connect returned.
 func Pool(name string, rdb redis.UniversalClient) Source { return pool{name, rdb} }
 
 type pool struct {
@@ -49,8 +51,15 @@ var poolSeries = []series[poolStats]{
 	gauge("rediskit_pool_limit", "Connections that the pool may have; on a Cluster, at each node.", func(s poolStats) uint64 { return uint64(s.limit) }),
 }
 
+var callSeries = []series[*breaker.Bulkhead]{
+	gauge("rediskit_pool_calls", "Calls under way: on the wire, or waiting for a connection or a pipeline.", (*breaker.Bulkhead).UnderWay),
+	gauge("rediskit_pool_calls_limit", "Calls that may be under way: Config.MaxWaiting.", (*breaker.Bulkhead).Limit),
+	counter("rediskit_pool_calls_refused_total", "Calls that were refused because too many others were under way.", (*breaker.Bulkhead).Refused),
+}
+
 // A poolSource reads the stats of both lanes together.
 type poolSource struct {
+	calls                    *reader[*breaker.Bulkhead] // nil without a Bulkhead
 	rdb                      redis.UniversalClient
 	main, pipeline           *reader[poolStats]
 	mainLimit, pipelineLimit int
@@ -73,17 +82,26 @@ func (p pool) source() (source, error) {
 	if s.pipelineLimit == 0 {
 		s.pipelineLimit = redis.DefaultPipelinePoolSize
 	}
+	if calls := breaker.BulkheadOf(p.rdb); calls != nil {
+		s.calls = newReader(func() *breaker.Bulkhead { return calls }, callSeries, "pool", p.name)
+	}
 	s.main = newReader(nil, poolSeries, "pool", p.name, "lane", "main")
 	s.pipeline = newReader(nil, poolSeries, "pool", p.name, "lane", "pipeline")
 	return s, nil
 }
 
 func (s *poolSource) describe(ch chan<- *prometheus.Desc) {
+	if s.calls != nil {
+		s.calls.describe(ch)
+	}
 	s.main.describe(ch)
 	s.pipeline.describe(ch)
 }
 
 func (s *poolSource) collect(ch chan<- prometheus.Metric) {
+	if s.calls != nil {
+		s.calls.collect(ch)
+	}
 	now := s.rdb.PoolStats()
 	s.main.send(ch, poolStats{*now, s.mainLimit})
 	if now.PipelineStats != nil {

@@ -13,7 +13,7 @@ var hubSeries = []series[pubsub.Stats]{
 	counter("rediskit_pubsub_delivered_total", "Messages that subscriptions have read, counted for each subscription.", func(s pubsub.Stats) uint64 { return s.Delivered }),
 	counter("rediskit_pubsub_missed_total", "Messages dropped for slow subscriptions, counted when the gap is reported.", func(s pubsub.Stats) uint64 { return s.Missed }),
 	counter("rediskit_pubsub_gaps_total", "Gaps that were reported to subscriptions.", func(s pubsub.Stats) uint64 { return s.Gaps }),
-	counter("rediskit_pubsub_reconnects_total", "Times the connection was lost and restored.", func(s pubsub.Stats) uint64 { return s.Reconnects }),
-	counter("rediskit_pubsub_connection_errors_total", "Losses of the connection, failed attempts to restore it, failed probes.", func(s pubsub.Stats) uint64 { return s.Errors }),
+	counter("rediskit_pubsub_reconnects_total", "Times a connection was lost and restored, or on a Cluster led to another primary.", func(s pubsub.Stats) uint64 { return s.Reconnects }),
+	counter("rediskit_pubsub_connection_errors_total", "Losses of a connection, failed attempts to restore it, failed probes.", func(s pubsub.Stats) uint64 { return s.Errors }),
 	gauge("rediskit_pubsub_subscribers", "Subscriptions that are open now.", func(s pubsub.Stats) uint64 { return uint64(s.Subscribers) }),
 }

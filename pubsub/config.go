@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
@@ -22,13 +24,18 @@ type Config struct {
 	// From 10 ms to an hour. Defaults to 10 s.
 	Liveness time.Duration
 
-	// ProbeEvery is how often a Hub publishes a message to itself, through its client
-	// and on a channel of its own, rediskit:probe:<random>. If the message does not
-	// arrive within Liveness, the Hub makes its connection anew. A probe finds a server
-	// that answers PONG but that receives no messages any more, such as a primary that
-	// was demoted while the Sentinels could not reach it. An ACL user needs
-	// &rediskit:probe:* for it. At least 10 ms. Defaults to 0: no probe.
+	// ProbeEvery is how often a Hub publishes a message to itself, through its client,
+	// as Topic.Publish does, and on a channel of its own, rediskit:probe:{<channel>}:<random>.
+	// If the message does not arrive within Liveness, the Hub makes its connection anew. A
+	// probe finds a server that answers PONG but that receives no messages any more, such
+	// as a primary that was demoted while the Sentinels could not reach it. An ACL user
+	// needs &rediskit:probe:* and what Publish needs. A Hub of a pattern on a Cluster has no
+	// probe. At least 10 ms. Defaults to Liveness on a Cluster; to no probe elsewhere.
 	ProbeEvery time.Duration
+
+	// NoProbe switches off the probe that a Hub on a Cluster has without a ProbeEvery.
+	// Defaults to false.
+	NoProbe bool
 
 	// Name stands for the topic in errors and metrics. Set it if the channel's name
 	// holds an id. Defaults to the channel or pattern.
@@ -65,7 +72,10 @@ func (c Config) complete(kind, channel string) (Config, error) {
 			c.Liveness, subscriber.MinLiveness, subscriber.MaxLiveness, subscriber.DefaultLiveness)
 	}
 	if c.ProbeEvery != 0 && c.ProbeEvery < minProbeEvery {
-		return c, fmt.Errorf("pubsub: Config.ProbeEvery is %v; it must be at least %v, or 0 for no probe", c.ProbeEvery, minProbeEvery)
+		return c, fmt.Errorf("pubsub: Config.ProbeEvery is %v; it must be at least %v, or 0 for the default", c.ProbeEvery, minProbeEvery)
+	}
+	if c.ProbeEvery != 0 && c.NoProbe {
+		return c, fmt.Errorf("pubsub: Config.ProbeEvery is %v, and Config.NoProbe is set; leave one of them out", c.ProbeEvery)
 	}
 	if c.Buffer == 0 {
 		c.Buffer = defaultBuffer
@@ -77,4 +87,12 @@ func (c Config) complete(kind, channel string) (Config, error) {
 		c.Name = channel
 	}
 	return c, nil
+}
+
+// probeEvery is how often a hub on one connection probes it, 0 for never.
+func (c Config) probeEvery(rdb redis.UniversalClient) time.Duration {
+	if _, cluster := rdb.(*redis.ClusterClient); cluster && c.ProbeEvery == 0 && !c.NoProbe {
+		return c.Liveness
+	}
+	return c.ProbeEvery
 }

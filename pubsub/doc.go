@@ -31,30 +31,64 @@
 //
 //   - A subscription that is more than Config.Buffer behind loses its oldest messages.
 //     It receives a *GapError with their number. It slows no other subscription down.
-//   - When the connection was lost, every subscription receives one *GapError, after
-//     the last message from before and ahead of the first from after. By then Redis
-//     has confirmed the subscription anew. So a reader that reads its state from the
-//     source at the GapError misses nothing after it.
+//   - When the connection was lost, or its server has to be left, every subscription
+//     receives one *GapError, after the last message from before and ahead of the first
+//     from after. By then Redis has confirmed the subscription anew. So a reader that reads
+//     its state from the source at the GapError misses nothing after it.
 //   - A payload that does not decode is a *DecodeError in its place.
 //
 // A server that sends nothing any more, though its connection still stands, is found
 // within Config.Liveness. One that answers, but receives no messages any more, is
-// found within Config.ProbeEvery and Liveness, if ProbeEvery is set. Connections are
+// found within Config.ProbeEvery and Liveness, if there is a probe. Connections are
 // made anew after 10 ms, 20 ms and so on up to 2 s, half of it at random.
 //
 // A Hub has one connection, two goroutines (three with a probe) and one copy of each
 // message, however many subscriptions there are. A message is decoded once.
 //
-// Publish is never sent twice. What one goroutine publishes arrives in that order, on
-// a Cluster too.
+// Publish is never sent twice, and a server that must not be written to refuses it. What
+// one goroutine publishes arrives in that order.
+//
+// # On a Cluster
+//
+// The nodes pass on to each other what is published, in no order between them, and while
+// two of them do not reach each other they lose it without a word. So messages do not
+// depend on that. Publish publishes at the primary of the channel's slot; a node that does not
+// own the slot refuses. A Hub of a channel listens there and nowhere else. A Hub of a
+// pattern has a connection, and two goroutines, for each primary, and takes from each the
+// messages of the slots of that primary.
+//
+// A Hub looks at the client's map of the slots every 250 ms. When another primary has the
+// slot, the Hub listens there and reports a gap; a primary more or less is a gap of a
+// pattern's Hub. The client reads its map anew after a call that was redirected or has
+// failed, each probe among them, and every minute.
+//
+// Each message that Publish has confirmed is received, or lies in a gap. Between two gaps
+// each is received once and in order. There is one exception: while a slot moves, and until
+// the Hub has noticed, messages reach it from the new owner through the old one. If these two
+// do not reach each other at that time, the loss of a message may be told only after a
+// later one was received. If the slot moves back at once, two messages may change places.
 //
 // # What it does not guarantee
 //
-// Delivery. Redis keeps no messages: it delivers each one at most once, and only to
-// connections that listen at that moment. What is published while a Hub's connection
-// is away is lost. A reader that shows a state built from messages reads that state
-// from its source after Subscribe, and again at each GapError. Use a stream where
-// every message must be processed.
+// Delivery. Redis keeps no messages: it delivers each one only to connections that listen at
+// that moment. What is published while a Hub's connection is away is lost. A reader that
+// shows a state built from messages reads that state from its source after Subscribe, and
+// again at each GapError. Use a stream where every message must be processed.
+//
+// At most once, across a gap, on a Cluster. After the gap a message from before it may
+// come again, or for the first time, even behind newer ones: the new node may get it late
+// from the old one. Between two gaps no message comes twice.
+//
+// What programs that use PUBLISH confirm. Any server takes it: a replica, a node that the
+// others do not reach, a primary that was replaced. What they publish at another node than
+// the owner is heard only if it gets through, and its loss is not reported.
+//
+// What a primary confirms that is cut off from its replicas while clients still reach it.
+// Until it notices, only those on its own side hear it. Set min-replicas-to-write, and
+// such a primary refuses Publish after min-replicas-max-lag.
+//
+// The order of a Publish that failed: one whose connection stalls may arrive after a later
+// one.
 //
 // Unread messages survive neither the process nor Close; Shutdown lets them be read.
 //
@@ -71,10 +105,19 @@
 // panics is a DecodeError, and OnError receives the panic with its stack.
 //
 // With a dialer that ignores its context, as go-redis's own does for TLS, Close waits a
-// second at most, and the dial ends by its own time-out. With a probe, Close also waits
-// for a command that was sent, as long as the client's ReadTimeout.
+// second at most, and the dial ends by its own time-out. With a probe, and with a pattern on
+// a Cluster, Close also waits for a command that was sent, as long as the client's
+// ReadTimeout.
 //
 // Pub/sub knows neither databases nor key prefixes: two services that use the same
 // channel on one server receive each other's messages. ConnMaxLifetime does not end a
 // Hub's connection.
+//
+// # What the user needs
+//
+// To publish: +evalsha +eval +del +publish, the keys rediskit:* and the channel. To listen:
+// +subscribe +unsubscribe +ping and the channel, or +psubscribe +punsubscribe and the
+// pattern. For a probe, which Hubs on a Cluster have by default: both, and the channels
+// &rediskit:probe:*. On a Cluster the client also needs +cluster|slots
+// and +command.
 package pubsub

@@ -25,9 +25,10 @@ type GapError struct {
 	// subscription was more than Config.Buffer behind.
 	Missed uint64
 
-	// Cause is why the connection to Redis was lost, nil if it was not. It is unknown
-	// how many messages were published until the connection was restored, and whether
-	// the last ones from before had arrived.
+	// Cause is why the connection to Redis was lost or given up, or on a Cluster what has
+	// changed among the primaries; nil for neither. It is unknown how many messages were
+	// published until the connection was restored, and whether the last ones from before
+	// had arrived.
 	Cause error
 }
 

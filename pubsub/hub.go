@@ -14,15 +14,15 @@ import (
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
-// A Hub hands the messages of one Redis connection to any number of local
-// subscriptions. It is safe for concurrent use. Close it, or shut it down, before its
+// A Hub hands the messages of one Redis connection, or for a pattern on a Cluster of one
+// to each primary, to any number of local subscriptions. It is safe for concurrent use. Close it, or shut it down, before its
 // client.
 type Hub[T any] struct {
 	cfg        Config
 	json       jsoncodec.Codec[T]
 	report     *report.Reporter
-	connection *subscriber.Subscriber
-	probe      *probe // nil without Config.ProbeEvery
+	connection interface{ Close() error } // a *subscriber.Subscriber or a *spread
+	probe      *probe                     // nil if there is none
 	log        log[T]
 	stats      counters
 
@@ -42,18 +42,36 @@ func listen[T any](ctx context.Context, rdb redis.UniversalClient, channel strin
 		subs:   map[*Subscription[T]]struct{}{}, drained: make(chan struct{}),
 	}
 	h.log.init(cfg.Buffer)
-	if cfg.ProbeEvery > 0 {
-		h.probe = newProbe(rdb, cfg, h.reporter("probe"))
+	var err error
+	if cluster, ok := rdb.(*redis.ClusterClient); ok && pattern {
+		err = h.connectAll(ctx, cluster, channel)
+	} else {
+		err = h.connect(ctx, rdb, channel, pattern)
+	}
+	if err != nil {
+		if errors.Is(err, subscriber.ErrClientClosed) {
+			err = ErrClientClosed
+		}
+		return nil, h.report.Fail("listen", err)
+	}
+	return h, nil
+}
+
+// connect subscribes at one server: on a Cluster at the primary of the channel's slot.
+func (h *Hub[T]) connect(ctx context.Context, rdb redis.UniversalClient, channel string, pattern bool) error {
+	if every := h.cfg.probeEvery(rdb); every > 0 {
+		h.probe = newProbe(rdb, channel, every, h.cfg.Liveness, h.reporter("probe"))
 	}
 	connection, err := subscriber.New(rdb, subscriber.Config{
-		Liveness:  cfg.Liveness,
+		Home:      channel,
+		Liveness:  h.cfg.Liveness,
 		OnMessage: h.receive,
 		OnGap:     h.restored,
-		OnEnd:     func(error) { h.log.end(h.report.Fail("receive", ErrClientClosed)) },
+		OnEnd:     func(error) { h.clientClosed() },
 		OnError:   h.reporter("receive"),
 	})
 	if err != nil {
-		return nil, h.report.Fail("listen", err)
+		return err
 	}
 	h.connection = connection
 	subscribe := connection.Subscribe
@@ -63,19 +81,33 @@ func listen[T any](ctx context.Context, rdb redis.UniversalClient, channel strin
 	err = subscribe(ctx, channel)
 	if err == nil && h.probe != nil {
 		err = connection.Subscribe(ctx, h.probe.channel)
+		switch {
+		case err == nil:
+			h.probe.start(connection)
+		case h.cfg.ProbeEvery == 0 && redis.IsPermissionError(err):
+			h.probe.report(err) // nobody asked for it
+			err = nil
+		}
 	}
 	if err != nil {
 		_ = connection.Close()
-		if errors.Is(err, subscriber.ErrClientClosed) {
-			err = ErrClientClosed
-		}
-		return nil, h.report.Fail("listen", err)
 	}
-	if h.probe != nil {
-		h.probe.start(connection)
-	}
-	return h, nil
+	return err
 }
+
+// connectAll subscribes to a pattern at every primary of a Cluster.
+func (h *Hub[T]) connectAll(ctx context.Context, rdb *redis.ClusterClient, pattern string) error {
+	connections, err := listenSpread(ctx, spreadConfig{
+		rdb: rdb, pattern: pattern, liveness: h.cfg.Liveness,
+		receive: h.receive, gap: h.restored, ended: h.clientClosed, report: h.reporter("receive"),
+	})
+	if err == nil {
+		h.connection = connections
+	}
+	return err
+}
+
+func (h *Hub[T]) clientClosed() { h.log.end(h.report.Fail("receive", ErrClientClosed)) }
 
 // Name is Config.Name.
 func (h *Hub[T]) Name() string { return h.cfg.Name }
@@ -101,7 +133,8 @@ func (h *Hub[T]) subscribers() int {
 	return len(h.subs)
 }
 
-// receive takes one message. It runs on the goroutine that reads the connection.
+// receive takes one message. It and restored run one at a time, on a goroutine that reads a
+// connection.
 func (h *Hub[T]) receive(m *redis.Message) {
 	if h.probe != nil && m.Channel == h.probe.channel {
 		h.probe.echo(m.Payload)
@@ -138,9 +171,8 @@ func (h *Hub[T]) decode(raw []byte) (v T, kind string) {
 	return v, kind
 }
 
-// restored appends the gap of a lost connection. It runs on the goroutine that reads
-// the connection, after the last message from before the loss and ahead of the first
-// from after it.
+// restored appends the gap of a lost connection, after the last message from before the
+// loss and ahead of the first from after it.
 func (h *Hub[T]) restored(cause error) {
 	h.stats.reconnects.Add(1)
 	if h.probe != nil {

@@ -113,7 +113,7 @@ func killListeners(t testing.TB, rdb *redis.Client, name string) {
 	t.Helper()
 	for line := range strings.Lines(rdb.ClientList(t.Context()).Val()) {
 		fields := strings.Fields(line)
-		if slices.Contains(fields, "name="+name) && !slices.Contains(fields, "sub=0") {
+		if slices.Contains(fields, "name="+name) && !(slices.Contains(fields, "sub=0") && slices.Contains(fields, "psub=0")) {
 			id := strings.TrimPrefix(fields[0], "id=")
 			if err := rdb.ClientKillByFilter(t.Context(), "ID", id).Err(); err != nil {
 				t.Error(err)

@@ -12,19 +12,20 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/redact"
-	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/internal/subscriber"
 )
 
 // A probe checks that a hub's connection leads to the server at which messages are
-// published. It publishes through the client, which follows Sentinel and the Cluster's
-// map, and waits for the message on the hub's connection, which stays where it is for
-// as long as the server there answers PONG. It owns one goroutine.
+// published. It publishes as Topic.Publish does, through the client, which follows Sentinel
+// and the Cluster's map, and waits for the message on the hub's connection, which stays
+// where it is for as long as the server there answers PONG. On a Cluster the primary that
+// the map names may answer that the slot has moved: then the client reads the map anew. A
+// probe owns one goroutine.
 type probe struct {
-	sender       *sender.Sender
-	channel      string
+	*publisher
 	every, limit time.Duration
 	report       func(error)
 	restored     atomic.Int64 // how often the hub's connection was restored
@@ -32,12 +33,13 @@ type probe struct {
 	life         *life.Life
 }
 
-// newProbe returns a probe that has not started. report receives the errors.
-func newProbe(rdb redis.UniversalClient, cfg Config, report func(error)) *probe {
+// newProbe returns a probe that has not started, on a channel of its own in the slot of the
+// hub's channel or pattern. report receives the errors.
+func newProbe(rdb redis.UniversalClient, of string, every, limit time.Duration, report func(error)) *probe {
+	own := keys.Sibling("probe", of) + ":" + strings.ToLower(rand.Text())
 	return &probe{
-		sender:  sender.New(rdb, true),
-		channel: reserved + "probe:" + strings.ToLower(rand.Text()),
-		every:   cfg.ProbeEvery, limit: cfg.Liveness,
+		publisher: newPublisher(rdb, own, of),
+		every:     every, limit: limit,
 		report: report,
 		echoes: make(chan string, 1),
 		life:   life.New(report),
@@ -85,9 +87,7 @@ func (p *probe) check(ctx context.Context, connection *subscriber.Subscriber, to
 func (p *probe) try(ctx context.Context, token string) (back bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, p.limit)
 	defer cancel()
-	cmd := newPublish(ctx, p.channel, []byte(token))
-	send(ctx, p.sender, p.channel, cmd)
-	if err := cmd.Err(); err != nil {
+	if _, err := p.publish(ctx, []byte(token)); err != nil {
 		return false, err
 	}
 	for {

@@ -20,8 +20,8 @@ type Stats struct {
 	Delivered    uint64 // messages and DecodeErrors that subscriptions have read, each counted
 	Missed       uint64 // messages dropped for slow subscriptions, each counted when its GapError is read
 	Gaps         uint64 // GapErrors that subscriptions have read
-	Reconnects   uint64 // times the connection was lost and restored
-	Errors       uint64 // losses of the connection, failed attempts to restore it, failed probes
+	Reconnects   uint64 // times a connection was lost and restored, or on a Cluster led to another primary
+	Errors       uint64 // losses of a connection, failed attempts to restore it, failed probes
 	Subscribers  int    // subscriptions that are open now
 }
 

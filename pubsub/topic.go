@@ -9,14 +9,13 @@ import (
 
 	"github.com/convkit/rediskit/internal/jsoncodec"
 	"github.com/convkit/rediskit/internal/report"
-	"github.com/convkit/rediskit/internal/sender"
 )
 
 // A Topic is a channel whose messages are JSON of one type. It is safe for concurrent
 // use and needs no Close.
 type Topic[T any] struct {
 	rdb       redis.UniversalClient
-	sender    *sender.Sender
+	publisher *publisher
 	channel   string
 	cfg       Config
 	json      jsoncodec.Codec[T]
@@ -36,7 +35,7 @@ func NewTopic[T any](rdb redis.UniversalClient, channel string, cfg Config) (*To
 		return nil, err
 	}
 	return &Topic[T]{
-		rdb: rdb, sender: sender.New(rdb, true), channel: channel, cfg: cfg,
+		rdb: rdb, publisher: newPublisher(rdb, channel, channel), channel: channel, cfg: cfg,
 		json:   jsoncodec.For[T](),
 		report: report.New("pubsub", cfg.Name, cfg.OnError),
 	}, nil
@@ -44,20 +43,23 @@ func NewTopic[T any](rdb redis.UniversalClient, channel string, cfg Config) (*To
 
 // Publish sends v to all connections that listen at this moment, and returns how many
 // there are: a Hub is one, whatever the number of its subscriptions. On a Cluster only
-// those at the node that serves the channel's slot are counted, so that 0 does not
-// mean that none listens.
+// those at the primary of the channel's slot are counted. Every Hub of the channel is
+// there; other programs may listen at other nodes.
+//
+// A server that must not be written to, or does not own the slot, refuses: NOREPLICAS,
+// READONLY, MISCONF, MASTERDOWN and CLUSTERDOWN are errors, and nothing was published.
 //
 // It is never sent twice. When the reply is lost, the error leaves open whether v was
-// published. Messages that one goroutine publishes arrive in that order.
+// published, or will be: what is on its way to Redis may arrive late, even after a later
+// Publish. Otherwise messages that one goroutine publishes arrive in that order.
 //
-// One round trip: PUBLISH.
+// One round trip: a script of DEL, of a key that does not exist, and PUBLISH.
 func (t *Topic[T]) Publish(ctx context.Context, v T) (receivers int64, err error) {
-	cmd, err := t.command(ctx, v)
+	payload, err := t.encode(v)
 	if err != nil {
 		return 0, err
 	}
-	send(ctx, t.sender, t.channel, cmd)
-	receivers, err = cmd.Int64()
+	receivers, err = t.publisher.publish(ctx, payload)
 	if err != nil {
 		return 0, t.report.Redis(ctx, "publish", err)
 	}
@@ -66,31 +68,26 @@ func (t *Topic[T]) Publish(ctx context.Context, v T) (receivers int64, err error
 }
 
 // PublishAll publishes values in their order, as Publish does. A value that cannot be
-// encoded is an error before any is sent. On any other error some may have been
-// published.
+// encoded is an error before any is sent. On any other error the first few may have been
+// published, and those after them were not.
 //
-// One round trip: a pipeline of PUBLISH.
+// One round trip for each 1000 values or MiB: scripts as of Publish, each with all its
+// values or none.
 func (t *Topic[T]) PublishAll(ctx context.Context, values ...T) error {
-	cmds := make([]*redis.Cmd, len(values))
-	batch := make([]redis.Cmder, len(values))
+	payloads := make([][]byte, len(values))
 	for i, v := range values {
-		cmd, err := t.command(ctx, v)
-		if err != nil {
+		var err error
+		if payloads[i], err = t.encode(v); err != nil {
 			return err
 		}
-		cmds[i], batch[i] = cmd, cmd
 	}
-	send(ctx, t.sender, t.channel, batch...)
-	var first error
-	for _, cmd := range cmds {
-		if _, err := cmd.Int64(); err == nil {
-			t.published.Add(1)
-		} else if first == nil {
-			first = err
+	for len(payloads) > 0 {
+		n := nextBatch(payloads)
+		if _, err := t.publisher.publish(ctx, payloads[:n]...); err != nil {
+			return t.report.Redis(ctx, "publish all", err)
 		}
-	}
-	if first != nil {
-		return t.report.Redis(ctx, "publish all", first)
+		t.published.Add(uint64(n))
+		payloads = payloads[n:]
 	}
 	return nil
 }
@@ -101,7 +98,7 @@ func (t *Topic[T]) PublishAll(ctx context.Context, values ...T) error {
 // reports each attempt to Config.OnError. ctx bounds only that. A server that refuses,
 // for a wrong password or a missing permission, is an error at once.
 //
-// It opens one connection, with SUBSCRIBE.
+// It opens one connection, with SUBSCRIBE, on a Cluster to the primary of the channel's slot.
 func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 	return listen[T](ctx, t.rdb, t.channel, false, t.cfg)
 }
@@ -110,6 +107,10 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 // PSUBSCRIBE, such as "conversation:*", as Topic.Listen does for one channel.
 // Message.Channel says which one it was. The library's own channels, rediskit:*, are
 // left out.
+//
+// It opens one connection, with PSUBSCRIBE, on a Cluster one to each primary, and returns
+// once all have confirmed. There the order of messages holds for each channel, and a
+// message of another program may overtake one that was published at another node.
 func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, pattern string, cfg Config) (*Hub[T], error) {
 	if err := report.Client("pubsub", rdb); err != nil {
 		return nil, err
@@ -124,23 +125,11 @@ func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, patter
 // Name is Config.Name.
 func (t *Topic[T]) Name() string { return t.cfg.Name }
 
-// command returns PUBLISH of v.
-func (t *Topic[T]) command(ctx context.Context, v T) (*redis.Cmd, error) {
+// encode returns the payload of v.
+func (t *Topic[T]) encode(v T) ([]byte, error) {
 	data, err := t.json.Encode(v)
 	if err != nil {
 		return nil, t.report.Fail("publish", fmt.Errorf("%w: %s", ErrEncode, jsoncodec.Kind(err)))
 	}
-	return newPublish(ctx, t.channel, data), nil
-}
-
-// newPublish returns PUBLISH, as the kind of command that the sender sends without
-// another allocation.
-func newPublish(ctx context.Context, channel string, payload []byte) *redis.Cmd {
-	return redis.NewCmd(ctx, "publish", channel, payload)
-}
-
-// send sends PUBLISH commands once, to the primary of the channel's slot. On a Cluster
-// every node takes them, but messages from two nodes reach a listener in any order.
-func send(ctx context.Context, s *sender.Sender, channel string, cmds ...redis.Cmder) {
-	_ = s.Do(ctx, sender.Pinned, channel, cmds...) // each command has its outcome
+	return data, nil
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/attach"
 	"github.com/convkit/rediskit/internal/redact"
 )
 
@@ -68,6 +69,7 @@ type Breaker struct {
 	ping   func(context.Context) error
 	opened func()
 	resend bool
+	calls  *Bulkhead // of the client; nil if there is none
 	born   time.Time
 
 	state    atomic.Int64
@@ -75,11 +77,15 @@ type Breaker struct {
 	closedAt atomic.Int64
 }
 
-// Guard puts a Breaker on every node that rdb talks to. watch returns the Watch through
-// which a node is dialled. It is nil for a client that dials by itself.
-func Guard(rdb redis.UniversalClient, watch func(*redis.Client) Watch) {
+// Guard puts a Breaker on every node that rdb talks to, and one Bulkhead of maxWaiting
+// calls on all of them. watch returns the Watch through which a node is dialled. It is nil
+// for a client that dials by itself.
+func Guard(rdb redis.UniversalClient, maxWaiting int, watch func(*redis.Client) Watch) {
+	calls := &Bulkhead{limit: int64(maxWaiting)}
+	attach.To(rdb, calls)
 	guard := func(node *redis.Client, opened func(), resend bool) {
 		b := New(pinger(node), opened, resend)
+		b.calls = calls
 		if watch != nil {
 			b.watch = watch(node)
 		}
@@ -91,9 +97,7 @@ func Guard(rdb redis.UniversalClient, watch func(*redis.Client) Watch) {
 		// the Cluster is read now, and not at the next periodic reload. A Cluster
 		// client sends commands again by itself, above the hooks of the node.
 		reload := func() { rdb.ReloadState(context.Background()) }
-		rdb.OnNewNode(func(node *redis.Client) {
-			guard(node, reload, false)
-		})
+		rdb.OnNewNode(func(node *redis.Client) { guard(node, reload, false) })
 	case *redis.Client:
 		guard(rdb, func() {}, true)
 	}

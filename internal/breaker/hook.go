@@ -20,12 +20,13 @@ const (
 // ProcessHook guards single commands.
 func (b *Breaker) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
-		if err := b.enter(ctx); err != nil {
+		if err := b.enter(ctx, cmd); err != nil {
 			if sent(cmd) {
 				return cmd.Err()
 			}
 			return err
 		}
+		defer b.calls.Leave(1)
 		for attempt := 0; ; attempt++ {
 			start := b.now()
 			err := next(ctx, cmd)
@@ -43,7 +44,7 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 		if len(cmds) == 0 {
 			return next(ctx, cmds)
 		}
-		if err := b.enter(ctx); err != nil {
+		if err := b.enter(ctx, cmds[0]); err != nil {
 			for _, cmd := range cmds {
 				if !sent(cmd) {
 					cmd.SetErr(err)
@@ -51,6 +52,7 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			}
 			return cmds[0].Err()
 		}
+		defer b.calls.Leave(1)
 		for attempt := 0; ; attempt++ {
 			start := b.now()
 			err := next(ctx, cmds)
@@ -71,7 +73,7 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 // commands above the hooks of its nodes.
 func sent(cmd redis.Cmder) bool {
 	err := cmd.Err()
-	return err != nil && !errors.Is(err, ErrOpen) && !dialed(err) && judge(err, Patience) != alive
+	return err != nil && !errors.Is(err, ErrOpen) && !errors.Is(err, ErrOverloaded) && !dialed(err) && judge(err, Patience) != alive
 }
 
 // unanswered reports whether the connection ended before any of cmds was answered. The
@@ -82,11 +84,14 @@ func unanswered(cmds []redis.Cmder) bool {
 	return cut(cmds[0].Err()) && cmds[0].Name() != "multi"
 }
 
-func (b *Breaker) enter(ctx context.Context) error {
-	if b.state.Load() == closed {
-		return nil
+// enter decides whether a call is sent, and counts it until b.calls.Leave.
+func (b *Breaker) enter(ctx context.Context, cmd redis.Cmder) error {
+	if b.state.Load() != closed {
+		if err := b.admit(ctx); err != nil {
+			return err
+		}
 	}
-	return b.admit(ctx)
+	return b.calls.enter(ctx, cmd)
 }
 
 func (b *Breaker) leave(ctx context.Context, cmd redis.Cmder, start int64, err error, attempt int) {
@@ -115,7 +120,7 @@ func (b *Breaker) mayResend(ctx context.Context, attempt int, err error, cmds ..
 	}
 	// If the breaker has opened meanwhile, there is no other attempt. The commands keep
 	// the error of the last one: ErrOpen would say that they were never sent.
-	return ctx.Err() == nil && b.enter(ctx) == nil
+	return ctx.Err() == nil && (b.state.Load() == closed || b.admit(ctx) == nil)
 }
 
 // handshake recognises the commands that go-redis sends on a new connection, through

@@ -45,7 +45,7 @@ func judge(err error, elapsed time.Duration) verdict {
 			return dead
 		}
 		return alive
-	case errors.Is(err, ErrOpen), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
+	case errors.Is(err, ErrOpen), errors.Is(err, ErrOverloaded), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
 		return neutral
 	case errors.Is(err, redis.ErrPoolTimeout): // blocking commands may use all connections; if the server is dead, they fail
 		return neutral

@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/attach"
 	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -30,11 +31,13 @@ type Cluster struct {
 	last   slotMap
 	lastAt time.Time
 
-	mu        sync.Mutex
-	nodes     map[string]*Watch        // by address
-	clients   map[string]*redis.Client // by address
-	owners    map[string]bool          // addresses of those that own slots
-	looking   bool
+	mu      sync.Mutex
+	nodes   map[string]*Watch        // by address
+	clients map[string]*redis.Client // by address
+	owners  map[string]bool          // addresses of those that own slots
+	looking bool
+	host    string // of a node that answered
+
 	listeners listeners
 
 	told bool // that a permission is missing
@@ -49,9 +52,16 @@ func NewCluster(cfg Config) *Cluster {
 	}
 }
 
-// Dial is go-redis's Options.Dialer of every node.
+// Dial is go-redis's Options.Dialer of every node. A node that is known from a
+// redirection alone, such as MOVED 1 :6379, is at the host that was asked last.
 func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	return c.Node(addr).Dial(ctx, network, addr)
+	node := c.Node(addr)
+	if host, port, err := net.SplitHostPort(addr); err == nil && !named(host) {
+		c.mu.Lock()
+		addr = net.JoinHostPort(c.host, port)
+		c.mu.Unlock()
+	}
+	return node.Dial(ctx, network, addr)
 }
 
 // Node returns the Watch of the node at addr.
@@ -70,7 +80,7 @@ func (c *Cluster) Node(addr string) *Watch {
 // Attach makes rdb use the map. Call it before rdb is used.
 func (c *Cluster) Attach(rdb *redis.ClusterClient) {
 	c.rdb = rdb
-	rdb.AddHook(finder{&c.listeners})
+	attach.To(rdb, &c.listeners)
 	rdb.OnNewNode(func(node *redis.Client) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
@@ -183,6 +193,7 @@ func (c *Cluster) apply(m slotMap, began time.Time) {
 	c.mu.Lock()
 	before := c.owners
 	c.owners = m.owners
+	c.host = m.host
 	tell := m.denied && !c.told
 	c.told = c.told || tell
 	c.mu.Unlock()

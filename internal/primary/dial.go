@@ -3,9 +3,11 @@ package primary
 import (
 	"context"
 	"errors"
+	"io"
 	"net"
 	"os"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -17,7 +19,9 @@ func (w *Watch) Dial(ctx context.Context, network, addr string) (net.Conn, error
 	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
 	defer cancel()
 	s, err := w.dial(ctx, network, addr, follower)
-	if errors.Is(err, errOlder) { // what it found is out of date; the next is not
+	if errors.Is(err, errOlder) || hungUp(err) {
+		// What it found is out of date, or a server closed all connections for a moment,
+		// as when an ACL is loaded. The next dial shows what holds.
 		s, err = w.dial(ctx, network, addr, follower)
 	}
 	if err != nil {
@@ -118,6 +122,11 @@ func greetingError(ctx context.Context, conn net.Conn, err error) error {
 	return &net.OpError{Op: "greet", Net: "tcp", Addr: conn.RemoteAddr(), Err: err}
 }
 
+// hungUp reports whether a server accepted a connection and closed it.
+func hungUp(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
 // admit decides whether s leads to the server that counts, and registers it if so.
 // That is one step: no term begins in between.
 func (w *Watch) admit(s *socket, addr string, who peer, began time.Time) error {
@@ -170,8 +179,9 @@ func (w *Watch) forget(s *socket) {
 }
 
 const (
-	// While dials fail, no more than maxDials are under way, and no more than
-	// dialsPerSecond begin.
+	// When unwell dials in a row have failed, and until one succeeds, no more than
+	// maxDials are under way, and no more than dialsPerSecond begin.
+	unwell         = 4
 	maxDials       = 4
 	dialsPerSecond = 16
 )
@@ -179,7 +189,8 @@ const (
 // dials bounds the dials to a server that is not well.
 type dials struct {
 	mu      sync.Mutex
-	failure error // of the last dial that ended
+	failed  int   // in a row
+	failure error // of the last dial that failed
 	flying  int
 	second  time.Time
 	begun   int // since second
@@ -192,7 +203,7 @@ func (d *dials) enter(now time.Time) error {
 	if now.Sub(d.second) >= time.Second {
 		d.second, d.begun = now, 0
 	}
-	if d.failure != nil && (d.flying >= maxDials || d.begun >= dialsPerSecond) {
+	if d.failed >= unwell && (d.flying >= maxDials || d.begun >= dialsPerSecond) {
 		return d.failure
 	}
 	d.flying++
@@ -204,7 +215,11 @@ func (d *dials) leave(err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.flying--
-	if err == nil || !errors.Is(err, context.Canceled) {
+	switch {
+	case err == nil:
+		d.failed = 0
+	case !errors.Is(err, context.Canceled):
+		d.failed++
 		d.failure = err
 	}
 }

@@ -33,7 +33,7 @@ func client(t *testing.T, w *Watch, addr string) *redis.Client {
 		Addr: addr, Dialer: w.Dial, Protocol: 2, DisableIdentity: true, MaxRetries: -1, DialerRetries: 1,
 		ReadTimeout: 500 * time.Millisecond,
 	})
-	w.Find(rdb)
+	w.Attach(rdb)
 	t.Cleanup(func() { rdb.Close() })
 	return rdb
 }

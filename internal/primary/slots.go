@@ -31,6 +31,7 @@ type slotMap struct {
 	nodes    map[string]bool // addresses of all nodes in the map
 	majority bool            // most owners have answered
 	denied   bool            // CLUSTER NODES, by some node
+	host     string          // of a node that has answered
 }
 
 // parseAnswer reads the replies of CLUSTER SLOTS and CLUSTER NODES of the node that
@@ -88,10 +89,14 @@ func parseRange(asked string, entry any) (r redis.ClusterSlot, ok bool) {
 		if !isPort {
 			return r, false
 		}
-		node := redis.ClusterNode{Addr: address(asked, host, port)}
+		var node redis.ClusterNode
 		if len(about) > 2 {
 			node.ID, _ = about[2].(string)
 		}
+		if len(about) > 3 && host == "?" { // it prefers a host name, and has none
+			host = field(about[3], "ip")
+		}
+		node.Addr = address(asked, host, port)
 		r.Nodes = append(r.Nodes, node)
 	}
 	return r, true
@@ -102,7 +107,7 @@ func parseRange(asked string, entry any) (r redis.ClusterSlot, ok bool) {
 // 0 is that of a Cluster that speaks TLS alone.
 func address(asked, host string, port int64) string {
 	askedHost, askedPort, _ := net.SplitHostPort(asked)
-	if host == "" || host == "?" || isLoopback(host) && !isLoopback(askedHost) {
+	if !named(host) || isLoopback(host) && !isLoopback(askedHost) {
 		host = askedHost
 	}
 	if port == 0 {
@@ -110,6 +115,10 @@ func address(asked, host string, port int64) string {
 	}
 	return net.JoinHostPort(host, strconv.FormatInt(port, 10))
 }
+
+// named reports whether host is one. Redis writes "?" for a node without a host name in
+// a Cluster that prefers host names.
+func named(host string) bool { return host != "" && host != "?" }
 
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
@@ -135,8 +144,10 @@ func (c claim) compare(d claim) int {
 // the slot itself, has given it away.
 func merge(answers []nodeAnswer) slotMap {
 	answered := map[string]bool{}
+	host := ""
 	for _, a := range answers {
 		answered[a.id], answered[a.asked] = true, true
+		host, _, _ = net.SplitHostPort(a.asked)
 	}
 	var bySlot [allSlots][]claim
 	denied := false
@@ -150,7 +161,7 @@ func merge(answers []nodeAnswer) slotMap {
 			}
 		}
 	}
-	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}, denied: denied}
+	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}, denied: denied, host: host}
 	answeredOwners := map[string]bool{}
 	for slot, claims := range bySlot {
 		claims = slices.DeleteFunc(claims, func(c claim) bool { return answered[c.owner] && !c.own })

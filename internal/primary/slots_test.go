@@ -1,9 +1,12 @@
 package primary
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -87,6 +90,41 @@ func TestANodeWithoutAHostIsWhereTheAskedOneIs(t *testing.T) {
 	} {
 		if got := address(test.asked, test.host, test.port); got != test.want {
 			t.Errorf("%+v: %s", test, got)
+		}
+	}
+}
+
+func TestANodeIsReadFromWhatServersSend(t *testing.T) {
+	t.Parallel()
+	for name, test := range map[string]struct {
+		about []any
+		want  redis.ClusterNode
+	}{
+		"address":           {[]any{"10.0.0.1", int64(7000), "id"}, redis.ClusterNode{Addr: "10.0.0.1:7000", ID: "id"}},
+		"IPv6":              {[]any{"2001:db8::1", int64(7000)}, redis.ClusterNode{Addr: "[2001:db8::1]:7000"}},
+		"no host":           {[]any{nil, int64(7000), "id"}, redis.ClusterNode{Addr: "asked:7000", ID: "id"}},
+		"no name but an ip": {[]any{"?", int64(7000), "id", []any{"ip", "10.0.0.2"}}, redis.ClusterNode{Addr: "10.0.0.2:7000", ID: "id"}},
+	} {
+		got, ok := parseRange("asked:6379", []any{int64(0), int64(9), test.about})
+		if !ok || len(got.Nodes) != 1 || got.Nodes[0].Addr != test.want.Addr || got.Nodes[0].ID != test.want.ID {
+			t.Errorf("%s: %+v, %v", name, got, ok)
+		}
+	}
+}
+
+func TestARedirectionWithoutAHostLeadsToTheHostThatWasAsked(t *testing.T) {
+	t.Parallel()
+	cfg := config(t)
+	var dialled string
+	cfg.Dial = func(_ context.Context, _, addr string) (net.Conn, error) {
+		dialled = addr
+		return nil, net.ErrClosed
+	}
+	c := NewCluster(cfg)
+	c.apply(merge([]nodeAnswer{{asked: "seed:6379"}}), time.Now())
+	for addr, want := range map[string]string{":7000": "seed:7000", "?:7000": "seed:7000", "10.0.0.1:7000": "10.0.0.1:7000"} {
+		if _, _ = c.Dial(t.Context(), "tcp", addr); dialled != want {
+			t.Errorf("%s is dialled at %s, want %s", addr, dialled, want)
 		}
 	}
 }

@@ -15,7 +15,7 @@
 //   - look.go: the looks at rest, at one address.
 //   - sentinels.go: what the Sentinels say.
 //   - cluster.go, slots.go: one Watch for each node of a Cluster, and their one map.
-//   - find.go, listeners.go: who else hears that another server counts.
+//   - listeners.go: who else hears that another server counts.
 //   - suspect.go: what a time-out says about the other connections.
 package primary
 

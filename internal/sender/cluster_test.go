@@ -141,3 +141,40 @@ func move(t *testing.T, cluster *redistest.Cluster, slot, from, to int, between 
 		do(rdb, "cluster", "setslot", slot, "node", targetID)
 	}
 }
+
+// go-redis cannot read the map of such a Cluster, and says redis.Nil.
+func TestARoutingErrorIsNeverTheAbsenceOfAKey(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 1, "--cluster-preferred-endpoint-type", "unknown-endpoint")
+	rdb := redis.NewClusterClient(&redis.ClusterOptions{Addrs: cluster.Addrs()})
+	defer rdb.Close()
+	if err := rdb.Get(t.Context(), "k").Err(); err != redis.Nil {
+		t.Fatalf("go-redis says %v; if it reads such a map now, this protection has no use", err)
+	}
+	for _, direct := range []bool{false, true} {
+		s := sender.New(rdb, direct)
+		for class := range sender.Class(sender.Classes) {
+			a, b := redis.NewStringCmd(t.Context(), "get", "k"), redis.NewStringCmd(t.Context(), "get", "k")
+			if err := s.Do(t.Context(), class, "k", a, b); err != nil || a.Err() != sender.ErrNoMap || b.Err() != sender.ErrNoMap {
+				t.Errorf("class %d: %v, %v, %v", class, err, a.Err(), b.Err())
+			}
+			many := redis.NewStringCmd(t.Context(), "get", "k")
+			if s.DoMany(t.Context(), class, many); many.Err() != sender.ErrNoMap {
+				t.Errorf("DoMany of class %d: %v", class, many.Err())
+			}
+		}
+	}
+	if _, err := sender.PrimaryOf(t.Context(), rdb, "k"); err != sender.ErrNoMap {
+		t.Errorf("PrimaryOf: %v", err)
+	}
+	for _, err := range sender.Primaries(t.Context(), rdb) {
+		if err != sender.ErrNoMap {
+			t.Errorf("Primaries: %v", err)
+		}
+	}
+	for _, err := range sender.Nodes(t.Context(), rdb) {
+		if err != sender.ErrNoMap {
+			t.Errorf("Nodes: %v", err)
+		}
+	}
+}

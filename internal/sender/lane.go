@@ -9,6 +9,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/breaker"
 	"github.com/convkit/rediskit/internal/life"
 )
 
@@ -23,6 +24,9 @@ import (
 //     that was sent goes on without its caller.
 //   - The end of a connection fails every command of the pipeline that was not
 //     answered. A pipeline of a class that runs once is never sent again.
+//   - A queued call counts among those that the client's Bulkhead bounds, from the
+//     queue to the end of its pipeline, also after its caller has left. So a slow
+//     server collects neither goroutines nor requests without end.
 //   - A call with large replies does not share, so that small ones need not wait for
 //     them (sizes.go).
 //
@@ -33,6 +37,7 @@ type lane struct {
 	rdb   redis.UniversalClient
 	class Class
 	sizes *sizes
+	calls func() *breaker.Bulkhead
 	busy  atomic.Int32 // calls that have not returned
 	free  sync.Pool    // of *request, for reuse
 
@@ -67,6 +72,10 @@ func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
 	defer l.busy.Add(-1)
 	if l.busy.Add(1) <= maxDirect || ctx.Value(inPipeline{}) != nil {
 		Send(ctx, l.rdb, l.class, cmds...)
+		return nil
+	}
+	if err := l.calls().Enter(ctx); err != nil {
+		fail(cmds, err)
 		return nil
 	}
 	r := l.enqueue(ctx, cmds)
@@ -166,10 +175,11 @@ func (l *lane) send(batch []*request) {
 			latest = deadline
 		}
 	}
+	l.calls().Leave(len(batch) - len(waiting))
 	if len(waiting) == 0 {
 		return
 	}
-	ctx := context.WithValue(context.Background(), inPipeline{}, true)
+	ctx := pipelineContext
 	if !endless { // no caller waits for longer
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, latest)
@@ -180,6 +190,7 @@ func (l *lane) send(batch []*request) {
 		if !returned { // a hook panicked, which must not end the process, or called runtime.Goexit
 			fail(cmds, &life.PanicError{Value: recover(), Stack: debug.Stack()})
 		}
+		l.calls().Leave(len(waiting))
 		for _, r := range waiting {
 			r.done <- struct{}{}
 		}
@@ -191,3 +202,6 @@ func (l *lane) send(batch []*request) {
 // inPipeline marks the context of a pipeline. A hook that sends with this context
 // must not wait for a pipeline: it would wait for itself.
 type inPipeline struct{}
+
+// pipelineContext is that of every pipeline: its calls were counted when they were queued.
+var pipelineContext = breaker.Counted(context.WithValue(context.Background(), inPipeline{}, true))

@@ -5,6 +5,8 @@ import (
 	"sync"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit/internal/breaker"
 )
 
 // lanes let the calls of one class share round trips: one lane to each primary, so
@@ -13,19 +15,23 @@ type lanes struct {
 	rdb     redis.UniversalClient
 	class   Class
 	sizes   *sizes
-	only    *lane    // nil on a Cluster
-	primary sync.Map // on a Cluster: from the address of a primary to its *lane
+	calls   func() *breaker.Bulkhead // asked when a call is queued for the first time
+	only    *lane                    // nil on a Cluster
+	primary sync.Map                 // on a Cluster: from the address of a primary to its *lane
 }
 
 func newLanes(rdb redis.UniversalClient, class Class) *lanes {
 	l := &lanes{rdb: rdb, class: class, sizes: newSizes()}
+	l.calls = sync.OnceValue(func() *breaker.Bulkhead { return breaker.BulkheadOf(rdb) })
 	if _, cluster := rdb.(*redis.ClusterClient); !cluster {
 		l.only = l.newLane()
 	}
 	return l
 }
 
-func (l *lanes) newLane() *lane { return &lane{rdb: l.rdb, class: l.class, sizes: l.sizes} }
+func (l *lanes) newLane() *lane {
+	return &lane{rdb: l.rdb, class: l.class, sizes: l.sizes, calls: l.calls}
+}
 
 // do sends the commands of one call, as Sender.Do does.
 func (l *lanes) do(ctx context.Context, key string, cmds []redis.Cmder) error {

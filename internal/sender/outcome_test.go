@@ -30,6 +30,8 @@ func TestOnlyWhatWasSentAndNotAnsweredMayHaveRun(t *testing.T) {
 		{redis.ErrPoolExhausted, sender.Unsent},
 		{redis.ErrClosed, sender.Unsent},
 		{breaker.ErrOpen, sender.Unsent},
+		{breaker.ErrOverloaded, sender.Unsent},
+		{sender.ErrNoMap, sender.Unsent},
 		{&net.OpError{Op: "dial", Err: errors.New("refused")}, sender.Unsent},
 		{&net.OpError{Op: "read", Err: errors.New("reset")}, sender.MayHaveRun},
 		{&net.OpError{Op: "write", Err: errors.New("broken pipe")}, sender.MayHaveRun},

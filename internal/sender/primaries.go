@@ -9,11 +9,28 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/redact"
 )
+
+// ErrNoMap is the error of a Cluster client that could not read which node has which
+// slots. go-redis returns redis.Nil then, which would pass for a missing key.
+var ErrNoMap = redact.New("the Cluster does not tell the hosts of its nodes (cluster-preferred-endpoint-type unknown-endpoint): use a client of rediskit.Connect, or let the Cluster announce addresses")
+
+// ErrNoPrimary is the error of a Cluster without a primary.
+var ErrNoPrimary = redact.New("no node of the Cluster has slots yet: assign them (redis-cli --cluster create, or fix)")
+
+// routing returns an error of go-redis's routing as what it means. No reply to a
+// command is among such errors.
+func routing(err error) error {
+	if errors.Is(err, redis.Nil) {
+		return ErrNoMap
+	}
+	return err
+}
 
 // Primaries returns the clients of all primaries that rdb knows: of a Cluster each
 // node that owns slots, else rdb itself. An error is the last element, in place of
-// all clients: the Cluster does not say which nodes it has.
+// all clients: the Cluster does not say which nodes it has, or none has slots.
 //
 // On a Cluster it asks a node for CLUSTER SLOTS first, unless that was done within
 // the last seconds.
@@ -38,7 +55,7 @@ func PrimaryOf(ctx context.Context, rdb redis.UniversalClient, key string) (redi
 	if cluster, ok := rdb.(*redis.ClusterClient); ok {
 		primary, err := cluster.MasterForKey(ctx, key)
 		if err != nil {
-			return nil, err // not a nil *redis.Client
+			return nil, routing(err) // and no nil *redis.Client
 		}
 		return primary, nil
 	}
@@ -70,8 +87,11 @@ func nodes(ctx context.Context, each forEach) iter.Seq2[redis.UniversalClient, e
 			found = append(found, node)
 			return nil
 		})
+		if err == nil && len(found) == 0 {
+			err = ErrNoPrimary
+		}
 		if err != nil {
-			yield(nil, err)
+			yield(nil, routing(err))
 			return
 		}
 		for _, node := range found {

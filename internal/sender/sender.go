@@ -102,6 +102,14 @@ func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
 // Send sends cmds over a client, several of them in one pipeline, and shares
 // nothing. Each command then has its own outcome.
 func Send(ctx context.Context, rdb redis.UniversalClient, class Class, cmds ...redis.Cmder) {
+	if _, cluster := rdb.(*redis.ClusterClient); cluster {
+		// A client that has a map once always has one, and answers this from it. Without
+		// a map the command would fail too, perhaps with redis.Nil.
+		if _, err := PrimaryOf(ctx, rdb, "any"); err != nil {
+			fail(cmds, err)
+			return
+		}
+	}
 	switch len(cmds) {
 	case 0:
 	case 1:

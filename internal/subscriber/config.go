@@ -32,6 +32,13 @@ type Config struct {
 	// an hour. Defaults to DefaultLiveness, 10 s.
 	Liveness time.Duration
 
+	// Home is a key or channel. On a Cluster the connection leads to the primary of its
+	// slot and to no other. When another one has the slot by the map of the client, the
+	// connection is given up within half a second, and the new primary subscribed. One
+	// server and Sentinel have no slots. Defaults to empty: any primary of a Cluster will
+	// do, as the nodes pass on to each other what is published.
+	Home string
+
 	// OnMessage receives each message. A few may still come after Unsubscribe.
 	// Required.
 	OnMessage func(*redis.Message)

@@ -95,6 +95,7 @@ const (
 	errSlowDial   lossError = "the server was not reached in time"
 	errSecondDial lossError = "the connection was lost"
 	errUnexpected lossError = "the server sent an unexpected reply"
+	errMoved      lossError = "the channel's slot has another primary now"
 )
 
 // clean returns err without data.

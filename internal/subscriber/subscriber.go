@@ -60,11 +60,11 @@ type Subscriber struct {
 }
 
 // New returns a Subscriber over a copy of rdb's options: address, credentials, TLS
-// and dialer, and so with Sentinel the current primary. On a Cluster it subscribes
-// at any one primary: the nodes pass on to each other what is published. It dials
-// when the first channel or pattern is wanted.
+// and dialer, and so with Sentinel the current primary. On a Cluster it subscribes at
+// one primary: the one that Config.Home asks for, else any. It dials when the first
+// channel or pattern is wanted.
 func New(rdb redis.UniversalClient, cfg Config) (*Subscriber, error) {
-	target, err := newTarget(rdb)
+	target, err := newTarget(rdb, cfg.Home)
 	if err != nil {
 		return nil, err
 	}

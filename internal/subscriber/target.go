@@ -2,7 +2,6 @@ package subscriber
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 
@@ -15,13 +14,16 @@ import (
 // A target chooses the server of each connection.
 type target struct {
 	rdb  redis.UniversalClient
+	home string // on a Cluster: a key of the slot whose primary it is; empty for any
 	last string // the address of the last server
 }
 
-func newTarget(rdb redis.UniversalClient) (target, error) {
+func newTarget(rdb redis.UniversalClient, home string) (target, error) {
 	switch rdb.(type) {
-	case *redis.Client, *redis.ClusterClient:
+	case *redis.Client:
 		return target{rdb: rdb}, nil
+	case *redis.ClusterClient:
+		return target{rdb: rdb, home: home}, nil
 	default:
 		return target{}, fmt.Errorf("cannot subscribe with a %T; use a *redis.Client or a *redis.ClusterClient", rdb)
 	}
@@ -40,8 +42,10 @@ func (t *target) options(ctx context.Context) (*redis.Options, error) {
 	return optionsOf(primary), nil
 }
 
-// pick returns a primary at random, but the last one only if there is no other.
+// pick returns the primary of home, or without a home one at random, but the last one
+// only if there is no other.
 func (t *target) pick(ctx context.Context) (*redis.Client, error) {
+	var home redis.UniversalClient
 	var others []*redis.Client
 	var last *redis.Client
 	closed := false
@@ -49,10 +53,16 @@ func (t *target) pick(ctx context.Context) (*redis.Client, error) {
 		if err != nil {
 			return nil, err
 		}
+		if home == nil && t.home != "" { // after the Cluster's map was read anew
+			if home, err = sender.PrimaryOf(ctx, t.rdb, t.home); err != nil {
+				return nil, err
+			}
+		}
 		primary := node.(*redis.Client)
 		switch {
 		case sender.IsClosed(primary):
 			closed = true
+		case home != nil && node != home:
 		case primary.Options().Addr == t.last:
 			last = primary
 		default:
@@ -67,10 +77,15 @@ func (t *target) pick(ctx context.Context) (*redis.Client, error) {
 	case closed: // a closed ClusterClient still knows its nodes, which are all closed
 		return nil, redis.ErrClosed
 	}
-	return nil, errNoPrimary
+	return nil, sender.ErrNoPrimary
 }
 
-var errNoPrimary = errors.New("the cluster has no primary")
+// moved reports whether the primary of home is another one than the last server was. It
+// looks at the map that the client has.
+func (t *target) moved(ctx context.Context) bool {
+	primary, err := sender.PrimaryOf(ctx, t.rdb, t.home)
+	return err == nil && primary.(*redis.Client).Options().Addr != t.last
+}
 
 // optionsOf copies rdb's options for a client that has one connection and never sends
 // anything twice.

@@ -2,11 +2,13 @@ package subscriber
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -45,6 +47,40 @@ func TestOnAClusterADeadNodeIsLeft(t *testing.T) {
 		return
 	}
 	t.Error("no node serves the subscriber")
+}
+
+// The client's map says where the owner is; the old one goes on answering PONG.
+func TestAHomeOnAClusterIsFollowed(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3)
+	rdb := cluster.Client()
+	var cause atomic.Value
+	sub, got := open(t, rdb, func(cfg *Config) {
+		cfg.Home = "home"
+		gap := cfg.OnGap
+		cfg.OnGap = func(err error) { cause.Store(err); gap(err) }
+	})
+	subscribe(t, sub, "home")
+	owner := keys.Slot("home") * 3 / keys.Slots
+	from, to := cluster.Nodes()[owner], cluster.Nodes()[(owner+1)%3]
+	publish(t, from.Client(), "home", "before", 1)
+	if err := rdb.Set(t.Context(), "home", "", time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	cluster.MoveBusySlots(from, to)
+	redistest.Eventually(t, func() bool {
+		rdb.ReloadState(t.Context()) // a node that it asks may not know yet
+		return got.count(gap) > 0
+	}, "the move is noticed")
+	if got := cause.Load(); got != errMoved {
+		t.Errorf("the gap's cause is %v", got)
+	}
+	redistest.Eventually(t, func() bool {
+		return to.Client().PubSubNumSub(t.Context(), "home").Val()["home"] == 1 &&
+			from.Client().PubSubNumSub(t.Context(), "home").Val()["home"] == 0
+	}, "the new owner, and no other, is subscribed")
+	publish(t, to.Client(), "home", "after", 1)
+	redistest.Eventually(t, func() bool { return got.count("after") == 1 }, "received")
 }
 
 func TestASentinelFailoverIsFollowed(t *testing.T) {

@@ -58,8 +58,12 @@ func (c *session) commandsFor(changes []change) []command {
 	return commands
 }
 
+// lookEvery is how often a session looks whether another primary has the slot of
+// Config.Home. That costs no round trip.
+const lookEvery = 250 * time.Millisecond
+
 // write sends commands, those that become due, and a PING after each half of
-// Config.Liveness. It returns errSilent if no frame was read in the half after a
+// Config.Liveness. It returns errMoved if Config.Home has moved. It returns errSilent if no frame was read in the half after a
 // PING. If the process itself stood still meanwhile, write sends another PING
 // instead: a frame may have arrived that was not read yet.
 func (c *session) write(ctx context.Context, commands []command) (err error) {
@@ -67,6 +71,12 @@ func (c *session) write(ctx context.Context, commands []command) (err error) {
 	liveness := c.sub.cfg.Liveness
 	timer := time.NewTimer(liveness)
 	defer timer.Stop()
+	var look <-chan time.Time
+	if c.sub.target.home != "" {
+		ticker := time.NewTicker(lookEvery)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	var pinged time.Duration        // when the last PING was sent; the first one was connect's
 	readByThen := time.Duration(-1) // c.lastRead at that time
 	for {
@@ -89,6 +99,10 @@ func (c *session) write(ctx context.Context, commands []command) (err error) {
 			case <-timer.C:
 			case <-c.sub.topics.wake:
 				commands = c.due()
+			case <-look:
+				if c.sub.target.moved(ctx) {
+					return errMoved
+				}
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
