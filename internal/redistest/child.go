@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -59,11 +60,18 @@ type ChildProcess struct {
 // shows what the child printed to standard error. A data race in the child fails the test.
 func Spawn(t testing.TB, name string, args ...string) *ChildProcess {
 	t.Helper()
+	return SpawnAt(t, onLoopback(), name, args...)
+}
+
+// SpawnAt is Spawn for a process at place. It has the network of that place.
+func SpawnAt(t testing.TB, place Place, name string, args ...string) *ChildProcess {
+	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
 		t.Fatalf("find the test binary: %v", err)
 	}
-	cmd := exec.Command(self, args...)
+	argv := slices.Concat(place.Enter, []string{self}, args)
+	cmd := exec.Command(argv[0], argv[1:]...)
 	cmd.Env = append(os.Environ(), childEnv+"="+name)
 	stderr, lines := &output{}, &lineQueue{more: make(chan struct{}, 1)}
 	cmd.Stdout, cmd.Stderr = lines, stderr

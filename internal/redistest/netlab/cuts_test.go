@@ -2,6 +2,7 @@ package netlab
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"testing"
@@ -66,6 +67,39 @@ func TestOneDirectionCanBeCut(t *testing.T) {
 	lab.Heal()
 	reaches(t, p)
 }
+
+func TestAClientCanBeCutOffFromOneServer(t *testing.T) {
+	t.Parallel()
+	lab := New(t)
+	a, b, place := lab.Start(), lab.Start(), lab.Place()
+	heal := lab.Split(lab.At(place), lab.Host(a))
+	reaches(t, a)
+	reached := func(p *redistest.Process) string {
+		c := redistest.SpawnAt(t, place, dials, p.Addr())
+		return c.Line()
+	}
+	if got := reached(a); got != "no" {
+		t.Errorf("the client reaches the server from which it is cut off: %s", got)
+	}
+	if got := reached(b); got != "yes" {
+		t.Errorf("the client reaches the other server: %s", got)
+	}
+	heal()
+	if got := reached(a); got != "yes" {
+		t.Errorf("the client reaches the server again: %s", got)
+	}
+}
+
+// dials is a process that prints whether it can dial an address.
+var dials = redistest.Child("dials", func(args []string) {
+	conn, err := net.DialTimeout("tcp", args[0], short)
+	if err != nil {
+		fmt.Println("no")
+		return
+	}
+	conn.Close()
+	fmt.Println("yes")
+})
 
 func TestHealingOneCutLeavesTheOthers(t *testing.T) {
 	t.Parallel()

@@ -73,11 +73,22 @@ func (l *Lab) Here() *Host { return l.hosts[0] }
 // Host returns the host of a server or a Sentinel of this network.
 func (l *Lab) Host(p *redistest.Process) *Host {
 	l.t.Helper()
+	return l.at(p.Host())
+}
+
+// At returns the host of a place of this network.
+func (l *Lab) At(place redistest.Place) *Host {
+	l.t.Helper()
+	return l.at(place.IP)
+}
+
+func (l *Lab) at(ip string) *Host {
+	l.t.Helper()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	i := slices.IndexFunc(l.hosts, func(h *Host) bool { return h.ip == p.Host() })
+	i := slices.IndexFunc(l.hosts, func(h *Host) bool { return h.ip == ip })
 	if i < 0 {
-		l.t.Fatalf("%s is not in this network", p.Addr())
+		l.t.Fatalf("%s is not in this network", ip)
 	}
 	return l.hosts[i]
 }
@@ -119,8 +130,9 @@ func (l *Lab) Cluster(primaries int, args ...string) *redistest.Cluster {
 	return redistest.StartClusterAt(l.t, l.Place, primaries, args...)
 }
 
-// Place makes a new host and returns it as a place for a server. It serves tests that start
-// servers in other ways than Start, Sentinel and Cluster.
+// Place makes a new host and returns it as a place for a server or a client
+// (redistest.SpawnAt). It serves tests that start them in other ways than Start, Sentinel
+// and Cluster.
 func (l *Lab) Place() redistest.Place {
 	l.t.Helper()
 	l.mu.Lock()
