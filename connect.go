@@ -97,6 +97,9 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 	if opts.Dialer == nil {
 		opts.Dialer = dialer(life, opts.DialTimeout, opts.TLSConfig)
 	}
+	if opts.StreamingCredentialsProvider != nil {
+		return nil, errors.New("rediskit: Config.Tune: StreamingCredentialsProvider is not supported, since a new connection is greeted before go-redis has it: set Config.Password, which is read for each connection")
+	}
 	if opts.MasterName != "" && (opts.ReadOnly || opts.RouteByLatency || opts.RouteRandomly || opts.IsClusterMode) {
 		return nil, errors.New("rediskit: Config.Tune: with Config.MasterName all commands go to the primary: leave ReadOnly, RouteByLatency, RouteRandomly and IsClusterMode false")
 	}
@@ -150,7 +153,7 @@ func watched(life context.Context, cfg Config, opts *redis.UniversalOptions) (rd
 // How often a look dials anew, while a near cache, a hub or a waiter follows a server
 // at one address. A handshake of TLS takes a server a millisecond.
 const (
-	dialAnew    = 5 * time.Second
+	dialAnew    = 3 * time.Second
 	dialAnewTLS = 30 * time.Second
 )
 

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/auth"
 
 	"github.com/convkit/rediskit"
 	"github.com/convkit/rediskit/internal/redistest"
@@ -343,6 +344,24 @@ func TestTuneChangesTheOptionsLast(t *testing.T) {
 		t.Errorf("PoolSize %d, Protocol %d", o.PoolSize, o.Protocol)
 	}
 }
+
+func TestConnectRefusesWhatItsDialerCannotServe(t *testing.T) {
+	t.Parallel()
+	for name, tune := range map[string]func(*redis.UniversalOptions){
+		"ReadOnly":                     func(o *redis.UniversalOptions) { o.ReadOnly = true },
+		"RouteByLatency":               func(o *redis.UniversalOptions) { o.RouteByLatency = true },
+		"RouteRandomly":                func(o *redis.UniversalOptions) { o.RouteRandomly = true },
+		"IsClusterMode":                func(o *redis.UniversalOptions) { o.IsClusterMode = true },
+		"StreamingCredentialsProvider": func(o *redis.UniversalOptions) { o.StreamingCredentialsProvider = noStream{} },
+	} {
+		cfg := rediskit.Config{Addrs: []string{"127.0.0.1:1"}, MasterName: "m", Tune: tune}
+		if _, err := rediskit.Connect(within(t), cfg); err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+type noStream struct{ auth.StreamingCredentialsProvider }
 
 func TestANewConnectionCostsThreeRoundTrips(t *testing.T) {
 	t.Parallel()

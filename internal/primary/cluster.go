@@ -17,6 +17,9 @@ import (
 // clusterEvery is the pause between two looks at a Cluster while something follows.
 const clusterEvery = time.Second
 
+// mapPause is the time that go-redis takes to use a new map.
+const mapPause = 20 * time.Millisecond
+
 // A Cluster has one Watch for each node, and one map of the slots. go-redis asks one
 // node at random which node owns which slots, and believes it. A node whose bus is cut
 // still names itself. Here every node is asked. For each slot, the claim with the
@@ -217,7 +220,7 @@ func (c *Cluster) apply(m slotMap, began time.Time) {
 	c.told = c.told || tell
 	c.mu.Unlock()
 	if before != nil && !maps.Equal(before, m.owners) {
-		c.listeners.call()
+		time.AfterFunc(mapPause, c.listeners.call) // once go-redis has the map
 	}
 	c.forget(m)
 	if tell {

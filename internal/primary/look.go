@@ -69,9 +69,9 @@ func jitter(d time.Duration) time.Duration { return d - d/8 + rand.N(d/4) }
 
 func (w *Watch) lookOnce(ctx context.Context, a *anchor) {
 	defer life.Recover(w.cfg.OnError) // the next look comes all the same
-	ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
-	defer cancel()
 	if w.sentinels != nil {
+		ctx, cancel := context.WithTimeout(ctx, w.cfg.Timeout)
+		defer cancel()
 		_, _, _ = w.locate(ctx) // begins a term and confirms
 		return
 	}
@@ -101,8 +101,7 @@ type anchor struct {
 // ask reports whether the server still counts.
 func (a *anchor) ask(ctx context.Context, now time.Time) bool {
 	if a.conn != nil && now.Before(a.until) {
-		deadline, _ := ctx.Deadline()
-		_ = a.conn.SetDeadline(deadline)
+		_ = a.conn.SetDeadline(now.Add(a.watch.cfg.Timeout))
 		role, err := sayHello(a.conn)
 		var refused replyError
 		switch {
@@ -112,10 +111,15 @@ func (a *anchor) ask(ctx context.Context, now time.Time) bool {
 			return true
 		}
 	}
+	silent := a.conn != nil && now.Before(a.until)
 	a.close()
+	start := time.Now()
 	conn, err := a.watch.again(ctx)
 	if err != nil {
 		return false
+	}
+	if silent { // and another connection is answered
+		a.watch.doubt(longPatience + 2*time.Since(start))
 	}
 	a.conn, a.until = conn, now.Add(jitter(a.watch.cfg.Anew))
 	return true

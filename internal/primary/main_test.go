@@ -65,14 +65,16 @@ func (w *Watch) open() int {
 type heard struct {
 	mu        sync.Mutex
 	dialled   int
+	doubts    int
 	ends      []error
 	confirmed time.Time
 }
 
 func (h *heard) follower() *Follower {
 	return &Follower{
-		OnDial: func() { h.mu.Lock(); h.dialled++; h.mu.Unlock() },
-		OnEnd:  func(cause error) { h.mu.Lock(); h.ends = append(h.ends, cause); h.mu.Unlock() },
+		OnDial:  func() { h.mu.Lock(); h.dialled++; h.mu.Unlock() },
+		OnDoubt: func() { h.mu.Lock(); h.doubts++; h.mu.Unlock() },
+		OnEnd:   func(cause error) { h.mu.Lock(); h.ends = append(h.ends, cause); h.mu.Unlock() },
 		OnConfirm: func(at time.Time) {
 			h.mu.Lock()
 			h.confirmed = at

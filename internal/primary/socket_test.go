@@ -83,6 +83,24 @@ func TestADoubtfulConnectionAnswersAPingBeforeItIsUsed(t *testing.T) {
 	}
 }
 
+func TestAnAnsweredDialPutsWhatFollowsInDoubt(t *testing.T) {
+	t.Parallel()
+	w := New(config(t))
+	server := redistest.Start(t)
+	h, _ := follow(t, w, server.Addr())
+	pooled, err := w.Dial(t.Context(), "tcp", server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer pooled.Close()
+	w.TimedOut(time.Now())
+	redistest.Eventually(t, func() bool {
+		h.mu.Lock()
+		defer h.mu.Unlock()
+		return h.doubts == 1
+	}, "the connection that follows must show that its server is there")
+}
+
 // All contexts end before the replies come, and the processors are busy: the server is
 // suspected again and again. Its connections are healthy, and none is closed for that.
 func TestSuspicionClosesNoHealthyConnection(t *testing.T) { // alone: it takes all processors

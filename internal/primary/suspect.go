@@ -21,7 +21,6 @@ const (
 // answer a PING before it is used again. That costs a healthy one a round trip, and
 // spares each caller a time-out for each dead one.
 func (w *Watch) TimedOut(began time.Time) {
-	w.lookSoon()
 	w.mu.Lock()
 	outdated := w.current == nil || began.Before(w.current.began) || time.Since(w.probed) < probePause
 	if !outdated {
@@ -31,6 +30,7 @@ func (w *Watch) TimedOut(began time.Time) {
 	if outdated || w.suspected.Swap(true) {
 		return
 	}
+	w.lookSoon()
 	w.life.Go(context.Background(), func(ctx context.Context) {
 		defer w.suspected.Store(false)
 		_ = w.Probe(ctx)
@@ -46,8 +46,21 @@ func (w *Watch) Probe(ctx context.Context) error {
 		return err
 	}
 	defer func() { _ = conn.Close() }()
-	w.patience.Store(int64(longPatience + 2*time.Since(start)))
-	w.doubts.Add(1)
-	conn.(*socket).trusted.Store(w.doubts.Load())
+	conn.(*socket).trusted.Store(w.doubt(longPatience + 2*time.Since(start)))
 	return nil
+}
+
+// doubt makes older connections show that their server is still there, each within
+// patience.
+func (w *Watch) doubt(patience time.Duration) (doubts uint64) {
+	w.patience.Store(int64(patience))
+	doubts = w.doubts.Add(1)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for s := range w.sockets {
+		if s.follower != nil {
+			s.follower.OnDoubt()
+		}
+	}
+	return doubts
 }

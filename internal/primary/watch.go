@@ -266,6 +266,9 @@ type Follower struct {
 	// OnConfirm is called each time that a look has confirmed the server, with the
 	// time at which that look began.
 	OnConfirm func(at time.Time)
+	// OnDoubt is called when the server answers on a fresh connection, but did not
+	// answer on an older one: this one may be lost, too.
+	OnDoubt func()
 }
 
 type followerKey struct{}

@@ -20,7 +20,7 @@ const (
 func (s *Subscriber) run(ctx context.Context) {
 	for attempt := 0; s.topics.await(ctx); attempt++ {
 		began := time.Now()
-		session := &session{sub: s}
+		session := &session{sub: s, doubt: make(chan struct{}, 1)}
 		err := session.serve(ctx)
 		if s.life.Ended() {
 			return

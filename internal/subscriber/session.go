@@ -31,6 +31,8 @@ type session struct {
 	// The writer's own.
 	subscribed map[topic]*interest // on this connection, or about to be
 
+	doubt chan struct{} // holds a token when the server shall show that it is there
+
 	mu       sync.Mutex
 	expected []command // those without a reply, in the order in which they are sent
 }

@@ -62,9 +62,14 @@ func (c *session) commandsFor(changes []change) []command {
 // Config.Home. That costs no round trip.
 const lookEvery = 250 * time.Millisecond
 
+// doubtPatience is how long the server may send nothing after a PING that was sent
+// because the connection is in doubt.
+const doubtPatience = time.Second
+
 // write sends commands, those that become due, and a PING after each half of
-// Config.Liveness. It returns errMoved if Config.Home has moved. It returns errSilent if no frame was read in the half after a
-// PING. If the process itself stood still meanwhile, write sends another PING
+// Config.Liveness, or at once if the connection is in doubt. It returns errMoved if
+// Config.Home has moved. It returns errSilent if no frame was read in the half after a
+// PING, or within doubtPatience. If the process itself stood still meanwhile, write sends another PING
 // instead: a frame may have arrived that was not read yet.
 func (c *session) write(ctx context.Context, commands []command) (err error) {
 	defer life.Recover(func(panicked error) { err = panicked })
@@ -77,6 +82,7 @@ func (c *session) write(ctx context.Context, commands []command) (err error) {
 		defer ticker.Stop()
 		look = ticker.C
 	}
+	half := liveness / 2
 	var pinged time.Duration        // when the last PING was sent; the first one was connect's
 	readByThen := time.Duration(-1) // c.lastRead at that time
 	for {
@@ -90,7 +96,7 @@ func (c *session) write(ctx context.Context, commands []command) (err error) {
 		}
 		commands = nil
 		lastRead, now := time.Duration(c.lastRead.Load()), time.Since(c.start)
-		left := pinged + liveness/2 - now
+		left := pinged + half - now
 		stoodStill := left < -liveness/8
 		switch {
 		case left > 0:
@@ -99,6 +105,10 @@ func (c *session) write(ctx context.Context, commands []command) (err error) {
 			case <-timer.C:
 			case <-c.sub.topics.wake:
 				commands = c.due()
+			case <-c.doubt:
+				half = min(liveness/2, doubtPatience)
+				pinged, readByThen = time.Since(c.start), time.Duration(c.lastRead.Load())
+				commands = c.due(command{kind: pong, pinged: c.start.Add(pinged)})
 			case <-look:
 				if c.sub.target.moved(ctx) {
 					return errMoved
@@ -109,6 +119,7 @@ func (c *session) write(ctx context.Context, commands []command) (err error) {
 		case lastRead == readByThen && !stoodStill:
 			return errSilent
 		default:
+			half = liveness / 2
 			pinged, readByThen = now, lastRead
 			commands = c.due(command{kind: pong, pinged: c.start.Add(now)})
 		}

@@ -22,7 +22,8 @@ type source struct {
 func (s *source) follower() *primary.Follower {
 	s.confirmed.Store(ended)
 	return &primary.Follower{
-		OnDial: func() { s.watched.Store(true) },
+		OnDial:  func() { s.watched.Store(true) },
+		OnDoubt: func() {},
 		OnEnd: func(error) {
 			s.gone.Store(true)
 			s.endEpoch()
