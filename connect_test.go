@@ -361,7 +361,9 @@ func TestConnectRefusesWhatItsDialerCannotServe(t *testing.T) {
 	}
 }
 
-type noStream struct{ auth.StreamingCredentialsProvider }
+type noStream struct {
+	auth.StreamingCredentialsProvider
+}
 
 func TestANewConnectionCostsThreeRoundTrips(t *testing.T) {
 	t.Parallel()
