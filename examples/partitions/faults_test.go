@@ -45,7 +45,7 @@ var faults = []fault{
 	{name: "Cluster: a node accepts and hangs up at once for 3 s", inject: hangUp},
 	{name: "one server: its host vanishes for 3 s", network: true, inject: vanish},
 	{name: "one server: what it sends is dropped for 3 s", network: true, inject: oneDirection},
-	{name: "NAT forgets all flows", network: true, inject: forget},
+	{name: "NAT forgets all flows", network: true, quick: true, inject: forget},
 	{name: "NAT forgets all flows, 64 callers", network: true, callers: 64, inject: forget},
 	{name: "one address moves, its connections are closed", quick: true,
 		inject: func(r *run) *redistest.Process { return addressMoves(r, true) }},

@@ -64,7 +64,7 @@ const lookEvery = 250 * time.Millisecond
 
 // doubtPatience is how long the server may send nothing after a PING that was sent
 // because the connection is in doubt.
-const doubtPatience = time.Second
+const doubtPatience = 600 * time.Millisecond
 
 // write sends commands, those that become due, and a PING after each half of
 // Config.Liveness, or at once if the connection is in doubt. It returns errMoved if
