@@ -30,7 +30,9 @@
 //     configuration epoch of the Sentinels names, the newest owner of a Cluster's slots,
 //     or the server that is behind one address now. The first reply that shows a
 //     demotion closes all connections to the old server, those of near caches, hubs and
-//     waiters included. docs/partitions.md has the figures.
+//     waiters included. An address that leads to another server in silence, while the
+//     old one stays a primary, is noticed within 5 s, with TLS within 30 s, while a near
+//     cache, a hub or a waiter has a connection. docs/partitions.md has the figures.
 //   - After a time-out, if the server answers on a fresh connection, an idle connection
 //     is used again only once it has answered a PING. So a NAT that has forgotten its
 //     connections costs each caller one slow call, and not one per connection.
@@ -80,7 +82,8 @@
 //   - at the Sentinels: +sentinel, or SENTINEL with GET-MASTER-ADDR-BY-NAME, MASTER,
 //     SENTINELS and MYID;
 //   - +cluster|slots, +cluster|nodes and +command on a Cluster. Without +cluster|nodes,
-//     the owner of a slot is the one that most nodes name, and OnError says so. Without +command, go-redis asks three
+//     the owner of a slot is the one that most nodes name, and OnError says so. Without
+//     +command, go-redis asks three
 //     nodes for COMMAND before every command.
 //
 // # Logs

@@ -54,7 +54,13 @@
 //
 // Where announcements do not arrive, values do not answer. Reads go to Redis while the
 // connection is down, and from 2 s after the last PING that was answered. What was kept
-// before is not used afterwards. FLUSHALL has the same effect. In every case a value
+// before is not used afterwards. With a client of rediskit.Connect the same holds from 2 s
+// after the last look that confirmed the server: a majority of the Sentinels or of a
+// Cluster's primaries, or the server behind the one address. So a near copy is at most 2 s
+// behind the server that counts, and at most 5 s behind one address that leads to another
+// server in silence (30 s with TLS). A client that go-redis itself made has no such looks:
+// after a failover that leaves the old primary reachable, copies may be as old as
+// Local.MaxAge. FLUSHALL has the same effect. In every case a value
 // answers for no longer than Local.MaxAge after it was read, and not after its own TTL.
 // On a Cluster a value is kept only if the node that served it announces its changes.
 // New refuses clients that read from replicas. If only the server can tell that a client
@@ -71,6 +77,11 @@
 // Strings in a value share the memory of the JSON that they came in, as those that
 // strings.Split returns do. Use strings.Clone for what is kept much longer than the
 // value. A Codec decides that for itself.
+//
+// SWAPDB changes keys without announcing them: a near copy may be of the other database
+// until Local.MaxAge.
+//
+// A load that asks the cache for its own id waits for itself, until its context ends.
 //
 // A read is as fresh as the last Delete. A change of the source without a Delete shows
 // after the TTL. Between the change of the source and its Delete, readers see the old

@@ -40,7 +40,15 @@
 // A server that sends nothing any more, though its connection still stands, is found
 // within Config.Liveness. One that answers, but receives no messages any more, is
 // found within Config.ProbeEvery and Liveness, if there is a probe. Connections are
-// made anew after 10 ms, 20 ms and so on up to 2 s, half of it at random.
+// made anew after 10 ms, 20 ms and so on up to 1 s, half of it at random.
+//
+// With a client of rediskit.Connect, a Hub also follows its server: it leaves one that was
+// demoted or replaced within 2 s of the time at which a reachable majority of the Sentinels
+// or of the Cluster's primaries names another one, within 5 s if one address leads to
+// another server in silence (30 s with TLS), and within 2 s of a call of the same client
+// that had no reply although the server answers on a fresh connection. Each is a gap. A
+// client that go-redis itself made has none of this: after a failover a Hub may stay with
+// an old primary that still answers. Config.ProbeEvery finds that.
 //
 // A Hub has one connection, two goroutines (three with a probe) and one copy of each
 // message, however many subscriptions there are. A message is decoded once.
@@ -59,8 +67,9 @@
 //
 // A Hub looks at the client's map of the slots every 250 ms. When another primary has the
 // slot, the Hub listens there and reports a gap; a primary more or less is a gap of a
-// pattern's Hub. The client reads its map anew after a call that was redirected or has
-// failed, each probe among them, and every minute.
+// pattern's Hub. A client of rediskit.Connect reads its map anew every second while there
+// is a Hub. One of go-redis's own does so after a call that was redirected or has failed,
+// each probe among them, and every minute.
 //
 // Each message that Publish has confirmed is received, or lies in a gap. Between two gaps
 // each is received once and in order. There is one exception: while a slot moves, and until

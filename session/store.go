@@ -126,7 +126,9 @@ func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
 // another language or by this package; else fn is called anew with what there
 // is now, until ctx ends. So fn may run several times, but only the last run
 // is applied, once. Fields that fn did not change, or S does not have, are not
-// written. What fn sets in the field tagged touch is ignored.
+// written. What fn sets in the field tagged touch is ignored. An fn that changes
+// the same session through the store makes its own Update start over, until ctx
+// ends.
 //
 // If fn returns an error, nothing is sent and Update returns that very error.
 // A session that is not there, or expires meanwhile, is ErrNotFound and stays
