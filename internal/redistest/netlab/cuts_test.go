@@ -128,8 +128,8 @@ func TestOneClientCanBeCutAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	for want := 1; want >= 0; want-- {
-		if n, err := client.Open(); n != want || err != nil {
-			t.Errorf("%d connections are open, want %d: %v", n, want, err)
+		if open, err := client.Open(); len(open) != want || err != nil {
+			t.Errorf("the open connections lead to %v, %v; want %d", open, err, want)
 		}
 		conn.Close()
 	}

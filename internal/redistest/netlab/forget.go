@@ -49,24 +49,24 @@ func (h *Host) connectionsTo(peer *Host) ([]connection, error) {
 	return parseTable(table, peer, "")
 }
 
-// Open returns how many connections of h, which is Here or a Client, are established as
-// far as this process knows. The other end may not know of them, or may know more.
-func (h *Host) Open() (int, error) {
+// Open returns the other ends of the connections of h, which is Here or a Client, that are
+// established as far as this process knows. Those ends may know of less, or of more.
+func (h *Host) Open() ([]string, error) {
 	table, err := os.ReadFile("/proc/net/tcp")
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	all, err := parseTable(string(table), nil, established)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	n := 0
+	var open []string
 	for _, c := range all {
 		if c.near.Addr().String() == h.ip {
-			n++
+			open = append(open, c.far.String())
 		}
 	}
-	return n, nil
+	return open, nil
 }
 
 // established is a state in the kernel's table of connections.
