@@ -24,6 +24,7 @@ import (
 func TestBrokenStandInsAreCaught(t *testing.T) {
 	t.Parallel()
 	none := fault{name: "none", topology: plain(), inject: func(_ *round, duration time.Duration) { time.Sleep(duration) }}
+	move := fault{name: "address moves", topology: pair, inject: moveAddress(true), loses: true}
 	outage := fault{name: "refused", topology: plain(), inject: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)}
 	for _, c := range []struct {
 		name  string
@@ -94,6 +95,7 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 			}
 			return o
 		}, []*invariant{quickAnswers}, outage},
+		{"a client that stays with the old server", func() workload { return stayer{newSessions()} }, []*invariant{exactUpdates}, move},
 		{"a client that sends a forbidden command and stays connected", func() workload { return &intruder{} }, []*invariant{grants, noGrowth}, none},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -267,7 +269,7 @@ type bareLock struct {
 // Fence returns a number that another holder may get too.
 func (b bareLock) Fence(ctx context.Context) (int64, error) { return time.Now().UnixMilli(), nil }
 
-func (bareLock) Context() context.Context { return context.Background() }
+func (bareLock) Trusted() (time.Time, bool) { return time.Now(), true }
 
 func (b bareLock) Release(ctx context.Context) error { return b.rdb.Del(ctx, b.key).Err() }
 
@@ -328,6 +330,21 @@ func (f forgetful) check(rd *round) {
 		rd.t.Fatal(err)
 	}
 	f.services.check(rd)
+}
+
+// stayer has sessions of which one member always uses the first server.
+type stayer struct{ *sessions }
+
+func (s stayer) start(rd *round) {
+	old := rd.topology.admin(rd.topology.server)
+	rd.t.Cleanup(func() { old.Close() })
+	s.open = func(m *member, key string, ttl time.Duration) (visitor, error) {
+		if m == rd.members[0] {
+			m = &member{rdb: old}
+		}
+		return openVisits(m, key, ttl)
+	}
+	s.sessions.start(rd)
 }
 
 // slowLoader adds maxDelay to every call, as if it waited for Redis.

@@ -52,7 +52,12 @@ func openCopies(m *member, pattern string) (*cache.Cache[int64], error) {
 }
 
 func newCopies() *copies {
-	return &copies{open: func(m *member) (copier, error) { return openCopies(m, "cache:copy:*") }}
+	return &copies{open: func(m *member) (copier, error) {
+		if m.remote != nil {
+			return remoteCopies{m.remote}, nil
+		}
+		return openCopies(m, "cache:copy:*")
+	}}
 }
 
 func (c *copies) start(rd *round) {
@@ -140,6 +145,11 @@ func (c *copies) check(rd *round) {
 		}
 		if near, ok := c.caches[m].(*cache.Cache[int64]); ok && near.Stats().LocalHits == 0 {
 			rd.t.Errorf("no copy answered %s", m.name)
+		}
+		if far, ok := c.caches[m].(remoteCopies); ok {
+			if n, err := far.hits(rd.t.Context()); n == 0 || err != nil {
+				rd.t.Errorf("no copy answered the process of %s: %v", m.name, err)
+			}
 		}
 	}
 }

@@ -9,6 +9,9 @@
 // docs/reliability.md. make test runs a few. A run prints its seed. -chaos.seed repeats
 // the faults, their order and their lengths, but not the scheduling.
 //
+// Partitions are made with internal/redistest/netlab, where each member has an address of
+// its own. Where that is impossible, their rounds are skipped, and the page says so.
+//
 // The suite tests itself: each model must catch a stand-in that breaks the promise which
 // the model checks.
 package chaos

@@ -82,6 +82,9 @@ type hole struct {
 
 func newEvents() *events {
 	return &events{listen: func(ctx context.Context, m *member) (stream, error) {
+		if m.remote != nil {
+			return remoteStream{m.remote}, nil
+		}
 		topic, err := newTopic(m)
 		if err != nil {
 			return nil, err
@@ -142,8 +145,8 @@ func (e *events) publish(m *member) {
 	e.rd.call("Publish", func(ctx context.Context) {
 		began := time.Now()
 		receivers, err := e.topics[m].Publish(ctx, tick{m.name, seq})
-		// An old primary that no Sentinel reaches may accept a message that nobody hears.
-		sure := err == nil && (e.rd.topology.sentinel == nil || receivers > 0 && e.rd.window.quiet(began.Add(-time.Second), time.Now()))
+		// A primary that was replaced unawares may accept a message that nobody hears.
+		sure := err == nil && (!e.rd.topology.replaced() || receivers > 0 && e.rd.window.quiet(began.Add(-time.Second), time.Now()))
 		if sure {
 			box.mu.Lock()
 			box.confirmed[seq] = true

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -25,11 +26,14 @@ type fault struct {
 	inject func(rd *round, duration time.Duration)
 
 	loses    bool          // Redis may lose what it has confirmed
+	settles  time.Duration // how long after the fault a client may still use a server that does not count
 	duration time.Duration // zero for a random duration
 	slow     bool          // only a full run injects it
 }
 
-var faults = []fault{
+var faults = slices.Concat(serverFaults, partitions, moves, clockFaults, suspensions)
+
+var serverFaults = []fault{
 	{name: "none", topology: plain(), inject: func(_ *round, duration time.Duration) { time.Sleep(duration) }},
 	{name: "kill -9, restart", topology: plain(), inject: killServer, loses: true},
 	{name: "kill -9, restart from RDB", topology: plain("--save", "1 1"), inject: killServer, loses: true},
@@ -244,12 +248,7 @@ func failOver(rd *round, duration time.Duration) {
 	old.Kill()
 	time.Sleep(duration)
 	redistest.Eventually(rd.t, func() bool { return s.Master() != old }, "a replica is promoted")
-	rdb := s.Client(s.Master())
-	defer rdb.Close()
-	redistest.Eventually(rd.t, func() bool {
-		role, err := rdb.Do(context.Background(), "role").Slice()
-		return err == nil && role[0] == "master"
-	}, "the promoted replica is a primary")
+	redistest.Eventually(rd.t, func() bool { return isPrimary(rd.topology, s.Master()) }, "the promoted replica is a primary")
 }
 
 // promote kills a primary of a Cluster; its replica takes over by itself.

@@ -22,7 +22,7 @@ const (
 // A holding is what the model needs of a Lock.
 type holding interface {
 	Fence(ctx context.Context) (int64, error)
-	Context() context.Context
+	Trusted() (at time.Time, ok bool) // whether the lock was valid at that time
 	Release(ctx context.Context) error
 }
 
@@ -35,7 +35,15 @@ type locker interface {
 type realLocker struct{ *lock.Locker }
 
 func (k realLocker) Acquire(ctx context.Context, id string) (holding, error) {
-	return k.Locker.Acquire(ctx, id)
+	held, err := k.Locker.Acquire(ctx, id)
+	return realLock{held}, err
+}
+
+type realLock struct{ *lock.Lock }
+
+func (l realLock) Trusted() (time.Time, bool) {
+	now := time.Now()
+	return now, l.Context().Err() == nil
 }
 
 // Locks writes to fenced registers under locks.
@@ -58,9 +66,16 @@ type hold struct{ from, till time.Time }
 
 func newLocks() *locks {
 	return &locks{open: func(m *member) (locker, error) {
-		k, err := lock.New(m.rdb, lock.Config{Key: "lock:*", TTL: lockTTL, Poll: 50 * time.Millisecond})
+		if m.remote != nil {
+			return remoteLocker{m.remote}, nil
+		}
+		k, err := openLocks(m)
 		return realLocker{k}, err
 	}}
+}
+
+func openLocks(m *member) (*lock.Locker, error) {
+	return lock.New(m.rdb, lock.Config{Key: "lock:*", TTL: lockTTL, Poll: 50 * time.Millisecond})
 }
 
 func (l *locks) start(rd *round) {
@@ -112,18 +127,20 @@ func (l *locks) visit(m *member, client int, rng *rand.Rand) {
 	defer l.release(held)
 	l.record(client, began, access{id: id, kind: "acquire", fence: fence, accepted: true})
 	h := hold{time.Now(), time.Now()}
-	trusted := func() {
-		if now := time.Now(); held.Context().Err() == nil {
-			h.till = now
+	trusted := func() bool {
+		at, ok := held.Trusted()
+		if ok {
+			h.till = at
 		}
+		return ok
 	}
 	if value, ok := l.access(client, id, "read", fence, 0); ok {
 		stay := time.Duration(rng.IntN(6)) * time.Millisecond
 		if rng.IntN(150) == 0 {
 			stay = 3 * lockTTL // needs renewals
 		}
-		for until := time.Now().Add(stay); time.Now().Before(until) && sleep(held.Context(), min(stay, 5*time.Millisecond)); {
-			trusted()
+		for until := time.Now().Add(stay); time.Now().Before(until) && trusted(); {
+			time.Sleep(min(stay, 5*time.Millisecond))
 		}
 		trusted()
 		l.access(client, id, "write", fence, value+1)

@@ -20,10 +20,11 @@ type results struct {
 	began time.Time
 	runs  map[string]int
 	sums  map[string]*ledger
+	skips map[string]bool
 }
 
 func newResults(seed uint64) *results {
-	return &results{seed: seed, began: time.Now(), runs: map[string]int{}, sums: map[string]*ledger{}}
+	return &results{seed: seed, began: time.Now(), runs: map[string]int{}, sums: map[string]*ledger{}, skips: map[string]bool{}}
 }
 
 func (r *results) add(f fault, l *ledger) {
@@ -39,12 +40,16 @@ func (r *results) add(f fault, l *ledger) {
 	}
 }
 
+// skip notes that this machine cannot inject f.
+func (r *results) skip(f fault) { r.skips[f.name] = true }
+
 const head = `# What holds while Redis fails
 
 ` + "`make chaos`" + ` writes this page. In each round two members of a fleet use all packages
 and both example services, over connections of their own, on servers of the round's own.
 A fault then breaks the servers or the network for 0.3 to 1.3 s, or for as long as its name
-says. Models check the calls from before the fault until after the recovery. A cell is the
+says. A partition that makes Sentinels or a Cluster replace a primary lasts until the fleet works
+again with the new one. Models check the calls from before the fault until after the recovery. A cell is the
 number of checks. Violations, if there were any, stand before it in bold.
 
 %s, %s/%s with %d CPUs, %d rounds in %v, seed %d. ` + "`make chaos SEED=%d`" + ` repeats the
@@ -67,6 +72,9 @@ func (r *results) write(path string) error {
 	}
 	b.WriteString("\n|---|" + strings.Repeat("--:|", len(invariants)+1) + "\n")
 	for _, f := range faults {
+		if r.skips[f.name] {
+			fmt.Fprintf(&b, "| %s | skipped |%s\n", f.name, strings.Repeat(" |", len(invariants)))
+		}
 		if r.runs[f.name] == 0 {
 			continue
 		}

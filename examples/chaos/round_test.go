@@ -14,6 +14,7 @@ import (
 
 	"github.com/convkit/rediskit"
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/internal/redistest/netlab"
 )
 
 // slack is how much longer than its time-out a call may take, because the servers, the
@@ -23,12 +24,23 @@ const slack = time.Second
 // callTimeout is the time-out of each call of a workload.
 const callTimeout = 2 * time.Second
 
-// A member is one process of a fleet. It has a client of its own and, except with
-// Sentinel and Cluster, a network of its own.
+// A member is one process of a fleet. It has a client of its own and, in a lab or with
+// one server, a network of its own.
 type member struct {
-	name  string
-	rdb   redis.UniversalClient
-	proxy *redistest.Proxy
+	name   string
+	rdb    redis.UniversalClient
+	proxy  *redistest.Proxy // with one server, except in a lab
+	host   *netlab.Host     // in a lab
+	remote *remote          // its near cache, hub and locker, if they are in another process
+	moved  sync.Map         // addresses to which other addresses lead
+}
+
+// leadsTo returns the address that m dials for addr.
+func (m *member) leadsTo(addr string) string {
+	if to, ok := m.moved.Load(addr); ok {
+		return to.(string)
+	}
+	return addr
 }
 
 // A round is two members of a fleet that work on servers of their own, and one fault.
@@ -42,7 +54,11 @@ type round struct {
 	streams  atomic.Uint64
 	stop     context.Context // ends when the workloads must stop
 	running  sync.WaitGroup
+	mends    []func()
 }
+
+// later runs mend after the recovery: the fault goes on, but the fleet must work by then.
+func (rd *round) later(mend func()) { rd.mends = append(rd.mends, mend) }
 
 // A workload is what a fleet does with one package, with the model that checks it.
 type workload interface {
@@ -123,6 +139,9 @@ func (rd *round) connect() {
 		}
 		rd.t.Cleanup(func() { _ = rdb.Close() }) // run has closed it, unless it failed early
 		m.rdb = rdb
+		if rd.topology.remote && i == 0 {
+			m.remote = startRemote(rd.t, rd.topology.server.Addr(), rd.topology.password)
+		}
 		rd.members = append(rd.members, m)
 	}
 }
@@ -174,8 +193,14 @@ func (rd *round) run(f fault, duration time.Duration, loads ...workload) {
 	sleep(rd.t.Context(), 500*time.Millisecond)
 	rd.window.begin(f.loses)
 	f.inject(rd, duration)
+	ended := time.Now()
 	rd.awaitRecovery(loads)
+	sleep(rd.t.Context(), time.Until(ended.Add(f.settles)))
 	rd.window.end()
+	for _, mend := range rd.mends {
+		mend()
+	}
+	rd.awaitRecovery(loads)
 	sleep(rd.t.Context(), 700*time.Millisecond)
 	end()
 	rd.running.Wait()
@@ -193,71 +218,11 @@ func (rd *round) run(f fault, duration time.Duration, loads ...workload) {
 		if err := m.rdb.Close(); err != nil && !errors.Is(err, redis.ErrClosed) {
 			rd.t.Errorf("close the client of %s: %v", m.name, err)
 		}
+		if m.remote != nil {
+			if err := m.remote.end(); err != nil {
+				rd.t.Errorf("end the process of %s: %v", m.name, err)
+			}
+		}
 	}
 	rd.auditConnections()
-}
-
-// auditConnections looks for connections that are still open on the server.
-func (rd *round) auditConnections() {
-	if !rd.topology.single() {
-		return // several servers, and Sentinels, have connections to each other
-	}
-	rd.checked(noGrowth, 1)
-	rdb := rd.topology.primaries()[0]
-	defer rdb.Close()
-	var open int
-	for range 200 { // the server notices a closed connection a little later
-		if _, err := fmt.Sscanf(rdb.Info(context.Background(), "clients").Val(), "# Clients\r\nconnected_clients:%d", &open); err != nil {
-			rd.t.Errorf("count the connections: %v", err)
-		}
-		if open == 1 {
-			return
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	rd.violated(noGrowth, "%d connections are open on the server besides the one that asks", open-1)
-}
-
-// auditGrants looks for commands that an access rule has denied.
-func (rd *round) auditGrants() {
-	if !rd.topology.single() {
-		return // these servers have no access rules
-	}
-	rd.checked(grants, 1)
-	rdb := rd.topology.primaries()[0]
-	defer rdb.Close()
-	log, err := rdb.ACLLog(context.Background(), 100).Result()
-	if err != nil {
-		rd.t.Errorf("audit the grants: %v", err)
-	}
-	for _, entry := range log {
-		if entry.Reason != "auth" { // which a rotation of the password causes
-			rd.violated(grants, "denied %d times: %s %s (%s)", entry.Count, entry.Reason, entry.Object, entry.Context)
-		}
-	}
-}
-
-// auditKeys checks that every key has a TTL.
-func (rd *round) auditKeys() {
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
-	defer cancel()
-	for _, primary := range rd.topology.primaries() {
-		for it := primary.Scan(ctx, 0, "*", 1000).Iterator(); ; {
-			if !it.Next(ctx) {
-				if err := it.Err(); err != nil {
-					rd.t.Errorf("audit the keys: %v", err)
-				}
-				break
-			}
-			ttl, err := primary.PTTL(ctx, it.Val()).Result()
-			if err != nil {
-				rd.t.Errorf("audit the keys: %v", err)
-			}
-			rd.checked(everyTTL, 1)
-			if ttl == -1 {
-				rd.violated(everyTTL, "a key like %.40q has none", it.Val())
-			}
-		}
-		primary.Close()
-	}
 }

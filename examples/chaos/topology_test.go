@@ -5,6 +5,8 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,6 +16,7 @@ import (
 
 	"github.com/convkit/rediskit"
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/internal/redistest/netlab"
 	"github.com/convkit/rediskit/secrets"
 )
 
@@ -22,16 +25,25 @@ import (
 type topology struct {
 	t        testing.TB
 	server   *redistest.Process
+	standby  *redistest.Process // a replica of server, which addresses may move to
 	certs    []*redistest.Certs // of a server with TLS: its first and its second
 	password string             // the file with the password of a single server
+	users    string             // the file with its users
 	sentinel *redistest.Sentinel
 	cluster  *redistest.Cluster
 	replicas []*redistest.Process // of the Cluster's first nodes, in their order
+	lab      *netlab.Lab          // of servers whose network is cut packet by packet
+	remote   bool                 // the first member has a process of its own
 }
 
 func (s *topology) single() bool { return s.server != nil }
 
-// config returns how m connects. On a single server m gets a network of its own.
+// replaced reports whether another server may take the place of the primary while that one
+// goes on.
+func (s *topology) replaced() bool { return s.sentinel != nil || s.standby != nil }
+
+// config returns how m connects. On a single server m gets a network of its own, and in a
+// lab an address of its own.
 func (s *topology) config(m *member) rediskit.Config {
 	cfg := rediskit.Config{Password: secrets.None(), Name: "chaos"}
 	switch {
@@ -39,6 +51,8 @@ func (s *topology) config(m *member) rediskit.Config {
 		cfg.Addrs, cfg.MasterName = s.sentinel.Addrs(), s.sentinel.MasterName()
 	case s.cluster != nil:
 		cfg.Addrs, cfg.Cluster = s.cluster.Addrs(), true
+	case s.lab != nil:
+		cfg.Addrs = []string{s.server.Addr()}
 	default:
 		m.proxy = redistest.StartProxy(s.t, s.server.Addr())
 		cfg.Addrs = []string{m.proxy.Addr()}
@@ -48,6 +62,20 @@ func (s *topology) config(m *member) rediskit.Config {
 	}
 	if s.certs != nil {
 		cfg.TLS = s.trust()
+		return cfg
+	}
+	dialer := &net.Dialer{}
+	if s.lab != nil {
+		m.host = s.lab.Client()
+		dialer = m.host.Dialer()
+	}
+	if s.lab != nil || s.cluster != nil {
+		cfg.Tune = func(o *redis.UniversalOptions) {
+			dialer.Timeout = o.DialTimeout
+			o.Dialer = func(ctx context.Context, network, addr string) (net.Conn, error) {
+				return dialer.DialContext(ctx, network, m.leadsTo(addr))
+			}
+		}
 	}
 	return cfg
 }
@@ -73,6 +101,9 @@ func (s *topology) admin(p *redistest.Process) *redis.Client {
 		if s.certs != nil {
 			o.TLSConfig = s.trust()
 		}
+		if s.lab != nil {
+			o.Network, o.Addr = "unix", p.Socket()
+		}
 	})
 }
 
@@ -86,7 +117,7 @@ func (s *topology) primaries() []*redis.Client {
 		var all []*redis.Client
 		for _, p := range append(s.cluster.Nodes(), s.replicas...) {
 			rdb := s.admin(p)
-			if role, err := rdb.Do(context.Background(), "role").Slice(); err == nil && role[0] == "master" {
+			if isPrimary(s, p) {
 				all = append(all, rdb)
 				continue
 			}
@@ -94,8 +125,20 @@ func (s *topology) primaries() []*redis.Client {
 		}
 		return all
 	default:
-		return []*redis.Client{s.admin(s.server)}
+		server := s.server
+		if s.standby != nil && isPrimary(s, s.standby) {
+			server = s.standby
+		}
+		return []*redis.Client{s.admin(server)}
 	}
+}
+
+// isPrimary reports whether p calls itself a primary.
+func isPrimary(s *topology, p *redistest.Process) bool {
+	rdb := s.admin(p)
+	defer rdb.Close()
+	role, err := rdb.Do(context.Background(), "role").Slice()
+	return err == nil && role[0] == "master"
 }
 
 // The topologies.
@@ -106,18 +149,43 @@ const firstPassword = "first"
 // plain is one server with the users of the deploy kit. The fleet connects as the user of
 // the applications.
 func plain(args ...string) func(t testing.TB) *topology {
-	return func(t testing.TB) *topology {
-		s := &topology{t: t, password: filepath.Join(t.TempDir(), "password")}
-		users := filepath.Join(t.TempDir(), "users.acl")
-		if err := errors.Join(
-			os.WriteFile(s.password, []byte(firstPassword), 0o600),
-			os.WriteFile(users, []byte(kitUsers(t)), 0o600),
-		); err != nil {
-			t.Fatal(err)
-		}
-		s.server = redistest.Start(t, append(args, "--aclfile", users)...)
-		return s
+	return func(t testing.TB) *topology { return plainAt(t, redistest.Place{}, args...) }
+}
+
+func plainAt(t testing.TB, place redistest.Place, args ...string) *topology {
+	s := &topology{t: t, password: filepath.Join(t.TempDir(), "password")}
+	users := filepath.Join(t.TempDir(), "users.acl")
+	if err := errors.Join(
+		os.WriteFile(s.password, []byte(firstPassword), 0o600),
+		os.WriteFile(users, []byte(kitUsers(t)), 0o600),
+	); err != nil {
+		t.Fatal(err)
 	}
+	s.users = users
+	s.server = redistest.StartAt(t, place, append(args, "--aclfile", users)...)
+	return s
+}
+
+// pair is plain with a replica of the server.
+func pair(t testing.TB) *topology {
+	asAdmin := []string{"--masteruser", "admin", "--masterauth", firstPassword}
+	s := plain(asAdmin...)(t)
+	s.standby = redistest.Start(t, append(asAdmin, "--aclfile", s.users)...)
+	s.follow(s.standby, s.server)
+	return s
+}
+
+// follow makes p a replica of primary, and waits until it has all data.
+func (s *topology) follow(p, primary *redistest.Process) {
+	s.t.Helper()
+	rdb := s.admin(p)
+	defer rdb.Close()
+	if err := rdb.SlaveOf(context.Background(), primary.Host(), fmt.Sprint(primary.Port())).Err(); err != nil {
+		s.t.Fatal(err)
+	}
+	redistest.Eventually(s.t, func() bool {
+		return strings.Contains(rdb.Info(context.Background(), "replication").Val(), "master_link_status:up")
+	}, "the replica has all data")
 }
 
 // kitUsers returns the users of the deploy kit for one instance as an ACL file: without

@@ -1,6 +1,9 @@
 package redistest
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 // A Place is where a server runs. The zero value is loopback of this machine, where every
 // server has a port of its own. Package netlab makes others, each for one server.
@@ -10,6 +13,8 @@ type Place struct {
 	// Enter is a command that runs in that place the command that follows it, as the
 	// same process.
 	Enter []string
+
+	clock string // the library that gives the server a clock of its own, "" for none
 }
 
 // PlacePort is the port of a server on a Place of its own, and of a Sentinel.
@@ -25,6 +30,22 @@ func StartAt(t testing.TB, place Place, args ...string) *Process {
 	}
 	p.endWith(t)
 	return p
+}
+
+// PlaceWithClock is loopback for a server whose clock StepClock can set. It needs what
+// StartWithClock needs. Functions that start several servers take it as their place.
+func PlaceWithClock(t testing.TB) Place {
+	t.Helper()
+	requireProgram(t, "redis-server")
+	if runtime.GOOS != "linux" {
+		t.Skip("a redis-server whose clock can be set needs Linux")
+	}
+	requireProgram(t, "cc")
+	library, err := clockLibrary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Place{clock: library}
 }
 
 // onLoopback is where servers run unless the test says otherwise.

@@ -226,6 +226,13 @@ func prepare(place Place, pick func() (int, error), argv []string) (*Process, er
 	for _, arg := range argv {
 		p.argv = append(p.argv, fill.Replace(arg))
 	}
+	if place.clock != "" {
+		p.clock = filepath.Join(dir, "clock")
+		p.env = []string{"LD_PRELOAD=" + place.clock, "REDISTEST_CLOCK=" + p.clock}
+		if err := p.writeClock(); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
 }
 

@@ -7,7 +7,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -47,25 +46,11 @@ func (s *Server) StepClock(d time.Duration) {
 // redis-server.
 func StartWithClock(t testing.TB, args ...string) *Process {
 	t.Helper()
-	requireProgram(t, "redis-server")
-	if runtime.GOOS != "linux" {
-		t.Skip("a redis-server whose clock can be set needs Linux")
-	}
-	requireProgram(t, "cc")
-	library, err := clockLibrary()
-	if err != nil {
-		t.Fatal(err)
-	}
-	p := later(t, settings(args))
-	p.clock = filepath.Join(p.dir, "clock")
-	p.env = []string{"LD_PRELOAD=" + library, "REDISTEST_CLOCK=" + p.clock}
-	p.StepClock(0)
-	p.Launch()
-	return p
+	return StartAt(t, PlaceWithClock(t), args...)
 }
 
 // StepClock sets the server's clock ahead by d, or back if d is negative, at once and also
-// after a Restart. Only a server of StartWithClock has such a clock. The server takes a step
+// after a Restart. Only a server of StartWithClock, or at a PlaceWithClock, has such a clock. The server takes a step
 // for silence of its replicas, of its primary and of the other nodes of a Cluster, as it
 // would on a host whose clock is set.
 func (p *Process) StepClock(d time.Duration) {
@@ -76,15 +61,21 @@ func (p *Process) StepClock(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.ahead += d
+	if err := p.writeClock(); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// writeClock needs p.mu.
+func (p *Process) writeClock() error {
 	f, err := os.OpenFile(p.clock, os.O_WRONLY|os.O_CREATE, 0o600)
 	if err != nil {
-		p.t.Fatal(err)
+		return err
 	}
 	defer f.Close()
 	// In place: the server has mapped the file.
-	if _, err := f.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(p.ahead)), 0); err != nil {
-		p.t.Fatal(err)
-	}
+	_, err = f.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(p.ahead)), 0)
+	return err
 }
 
 //go:embed preload/clock.c

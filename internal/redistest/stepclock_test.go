@@ -5,6 +5,18 @@ import (
 	"time"
 )
 
+func TestTheNodesOfAClusterHaveClocksOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	place := PlaceWithClock(t)
+	c := StartClusterAt(t, func() Place { return place }, 2)
+	a, b := c.Nodes()[0], c.Nodes()[1]
+	a.StepClock(-time.Hour)
+	behind := b.Client().Time(t.Context()).Val().Sub(a.Client().Time(t.Context()).Val())
+	if behind < 59*time.Minute || behind > 61*time.Minute {
+		t.Errorf("the clock is %v behind", behind)
+	}
+}
+
 func TestAStepOfTheClockMovesTIMEAndTTLs(t *testing.T) {
 	t.Parallel()
 	RunWithClock(t, func(t *testing.T, s *Server) {

@@ -86,7 +86,7 @@ func (s *Service) addMessage(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, errUnanswered):
 		slog.ErrorContext(ctx, "the assistant failed", "err", err)
 		return web.Refuse(http.StatusBadGateway, "the message is stored, but the assistant has not answered it")
-	case errors.Is(err, errStore):
+	case errors.Is(err, errStore) && !errors.Is(err, lock.ErrLost): // which cuts a write off
 		return err
 	default: // the lock was not taken, or was lost and another process may hold it
 		slog.ErrorContext(ctx, "a message was not processed to its end", "err", err)

@@ -193,6 +193,28 @@ func TestATimeOutEndsTheWaitingStateAndALostLockDoesNot(t *testing.T) {
 	})
 }
 
+func TestAWriteThatALostLockCutsOffIsNoInternalError(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, r *redistest.Server) {
+		s := newService(t, r.Addr(), r.Prefix())
+		s.db = losing{s.store, func() { r.Client().Del(t.Context(), "lock:conversation:"+s.talk) }}
+		if a := s.say(t, "Oi"); a.status != http.StatusServiceUnavailable || a.header.Get("Retry-After") == "" {
+			t.Errorf("status %d: %s", a.status, a.body)
+		}
+	})
+}
+
+// losing is a database that loses the lock while it writes.
+type losing struct {
+	*gatedStore
+	lose func()
+}
+
+func (l losing) AddMessage(context.Context, Message, int64) (string, error) {
+	l.lose()
+	return "", context.Canceled
+}
+
 // Two copies of the service share Redis and the database. Only one of them at a time
 // processes a conversation, so nothing is stored between a message and its answer.
 func TestTwoCopiesNeverProcessAConversationAtOnce(t *testing.T) {

@@ -101,6 +101,43 @@ var dials = redistest.Child("dials", func(args []string) {
 	fmt.Println("yes")
 })
 
+func TestOneClientCanBeCutAlone(t *testing.T) {
+	t.Parallel()
+	lab := New(t)
+	p, client := lab.Start(), lab.Client()
+	dial := func() error {
+		d := client.Dialer()
+		d.Timeout = short
+		conn, err := d.Dial("tcp", p.Addr())
+		if err == nil {
+			conn.Close()
+		}
+		return err
+	}
+	if err := dial(); err != nil {
+		t.Fatal(err)
+	}
+	heal := lab.Split(client, lab.Host(p))
+	if dial() == nil {
+		t.Error("dialled a server that is cut off")
+	}
+	reaches(t, p)
+	heal()
+	conn, err := client.Dialer().Dial("tcp", p.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want := 1; want >= 0; want-- {
+		if open, err := client.Open(); len(open) != want || err != nil {
+			t.Errorf("the open connections lead to %v, %v; want %d", open, err, want)
+		}
+		conn.Close()
+	}
+	if n := len(lab.Others(lab.Host(p))); n != 0 {
+		t.Errorf("there are %d other servers", n)
+	}
+}
+
 func TestHealingOneCutLeavesTheOthers(t *testing.T) {
 	t.Parallel()
 	lab := New(t)

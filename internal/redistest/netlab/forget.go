@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"net/netip"
+	"os"
 	"strings"
 )
 
@@ -45,10 +46,39 @@ func (h *Host) connectionsTo(peer *Host) ([]connection, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseTable(table, peer, "")
+}
+
+// Open returns the other ends of the connections of h, which is Here or a Client, that are
+// established as far as this process knows. Those ends may know of less, or of more.
+func (h *Host) Open() ([]string, error) {
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		return nil, err
+	}
+	all, err := parseTable(string(table), nil, established)
+	if err != nil {
+		return nil, err
+	}
+	var open []string
+	for _, c := range all {
+		if c.near.Addr().String() == h.ip {
+			open = append(open, c.far.String())
+		}
+	}
+	return open, nil
+}
+
+// established is a state in the kernel's table of connections.
+const established = "01"
+
+// parseTable returns the connections in a table of the kernel: with peer, or all if it is
+// nil, and in state, or in any if it is "".
+func parseTable(table string, peer *Host, state string) ([]connection, error) {
 	var found []connection
 	for line := range strings.Lines(table) {
 		fields := strings.Fields(line) // number, local, remote, state
-		if len(fields) < 4 || fields[0] == "sl" {
+		if len(fields) < 4 || fields[0] == "sl" || state != "" && fields[3] != state {
 			continue
 		}
 		near, err := parseEnd(fields[1])
@@ -59,7 +89,7 @@ func (h *Host) connectionsTo(peer *Host) ([]connection, error) {
 		if err != nil {
 			return nil, err
 		}
-		if far.Addr().String() == peer.ip {
+		if peer == nil || far.Addr().String() == peer.ip {
 			found = append(found, connection{near, far})
 		}
 	}

@@ -20,6 +20,7 @@
 package netlab
 
 import (
+	"net"
 	"os"
 	"slices"
 	"sync"
@@ -42,7 +43,7 @@ type Lab struct {
 // A Host is an end of the network: a server, or this process.
 type Host struct {
 	ip        string
-	namespace *namespace // nil of Here
+	namespace *namespace // nil of Here and of Clients
 }
 
 // New returns a network that ends with the test. The test is skipped if it does not run as
@@ -69,6 +70,27 @@ func New(t testing.TB) *Lab {
 
 // Here is this process. It is the client of all servers.
 func (l *Lab) Here() *Host { return l.hosts[0] }
+
+// Client returns a host that is this process too, with an address of its own. What its
+// Dialer dials can be cut alone.
+func (l *Lab) Client() *Host {
+	l.t.Helper()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	number := here + len(l.hosts)
+	if err := l.router.addHere(number); err != nil {
+		l.t.Fatalf("connect a client to the network: %v", err)
+	}
+	h := &Host{ip: l.router.ip(number)}
+	l.hosts = append(l.hosts, h)
+	return h
+}
+
+// Dialer returns a dialer of this process whose connections come from h, which is Here or
+// a Client.
+func (h *Host) Dialer() *net.Dialer {
+	return &net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(h.ip)}}
+}
 
 // Host returns the host of a server or a Sentinel of this network.
 func (l *Lab) Host(p *redistest.Process) *Host {
@@ -103,11 +125,11 @@ func (l *Lab) Hosts(all ...*redistest.Process) []*Host {
 	return hosts
 }
 
-// Others returns all hosts but h and Here.
+// Others returns the hosts of all servers and Sentinels but h.
 func (l *Lab) Others(h *Host) []*Host {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(l.hosts[1:]), func(other *Host) bool { return other == h })
+	return slices.DeleteFunc(slices.Clone(l.hosts), func(other *Host) bool { return other == h || other.namespace == nil })
 }
 
 // Start starts a redis-server on a new host. It is as redistest.Start otherwise.

@@ -15,6 +15,8 @@ const (
 	last    = 250 // of a server
 )
 
+var errNoAddress = errors.New("the network has no more addresses")
+
 // A router is a namespace that forwards packets between its hosts and this process. Each
 // has a link of its own, so every packet passes the router's rules.
 type router struct {
@@ -88,10 +90,21 @@ func (r *router) connectHere() error {
 	return err
 }
 
+// addHere gives the namespace of this process one more address.
+func (r *router) addHere(number int) error {
+	if number > last {
+		return errNoAddress
+	}
+	return errors.Join(
+		runHere("", "ip", "addr", "add", r.ip(number)+"/32", "dev", r.link),
+		r.run("", "ip", "route", "add", r.ip(number), "dev", "here"),
+	)
+}
+
 // connect connects a new namespace, as the host with the number.
 func (r *router) connect(number int) (*namespace, error) {
 	if number > last {
-		return nil, errors.New("the network has no more addresses")
+		return nil, errNoAddress
 	}
 	n, err := newNamespace()
 	if err != nil {
