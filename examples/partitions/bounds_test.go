@@ -32,36 +32,56 @@ func unlessSilent(n int64) func(fault) int64 {
 }
 
 var columns = []column{
-	{head: "calls", time: true, plain: true, median: unlessSilent(second), worst: unlessSilent(2 * second),
+	{
+		head: "calls", time: true, plain: true, median: unlessSilent(second), worst: unlessSilent(2 * second),
 		of:      func(f figures) int64 { return int64(f.calls) },
-		meaning: "until the first call after which, for a second, no call fails, takes more than 250 ms or is lost"},
-	{head: "slow", plain: true, worst: func(f fault) int64 { return forMany(f, 64) },
+		meaning: "until the first call after which, for a second, no call fails, takes more than 250 ms or is lost",
+	},
+	{
+		head: "slow", plain: true, worst: func(f fault) int64 { return forMany(f, 64) },
 		of:      func(f figures) int64 { return int64(f.slow) },
-		meaning: "calls of more than 250 ms, from the fault on"},
-	{head: "again", plain: true, worst: func(f fault) int64 { return forMany(f, 1) },
+		meaning: "calls of more than 250 ms, from the fault on",
+	},
+	{
+		head: "again", plain: true, worst: func(f fault) int64 { return forMany(f, 1) },
 		of:      func(f figures) int64 { return int64(f.again) },
-		meaning: "the most slow calls that one caller had"},
-	{head: "dials", plain: true, worst: always(20),
+		meaning: "the most slow calls that one caller had",
+	},
+	{
+		head: "dials", plain: true, worst: always(20),
 		of:      func(f figures) int64 { return int64(f.dials) },
-		meaning: "the most dials in a second to one node that is not well"},
-	{head: "near", time: true, worst: unlessSilent(2 * second),
+		meaning: "the most dials in a second to one node that is not well",
+	},
+	{
+		head: "near", time: true, worst: unlessSilent(2 * second),
 		of:      func(f figures) int64 { return int64(f.near) },
-		meaning: "the greatest age of a value that was read, near copy or not, after a newer one had been written at the server that counts"},
-	{head: "hub", time: true, plain: true, worst: unlessSilent(2 * second),
+		meaning: "the greatest age of a value that was read, near copy or not, after a newer one had been written at the server that counts",
+	},
+	{
+		head: "hub", time: true, plain: true, worst: unlessSilent(2 * second),
 		of:      func(f figures) int64 { return int64(f.hub) },
-		meaning: "until a Hub (with go-redis alone its PubSub) receives the first message from the server that counts"},
-	{head: "missed", plain: true, worst: always(0),
+		meaning: "until a Hub (with go-redis alone its PubSub) receives the first message from the server that counts",
+	},
+	{
+		head: "missed", plain: true, worst: always(0),
 		of:      func(f figures) int64 { return int64(f.missed) },
-		meaning: "messages that Redis confirmed, to the test at the server that counts or to this client, and that were neither received nor in a gap. go-redis tells of no gaps: there these are the messages of the test that it did not receive"},
-	{head: "waiter", time: true, worst: unlessSilent(2 * second),
+		meaning: "messages that Redis confirmed, to the test at the server that counts or to this client, and that were neither received nor in a gap. go-redis tells of no gaps: there these are the messages of the test that it did not receive",
+	},
+	{
+		head: "waiter", time: true, worst: unlessSilent(2 * second),
 		of:      func(f figures) int64 { return int64(f.waiter) },
-		meaning: "until a caller that waits for a lock has it, after the lock was deleted at the server that counts"},
-	{head: "lost", plain: true,
+		meaning: "until a caller that waits for a lock has it, after the lock was deleted at the server that counts",
+	},
+	{
+		head: "lost", plain: true,
 		of:      func(f figures) int64 { return int64(f.lost) },
-		meaning: "confirmed writes that are not at the server that counts in the end"},
-	{head: "two holders", time: true,
+		meaning: "confirmed writes that are not at the server that counts in the end",
+	},
+	{
+		head: "two holders", time: true,
 		of:      func(f figures) int64 { return int64(f.together) },
-		meaning: "how long two holders trusted the same lock (TTL 10 s)"},
+		meaning: "how long two holders trusted the same lock (TTL 10 s)",
+	},
 }
 
 // forMany bounds a figure of many callers.

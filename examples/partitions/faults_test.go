@@ -29,14 +29,22 @@ const (
 )
 
 var faults = []fault{
-	{name: splitOff, network: true, rival: true, quick: true,
-		inject: func(r *run) *redistest.Process { return primaryCut(r, !minReplicas) }},
-	{name: splitOff + strictly, network: true, rival: true,
-		inject: func(r *run) *redistest.Process { return primaryCut(r, minReplicas) }},
-	{name: together, network: true, rival: true,
-		inject: func(r *run) *redistest.Process { return minority(r, !minReplicas) }},
-	{name: together + strictly, network: true, rival: true,
-		inject: func(r *run) *redistest.Process { return minority(r, minReplicas) }},
+	{
+		name: splitOff, network: true, rival: true, quick: true,
+		inject: func(r *run) *redistest.Process { return primaryCut(r, !minReplicas) },
+	},
+	{
+		name: splitOff + strictly, network: true, rival: true,
+		inject: func(r *run) *redistest.Process { return primaryCut(r, minReplicas) },
+	},
+	{
+		name: together, network: true, rival: true,
+		inject: func(r *run) *redistest.Process { return minority(r, !minReplicas) },
+	},
+	{
+		name: together + strictly, network: true, rival: true,
+		inject: func(r *run) *redistest.Process { return minority(r, minReplicas) },
+	},
 	{name: "Sentinel: clients cut off from the primary for 3 s, Sentinels not", network: true, inject: clientsCut},
 	{name: "Sentinel: the first one in the list and the old primary cut off from the others", network: true, inject: minoritySentinel},
 	{name: "Sentinel: the primary's host vanishes with one Sentinel", network: true, inject: vanishWithSentinel},
@@ -47,10 +55,14 @@ var faults = []fault{
 	{name: "one server: what it sends is dropped for 3 s", network: true, inject: oneDirection},
 	{name: "NAT forgets all flows", network: true, quick: true, inject: forget},
 	{name: "NAT forgets all flows, 64 callers", network: true, callers: 64, inject: forget},
-	{name: "one address moves, its connections are closed", quick: true,
-		inject: func(r *run) *redistest.Process { return addressMoves(r, true) }},
-	{name: "one address moves in silence, the old server stays a primary", silent: true,
-		inject: func(r *run) *redistest.Process { return addressMoves(r, false) }},
+	{
+		name: "one address moves, its connections are closed", quick: true,
+		inject: func(r *run) *redistest.Process { return addressMoves(r, true) },
+	},
+	{
+		name: "one address moves in silence, the old server stays a primary", silent: true,
+		inject: func(r *run) *redistest.Process { return addressMoves(r, false) },
+	},
 	{name: "a name gets another address, the old server stays a primary", silent: true, inject: nameMoves},
 	{name: "one address: the primary is demoted, then the address moves", inject: demoted},
 	{name: "clients stopped (SIGSTOP) for 40 s", quick: true, inject: stopped},
