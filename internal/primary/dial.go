@@ -137,7 +137,7 @@ func (w *Watch) admit(s *socket, addr string, who peer, began, confirmed time.Ti
 	case w.sentinels != nil && addr != t.addr:
 		return errOlder
 	case w.cluster == nil && who.role.isReplica() && !began.Before(w.frozen) && (w.sentinels != nil || t != nil && t.role.isPrimary()):
-		if w.sentinels == nil && !t.over && !began.Before(t.began) && !w.flip(began) {
+		if w.sentinels == nil && !t.over && !began.Before(t.began) && !w.flip(began, who.run) {
 			w.end(ErrDemoted) // whoever answers there, the primary is not there any more
 		}
 		w.lookSoon()
@@ -150,7 +150,7 @@ func (w *Watch) admit(s *socket, addr string, who peer, began, confirmed time.Ti
 		t.run, t.role = cmp.Or(t.run, who.run), who.role
 	case began.Before(t.began):
 		return errOlder
-	case began.After(w.frozen) && !w.flip(began):
+	case began.After(w.frozen) && !w.flip(began, who.run):
 		w.begin(found)
 	}
 	s.run = who.run

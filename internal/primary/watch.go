@@ -74,7 +74,7 @@ type Watch struct {
 	current *term     // nil before the first
 	refused time.Time // when a refusal ended the last term
 	probed  time.Time // when a time-out last caused a dial
-	flips   []time.Time
+	flips   []flip
 	frozen  time.Time // until then, connections of two servers are admitted
 	sockets map[*socket]struct{}
 	follows int // how many of them have a Follower
@@ -103,6 +103,12 @@ const (
 	// that calls itself a primary and refuses writes must not cost a dial per call.
 	refusedPause = time.Second
 )
+
+// A flip is a change of server at one address.
+type flip struct {
+	at  time.Time
+	run string // of the new one
+}
 
 // A safeError is an error of this package's own, which carries no data.
 type safeError string
@@ -198,17 +204,19 @@ func (w *Watch) begin(next *term) {
 	}
 }
 
-// flip counts a change of server at one address, and reports whether it is too many.
-// It needs w.mu.
-func (w *Watch) flip(now time.Time) (tooMany bool) {
-	recent := w.flips[:0]
-	for _, at := range w.flips {
-		if now.Sub(at) < flipsWithin {
-			recent = append(recent, at)
+// flip counts a change of server at one address, to that with a run id, and reports
+// whether it is too many. A server that restarts again and again has another run id each
+// time: only one that comes back shows that there are two. It needs w.mu.
+func (w *Watch) flip(now time.Time, run string) (tooMany bool) {
+	recent, cameBack := w.flips[:0], false
+	for _, f := range w.flips {
+		if now.Sub(f.at) < flipsWithin {
+			recent = append(recent, f)
+			cameBack = cameBack || f.run == run
 		}
 	}
-	w.flips = append(recent, now)
-	if len(w.flips) < maxFlips {
+	w.flips = append(recent, flip{now, run})
+	if len(w.flips) < maxFlips || !cameBack {
 		return false
 	}
 	w.flips = nil

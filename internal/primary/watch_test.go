@@ -168,6 +168,22 @@ func TestTwoServersAtOneAddressConfirmNothing(t *testing.T) {
 	}
 }
 
+func TestAServerThatRestartsAgainAndAgainIsOne(t *testing.T) {
+	t.Parallel()
+	w := New(config(t))
+	start := time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i, run := range []string{"a", "b", "c", "d", "e"} {
+		if w.flip(start.Add(time.Duration(i)*time.Second), run) {
+			t.Errorf("restart %d passes for a second server", i)
+		}
+	}
+	if !w.flip(start.Add(5*time.Second), "d") {
+		t.Error("one that came back passes for a restart")
+	}
+}
+
 func TestALookConfirmsTheServer(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
