@@ -25,6 +25,9 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 
 // TestPartitions injects faults, one after the other.
 func TestPartitions(t *testing.T) {
+	if raceEnabled && *runs == 0 {
+		t.Skip("make test runs this: three more rounds with the race detector take minutes, and examples/chaos has the same faults")
+	}
 	results := newResults(max(*runs, 1))
 	for i := range max(*runs, 1) {
 		for _, f := range faults {
