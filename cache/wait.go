@@ -10,8 +10,9 @@ type missing struct {
 }
 
 // maxJoins bounds how often a caller joins a call whose answer it must then refuse,
-// because it may be older than the caller. After that it makes a call of its own.
-const maxJoins = 3
+// because it may be older than the caller. After that it makes a call of its own, beside
+// the one that others share. So many late joins in a row are next to impossible.
+const maxJoins = 8
 
 // answers brings an answer for each missing id and calls take with it. It returns the
 // first error: of ctx, or of take.
