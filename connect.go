@@ -12,6 +12,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/breaker"
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/redact"
 	"github.com/convkit/rediskit/internal/refusal"
@@ -189,7 +190,7 @@ func await(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 		if ctx.Err() == nil {
 			pause := backoff(attempt)
 			cfg.OnError(ctx, fmt.Errorf("rediskit: connecting to %s: attempt %d failed, the next one in %v: %w", cfg.target(), attempt, pause, err))
-			sleep(ctx, pause)
+			life.Sleep(ctx, pause)
 		}
 		if ctx.Err() != nil {
 			return fmt.Errorf("rediskit: connecting to %s: %w during attempt %d; the last failure: %w", cfg.target(), ctx.Err(), attempt, last)
@@ -201,15 +202,6 @@ func (c Config) target() string { return strings.Join(c.Addrs, ", ") }
 
 func backoff(attempt int) time.Duration {
 	return min(time.Duration(attempt)*50*time.Millisecond, 2*time.Second)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 func isContextError(err error) bool {

@@ -51,7 +51,7 @@ func (l *loads) run(ctx context.Context, waiting []*call, load loader) {
 			loading.Go(func() { l.load(ctx, ready, load) })
 		}
 		l.stats.leaseWaits.Add(uint64(len(held)))
-		if !sleep(patience, jitter(pause)) {
+		if !life.Sleep(patience, jitter(pause)) {
 			l.load(ctx, held, load)
 			return
 		}
@@ -236,18 +236,6 @@ func (l *loads) coverWithStale(ctx context.Context, calls []*call, answers []ans
 // redisFailed reports a failure of Redis that the loader makes good.
 func (l *loads) redisFailed(ctx context.Context, op string, err error) {
 	l.report.OnError(ctx, l.report.Redis(ctx, op, err))
-}
-
-// sleep waits for d. It returns false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // jitter returns a random 75 to 125 % of a pause, so that the waiters of a fleet do

@@ -3,8 +3,8 @@ package lock
 import (
 	"context"
 	_ "embed"
-	"time"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/sender"
 )
 
@@ -30,10 +30,10 @@ func (k *Locker) abandon(ctx context.Context, key, value string, start instant) 
 	default:
 		return
 	}
-	started := k.life.Go(ctx, func(life context.Context) {
+	started := k.life.Go(ctx, func(closing context.Context) {
 		defer func() { <-k.cleanups }()
-		for !k.cleanUp(ctx, key, value) && k.clock().since(start) < k.cfg.validFor() && life.Err() == nil {
-			pause(life, k.cfg.renewEvery())
+		for !k.cleanUp(ctx, key, value) && k.clock().since(start) < k.cfg.validFor() && closing.Err() == nil {
+			life.Sleep(closing, k.cfg.renewEvery())
 		}
 	})
 	if !started { // Close would not wait for a goroutine
@@ -57,14 +57,4 @@ func (k *Locker) cleanUp(ctx context.Context, key, value string) bool {
 	}
 	_ = k.sender.Do(ctx, sender.Pinned, key, announcement(ctx, key)) // if it fails, waiters poll
 	return true
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

@@ -43,7 +43,7 @@ func (s *spread) watch(ctx context.Context) {
 				return
 			case err != nil && ctx.Err() == nil:
 				s.failed(redact.Clean(err))
-				sleep(ctx, againAfter)
+				life.Sleep(ctx, againAfter)
 			}
 		}
 		select {
@@ -155,18 +155,9 @@ func (s *spread) connect(primary *redis.Client) *node {
 			if ctx.Err() == nil {
 				locked(func() { n.refused = err })
 				s.failed(err)
-				sleep(ctx, againAfter)
+				life.Sleep(ctx, againAfter)
 			}
 		}
 	})
 	return n
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }

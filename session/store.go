@@ -11,6 +11,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/hashcodec"
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -170,7 +171,7 @@ func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S,
 			return s.answer("update", r.hash, &s.stats.updates)
 		}
 		s.stats.retries.Add(1)
-		if !sleep(ctx, rand.N(pause)) {
+		if !life.Sleep(ctx, rand.N(pause)) {
 			return none, s.report.Fail("update", fmt.Errorf("%w: %w: other writers kept changing the session", ctx.Err(), ErrConflict))
 		}
 		hash = r.hash
@@ -284,14 +285,4 @@ func (s *Store[S]) difference(hash map[string]string, before, after []hashcodec.
 	args := append([]any{len(read) / 3}, read...)
 	args = append(append(args, len(set)/2), set...)
 	return append(args, remove...)
-}
-
-// sleep waits for d. It returns false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/refusal"
 )
 
@@ -37,7 +38,7 @@ func (s *Subscriber) run(ctx context.Context) {
 		if session.live && time.Since(began) > pause {
 			attempt, pause = 0, pauseAfter(0)
 		}
-		sleep(ctx, pause/2+rand.N(pause/2))
+		life.Sleep(ctx, pause/2+rand.N(pause/2))
 	}
 }
 
@@ -59,13 +60,4 @@ func (s *Subscriber) disconnected(err error) {
 // that processes that lost their connections together do not come back together.
 func pauseAfter(attempt int) time.Duration {
 	return min(firstReconnectPause<<min(attempt, 10), maxReconnectPause)
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
