@@ -105,11 +105,6 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 		return nil, errors.New("rediskit: Config.Tune: with Config.MasterName all commands go to the primary: leave ReadOnly, RouteByLatency, RouteRandomly and IsClusterMode false")
 	}
 	rdb, watch := watched(life, cfg, opts)
-	if cluster, ok := rdb.(*redis.ClusterClient); ok {
-		cluster.OnNewNode(func(node *redis.Client) { node.AddHook(greetingHook{}) })
-	} else {
-		rdb.AddHook(greetingHook{})
-	}
 	breaker.Guard(rdb, cfg.MaxWaiting, watch)
 	return rdb, nil
 }
@@ -210,8 +205,7 @@ func isContextError(err error) bool {
 
 // try makes one attempt. Its error holds no data.
 func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
-	var greeting greeting
-	ctx = context.WithValue(breaker.Bypass(ctx), greetingKey{}, &greeting)
+	ctx = breaker.Bypass(ctx)
 	err := pingAll(ctx, rdb)
 	if err == nil {
 		err = isWhatWasMeant(ctx, rdb, cfg)
@@ -219,7 +213,7 @@ func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	if err == nil && cfg.NoEviction {
 		err = refusesToEvict(ctx, rdb)
 	}
-	return explain(greeting.orElse(err), cfg)
+	return explain(err, cfg)
 }
 
 // pingAll pings every primary and returns the first error.
@@ -274,48 +268,7 @@ func visit(nodes iter.Seq2[redis.UniversalClient, error], f func(node redis.Univ
 	return failed, nil
 }
 
-// greetingHook keeps the server's reply to HELLO on a new connection. A server that
-// refuses the connection says why and closes it. go-redis goes on to the next step of
-// its handshake and reports only that the connection was closed.
-type greetingHook struct{}
-
-type greetingKey struct{}
-
-type greeting struct {
-	mu  sync.Mutex
-	err error
-}
-
-func (g *greeting) orElse(err error) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if err != nil && g.err != nil && !isReply(err) {
-		return g.err
-	}
-	return err
-}
-
 func isReply(err error) bool {
 	var reply redis.Error
 	return errors.As(err, &reply)
-}
-
-func (greetingHook) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (greetingHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
-	return func(ctx context.Context, cmd redis.Cmder) error {
-		err := next(ctx, cmd)
-		if err != nil && cmd.Name() == "hello" {
-			if g, ok := ctx.Value(greetingKey{}).(*greeting); ok {
-				g.mu.Lock()
-				g.err = err
-				g.mu.Unlock()
-			}
-		}
-		return err
-	}
-}
-
-func (greetingHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return next
 }
