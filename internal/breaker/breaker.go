@@ -18,6 +18,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/attach"
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 const (
@@ -50,7 +51,7 @@ const (
 type Watch interface {
 	// Probe dials the server.
 	Probe(ctx context.Context) error
-	// Refused takes the error reply of a call that began at began.
+	// Refused takes the refusal of a call that began at began.
 	Refused(began time.Time, err error)
 	// TimedOut takes the news that a call, which began at began, had no reply in time.
 	TimedOut(began time.Time)
@@ -169,9 +170,8 @@ func (b *Breaker) reach(ctx context.Context) error {
 
 // record counts the result of a call that began at start.
 func (b *Breaker) record(ctx context.Context, start int64, err error, attempt int) {
-	elapsed := b.since(start)
-	v := judge(err, elapsed)
-	b.tell(v, elapsed, err)
+	v := judge(err, b.since(start))
+	b.tell(v, start, err)
 	if v == hungUp && attempt == resends {
 		v = dead
 	}
@@ -191,16 +191,24 @@ func (b *Breaker) record(ctx context.Context, start int64, err error, attempt in
 	}
 }
 
-// tell passes on what the Watch must know about the result of a call.
-func (b *Breaker) tell(v verdict, elapsed time.Duration, err error) {
-	switch {
-	case err == nil || dialed(err):
-	case v == dead && TimedOut(err):
-		b.watch.TimedOut(time.Now().Add(-elapsed))
-	case v == alive || v == dead:
-		b.watch.Refused(time.Now().Add(-elapsed), err)
+// tell passes on what the Watch must know about the result of a call that began at start.
+func (b *Breaker) tell(v verdict, start int64, err error) {
+	if v == dead && TimedOut(err) && !dialed(err) {
+		b.watch.TimedOut(b.clock(start))
+		return
+	}
+	b.tellRefusal(start, err)
+}
+
+// tellRefusal passes on a refusal. A miss is none, and costs next to nothing here.
+func (b *Breaker) tellRefusal(start int64, err error) {
+	if _, refused := refusal.Of(err); refused && !dialed(err) {
+		b.watch.Refused(b.clock(start), err)
 	}
 }
+
+// clock returns the time of day at which now returned t.
+func (b *Breaker) clock(t int64) time.Time { return time.Now().Add(-b.since(t)) }
 
 func (b *Breaker) since(start int64) time.Duration { return time.Duration(b.now() - start) }
 

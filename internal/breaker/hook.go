@@ -2,7 +2,6 @@ package breaker
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
 	"time"
@@ -57,9 +56,9 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 			start := b.now()
 			err := next(ctx, cmds)
 			b.leave(ctx, cmds[0], start, err, attempt)
-			for _, cmd := range cmds[1:] {
-				if err != nil && cmd.Err() != nil && judge(cmd.Err(), 0) == alive {
-					b.tell(alive, b.since(start), cmd.Err())
+			if err != nil { // that of the first command that failed, which may be a miss
+				for _, cmd := range cmds[1:] {
+					b.tellRefusal(start, cmd.Err())
 				}
 			}
 			if err == nil || !unanswered(cmds) || !b.mayResend(ctx, attempt, err, cmds...) {
@@ -73,7 +72,7 @@ func (b *Breaker) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.Proc
 // commands above the hooks of its nodes.
 func sent(cmd redis.Cmder) bool {
 	err := cmd.Err()
-	return err != nil && !errors.Is(err, ErrOpen) && !errors.Is(err, ErrOverloaded) && !dialed(err) && judge(err, Patience) != alive
+	return err != nil && !unsent(err) && !dialed(err) && judge(err, Patience) != alive
 }
 
 // unanswered reports whether the connection ended before any of cmds was answered. The

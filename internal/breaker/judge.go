@@ -45,7 +45,7 @@ func judge(err error, elapsed time.Duration) verdict {
 			return dead
 		}
 		return alive
-	case errors.Is(err, ErrOpen), errors.Is(err, ErrOverloaded), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
+	case unsent(err), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
 		return neutral
 	case errors.Is(err, redis.ErrPoolTimeout): // blocking commands may use all connections; if the server is dead, they fail
 		return neutral
@@ -61,6 +61,9 @@ func judge(err error, elapsed time.Duration) verdict {
 	}
 	return neutral // an argument or a reply that the client could not handle
 }
+
+// unsent reports whether a call was refused here.
+func unsent(err error) bool { return errors.Is(err, ErrOpen) || errors.Is(err, ErrOverloaded) }
 
 // dialed reports whether err is the error of a failed dial.
 func dialed(err error) bool {
