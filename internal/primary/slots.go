@@ -16,11 +16,11 @@ const allSlots = 16384
 
 // A nodeAnswer is what one node of a Cluster says.
 type nodeAnswer struct {
-	asked  string           // the address
-	id     string           // of the node that was asked; "" if it does not say
-	epochs map[string]int64 // configuration epochs by node id; nil if it does not say
-	ranges []redis.ClusterSlot
-	denied bool // CLUSTER NODES
+	asked  string              // the address
+	id     string              // of the node that was asked; "" if it does not say
+	epochs map[string]int64    // configuration epochs by node id; nil if it does not say
+	ranges []redis.ClusterSlot // in order
+	denied bool                // CLUSTER NODES
 }
 
 // A slotMap is what all nodes say together.
@@ -50,6 +50,7 @@ func parseAnswer(addr string, slots *redis.Cmd, nodes *redis.StringCmd) (nodeAns
 		}
 		a.ranges = append(a.ranges, r)
 	}
+	slices.SortFunc(a.ranges, func(r, q redis.ClusterSlot) int { return cmp.Compare(r.Start, q.Start) })
 	if nodes.Err() == nil {
 		a.epochs = map[string]int64{}
 	}
@@ -150,24 +151,22 @@ func merge(answers []nodeAnswer) slotMap {
 		answered[a.id], answered[a.asked] = true, true
 		host, _, _ = net.SplitHostPort(a.asked)
 	}
-	var bySlot [allSlots][]claim
 	m := slotMap{owners: map[string]bool{}, nodes: map[string]bool{}, host: host}
+	var edges []int // where the claims may change
 	for _, a := range answers {
 		m.denied = m.denied || a.denied
 		for _, epoch := range a.epochs {
 			m.epoch = max(m.epoch, epoch)
 		}
 		for _, r := range a.ranges {
-			owner := cmp.Or(r.Nodes[0].ID, r.Nodes[0].Addr)
-			said := claim{owner: owner, epoch: a.epochs[owner], own: owner == a.id, views: 1, nodes: r.Nodes}
-			for slot := r.Start; slot <= r.End; slot++ {
-				bySlot[slot] = said.addTo(bySlot[slot])
-			}
+			edges = append(edges, r.Start, r.End+1)
 		}
 	}
+	slices.Sort(edges)
+	edges = slices.Compact(edges)
 	answeredOwners := map[string]bool{}
-	for slot, claims := range bySlot {
-		claims = slices.DeleteFunc(claims, func(c claim) bool { return answered[c.owner] && !c.own })
+	for i := range max(len(edges)-1, 0) {
+		claims := slices.DeleteFunc(claimsOn(edges[i], answers), func(c claim) bool { return answered[c.owner] && !c.own })
 		if len(claims) == 0 {
 			continue
 		}
@@ -175,11 +174,25 @@ func merge(answers []nodeAnswer) slotMap {
 		if addr := best.nodes[0].Addr; answered[best.owner] || answered[addr] {
 			answeredOwners[addr] = true
 		}
-		m.add(slot, best.nodes)
+		m.add(edges[i], edges[i+1]-1, best.nodes)
 	}
 	m.text = fmt.Sprint(m.slots)
 	m.majority = len(answeredOwners) > len(m.owners)/2
 	return m
+}
+
+// claimsOn returns what the nodes say about one slot.
+func claimsOn(slot int, answers []nodeAnswer) (claims []claim) {
+	for _, a := range answers {
+		i, _ := slices.BinarySearchFunc(a.ranges, slot, func(r redis.ClusterSlot, slot int) int { return cmp.Compare(r.End, slot) })
+		if i == len(a.ranges) || slot < a.ranges[i].Start {
+			continue
+		}
+		nodes := a.ranges[i].Nodes
+		owner := cmp.Or(nodes[0].ID, nodes[0].Addr)
+		claims = claim{owner: owner, epoch: a.epochs[owner], own: owner == a.id, views: 1, nodes: nodes}.addTo(claims)
+	}
+	return claims
 }
 
 // addTo adds what one node says to what others said about the same slot.
@@ -196,13 +209,13 @@ func (c claim) addTo(claims []claim) []claim {
 	return append(claims, c)
 }
 
-// add appends a slot, which is greater than all before.
-func (m *slotMap) add(slot int, nodes []redis.ClusterNode) {
-	if n := len(m.slots); n > 0 && m.slots[n-1].End == slot-1 && sameNodes(m.slots[n-1].Nodes, nodes) {
-		m.slots[n-1].End = slot
+// add appends the slots from first to last, which are greater than all before.
+func (m *slotMap) add(first, last int, nodes []redis.ClusterNode) {
+	if n := len(m.slots); n > 0 && m.slots[n-1].End == first-1 && sameNodes(m.slots[n-1].Nodes, nodes) {
+		m.slots[n-1].End = last
 		return
 	}
-	m.slots = append(m.slots, redis.ClusterSlot{Start: slot, End: slot, Nodes: nodes})
+	m.slots = append(m.slots, redis.ClusterSlot{Start: first, End: last, Nodes: nodes})
 	m.owners[nodes[0].Addr] = true
 	for _, node := range nodes {
 		m.nodes[node.Addr] = true
