@@ -21,7 +21,6 @@ package primary
 
 import (
 	"context"
-	"math"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -133,12 +132,10 @@ const (
 
 // New returns a Watch of the server at whatever address it is asked to dial.
 func New(cfg Config) *Watch {
-	w := &Watch{
+	return &Watch{
 		cfg: cfg, life: life.New(cfg.OnError), wake: make(chan struct{}, 1),
 		sockets: map[*socket]struct{}{},
 	}
-	w.patience.Store(math.MaxInt64)
-	return w
 }
 
 // Refused takes the news that the server refused a call that began at began. A server

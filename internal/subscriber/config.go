@@ -72,7 +72,8 @@ type Config struct {
 
 	// Follower returns what hears about the server of the next connection, if the
 	// client dials through a primary.Watch. When that server does not count any more,
-	// the connection is given up in any case. Defaults to nil: nothing more hears.
+	// the connection is given up in any case. Doubts are for the Subscriber alone: OnDoubt
+	// is not called. Defaults to nil: nothing more hears.
 	Follower func() *primary.Follower
 
 	// OnEnd receives ErrClientClosed when the Subscriber ends by itself. No callback

@@ -44,7 +44,7 @@ func (c *session) connect(ctx context.Context) (err error) {
 
 // follower hangs up when the server does not count any more.
 func (c *session) follower() *primary.Follower {
-	others := &primary.Follower{OnDial: func() {}, OnEnd: func(error) {}, OnConfirm: func(time.Time) {}, OnDoubt: func() {}}
+	others := &primary.Follower{OnDial: func() {}, OnEnd: func(error) {}, OnConfirm: func(time.Time) {}}
 	if f := c.sub.cfg.Follower; f != nil {
 		others = f()
 	}
@@ -56,7 +56,6 @@ func (c *session) follower() *primary.Follower {
 		},
 		OnConfirm: others.OnConfirm,
 		OnDoubt: func() {
-			others.OnDoubt()
 			select {
 			case c.doubt <- struct{}{}:
 			default:

@@ -22,8 +22,7 @@ type source struct {
 func (s *source) follower() *primary.Follower {
 	s.confirmed.Store(ended)
 	return &primary.Follower{
-		OnDial:  func() { s.watched.Store(true) },
-		OnDoubt: func() {},
+		OnDial: func() { s.watched.Store(true) },
 		OnEnd: func(error) {
 			s.gone.Store(true)
 			s.endEpoch()
