@@ -49,8 +49,7 @@ func busCut(r *run) *redistest.Process {
 		}
 		return true
 	}, "the Cluster is whole again")
-	r.counts(node)
-	r.observe()
+	r.observe(node)
 	return node
 }
 
@@ -73,8 +72,7 @@ func busCutPromoted(r *run) *redistest.Process {
 		}
 		return named == 2 && acceptsClusterWrites(replica, r.tag)
 	}, "the replica is promoted")
-	r.counts(replica)
-	r.observe()
+	r.observe(replica)
 	heal()
 	soon(r.t, func() bool { return isReplica(node) }, "the old primary is a replica")
 	return replica
@@ -103,7 +101,6 @@ func hangUp(r *run) *redistest.Process {
 	past(node).ClientKillByFilter(context.Background(), "type", "pubsub")
 	r.lasts(short)
 	r.send("move " + node.Addr() + " " + node.Addr())
-	r.counts(node)
-	r.observe()
+	r.observe(node)
 	return node
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/internal/redistest/netlab"
 )
 
 // startOne starts one server on a host of its own.
@@ -15,43 +16,42 @@ func (r *run) startOne() *redistest.Process {
 	return p
 }
 
-func vanish(r *run) *redistest.Process {
+// shortly cuts one server off for a short time.
+func shortly(r *run, cut func(server *netlab.Host) (heal func())) *redistest.Process {
 	p := r.startOne()
 	r.breaks(p.Addr())
-	heal := r.lab.Vanish(r.lab.Host(p))
+	heal := cut(r.lab.Host(p))
 	r.lasts(short)
 	heal()
-	r.counts(p)
-	r.observe()
+	r.observe(p)
 	return p
 }
 
+func vanish(r *run) *redistest.Process {
+	return shortly(r, func(server *netlab.Host) func() { return r.lab.Vanish(server) })
+}
+
 func oneDirection(r *run) *redistest.Process {
-	p := r.startOne()
-	r.breaks(p.Addr())
-	heal := r.lab.Cut(r.lab.Host(p), r.hosts...)
-	r.lasts(short)
-	heal()
-	r.counts(p)
-	r.observe()
-	return p
+	return shortly(r, func(server *netlab.Host) func() { return r.lab.Cut(server, r.hosts...) })
 }
 
 func forget(r *run) *redistest.Process {
 	p := r.startOne()
 	r.breaks()
 	r.lab.Forget(r.lab.Host(p), r.hosts...)
-	r.counts(p)
-	r.observe()
+	r.observe(p)
 	return p
 }
 
-// pair starts a server with a copy of it. promote makes the copy a primary.
+// pair starts a server with a copy of it. promote makes the copy a primary, with all that
+// the test itself has written.
 func (r *run) pair() (old, next *redistest.Process, promote func()) {
 	old = redistest.Start(r.t)
 	next = redistest.Start(r.t, "--replicaof", fmt.Sprint(old.Host(), " ", old.Port()))
 	redistest.Eventually(r.t, func() bool { return isReplica(next) }, "the copy is complete")
 	return old, next, func() {
+		r.truth.moveTo(nil)
+		time.Sleep(50 * time.Millisecond) // the copy gets the last writes
 		if err := past(next).SlaveOf(context.Background(), "NO", "ONE").Err(); err != nil {
 			r.t.Fatal(err)
 		}
@@ -62,16 +62,13 @@ func addressMoves(r *run, closed bool) *redistest.Process {
 	old, next, promote := r.pair()
 	proxy := redistest.StartProxy(r.t, old.Addr())
 	r.start(old, settings{Addrs: []string{proxy.Addr()}})
-	r.truth.moveTo(nil)
-	time.Sleep(50 * time.Millisecond) // the copy gets the last writes
 	promote()
 	r.breaks()
 	proxy.MoveTo(next.Addr())
 	if closed {
 		proxy.Cut()
 	}
-	r.counts(next)
-	r.observe()
+	r.observe(next)
 	return next
 }
 
@@ -79,13 +76,10 @@ func nameMoves(r *run) *redistest.Process {
 	const name = "redis.test:6379"
 	old, next, promote := r.pair()
 	r.start(old, settings{Addrs: []string{name}, Names: map[string]string{name: old.Addr()}})
-	r.truth.moveTo(nil)
-	time.Sleep(50 * time.Millisecond)
 	promote()
 	r.breaks()
 	r.send("move " + name + " " + next.Addr())
-	r.counts(next)
-	r.observe()
+	r.observe(next)
 	return next
 }
 
@@ -93,8 +87,6 @@ func demoted(r *run) *redistest.Process {
 	old, next, promote := r.pair()
 	proxy := redistest.StartProxy(r.t, old.Addr())
 	r.start(old, settings{Addrs: []string{proxy.Addr()}})
-	r.truth.moveTo(nil)
-	time.Sleep(50 * time.Millisecond)
 	promote()
 	r.breaks()
 	if err := past(old).SlaveOf(context.Background(), next.Host(), fmt.Sprint(next.Port())).Err(); err != nil {
@@ -102,8 +94,7 @@ func demoted(r *run) *redistest.Process {
 	}
 	r.lasts(500 * time.Millisecond)
 	proxy.MoveTo(next.Addr())
-	r.counts(next)
-	r.observe()
+	r.observe(next)
 	return next
 }
 
@@ -123,7 +114,6 @@ func stopped(r *run) *redistest.Process {
 	for _, c := range r.processes {
 		c.Resume()
 	}
-	r.counts(p)
-	r.observe()
+	r.observe(p)
 	return p
 }

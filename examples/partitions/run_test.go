@@ -123,8 +123,9 @@ func (r *run) breaks(sick ...string) {
 	}
 }
 
-// counts notes that p counts, and that the clients can reach it.
-func (r *run) counts(p *redistest.Process) {
+// observe notes that p counts, and that the clients can reach it. It lets them work from
+// then on.
+func (r *run) observe(p *redistest.Process) {
 	r.reference = now()
 	if r.nearFrom == 0 {
 		r.nearFrom = r.reference
@@ -135,10 +136,8 @@ func (r *run) counts(p *redistest.Process) {
 	r.first = r.truth.last() + 1
 	r.truth.releaseSoon()
 	r.truth.moveTo(p)
+	time.Sleep(time.Until(time.Unix(0, r.reference).Add(r.window())))
 }
-
-// observe lets the clients work after the reference.
-func (r *run) observe() { time.Sleep(time.Until(time.Unix(0, r.reference).Add(r.window()))) }
 
 // window is how long the clients are observed after the reference.
 func (r *run) window() time.Duration {

@@ -2,6 +2,7 @@ package partitions
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/convkit/rediskit/internal/redistest"
@@ -35,14 +36,10 @@ func (r *run) startSentinel(minReplicas bool) (s *redistest.Sentinel, old *redis
 
 // but returns the hosts of all servers and Sentinels but some.
 func (r *run) but(s *redistest.Sentinel, some ...*redistest.Process) (others []*netlab.Host) {
-next:
 	for _, p := range append(s.Watchers(), s.Servers()...) {
-		for _, q := range some {
-			if p == q {
-				continue next
-			}
+		if !slices.Contains(some, p) {
+			others = append(others, r.lab.Host(p))
 		}
-		others = append(others, r.lab.Host(p))
 	}
 	return others
 }
@@ -62,8 +59,7 @@ func primaryCut(r *run, minReplicas bool) *redistest.Process {
 	r.breaks(old.Addr())
 	heal := r.lab.Split(r.lab.Host(old), r.but(s, old)...)
 	primary := r.promoted(s, old)
-	r.counts(primary)
-	r.observe()
+	r.observe(primary)
 	heal()
 	soon(r.t, func() bool { return isReplica(old) }, "the old primary is a replica")
 	return primary
@@ -83,8 +79,7 @@ func minority(r *run, minReplicas bool) *redistest.Process {
 	r.truth.moveTo(primary)
 	r.lasts(time.Until(began.Add(20 * time.Second)))
 	r.lab.Heal()
-	r.counts(primary)
-	r.observe()
+	r.observe(primary)
 	soon(r.t, func() bool { return isReplica(old) }, "the old primary is a replica")
 	return primary
 }
@@ -95,8 +90,7 @@ func clientsCut(r *run) *redistest.Process {
 	heal := r.lab.Split(r.lab.Host(primary), r.hosts...)
 	r.lasts(short)
 	heal()
-	r.counts(primary)
-	r.observe()
+	r.observe(primary)
 	return primary
 }
 
@@ -109,8 +103,7 @@ func minoritySentinel(r *run) *redistest.Process {
 	r.lab.Split(r.lab.Host(old), others...)
 	r.lab.Split(r.lab.Host(first), others...)
 	primary := r.promoted(s, old)
-	r.counts(primary)
-	r.observe()
+	r.observe(primary)
 	r.lab.Heal()
 	soon(r.t, func() bool { return isReplica(old) }, "the old primary is a replica")
 	return primary
@@ -123,7 +116,6 @@ func vanishWithSentinel(r *run) *redistest.Process {
 	r.breaks(old.Addr(), gone.Addr())
 	r.lab.Vanish(r.lab.Hosts(old, gone)...)
 	primary := r.promoted(s, old)
-	r.counts(primary)
-	r.observe()
+	r.observe(primary)
 	return primary
 }

@@ -6,6 +6,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -25,6 +26,16 @@ func config(t *testing.T) Config {
 		Anew:        5 * time.Second,
 		OnError:     func(err error) { t.Log("reported:", err) },
 	}
+}
+
+// countDials counts the dials of cfg.
+func countDials(cfg *Config) *atomic.Int32 {
+	dials, dial := new(atomic.Int32), cfg.Dial
+	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dials.Add(1)
+		return dial(ctx, network, addr)
+	}
+	return dials
 }
 
 // client returns a client that dials through w.

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -59,10 +58,9 @@ func TestAPoolKeepsConnectionsWithoutASyscallConn(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	cfg := config(t)
-	var dials atomic.Int32
+	dials, dial := countDials(&cfg), cfg.Dial
 	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dials.Add(1)
-		conn, err := (&net.Dialer{}).DialContext(ctx, network, addr)
+		conn, err := dial(ctx, network, addr)
 		return struct{ net.Conn }{conn}, err
 	}
 	rdb := client(t, New(cfg), server.Addr())

@@ -3,7 +3,6 @@ package primary
 import (
 	"errors"
 	"io"
-	"net"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -20,21 +19,7 @@ func TestAClosedConnectionWithdrawsWhatItHasNotSent(t *testing.T) {
 	for name, answered := range map[string]bool{"unanswered": false, "answered": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			l, err := net.Listen("tcp", "127.0.0.1:0")
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer l.Close()
-			conn, err := net.Dial("tcp", l.Addr().String())
-			if err != nil {
-				t.Fatal(err)
-			}
-			server, err := l.Accept()
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer server.Close()
-			s := &socket{Conn: conn, watch: New(config(t))}
+			s, server := pair(t, New(config(t)))
 			if _, err := s.Write([]byte("SET")); err != nil {
 				t.Fatal(err)
 			}
@@ -50,7 +35,7 @@ func TestAClosedConnectionWithdrawsWhatItHasNotSent(t *testing.T) {
 				}
 			}
 			s.Close()
-			_, err = server.Read(make([]byte, 1))
+			_, err := server.Read(make([]byte, 1))
 			if reset := errors.Is(err, syscall.ECONNRESET); reset == answered {
 				t.Errorf("the server sees %v", err)
 			}

@@ -122,11 +122,7 @@ func TestALookAtAServerWithoutHelloDialsNoMoreThanAnother(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--rename-command", "HELLO", "")
 	cfg := config(t)
-	var dials atomic.Int32
-	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dials.Add(1)
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}
+	dials := countDials(&cfg)
 	w := New(cfg)
 	h, _ := follow(t, w, server.Addr())
 	first := h.lastConfirmed()
@@ -140,11 +136,7 @@ func TestTimeoutsCauseFewDials(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
 	cfg := config(t)
-	var dials atomic.Int32
-	cfg.Dial = func(ctx context.Context, network, addr string) (net.Conn, error) {
-		dials.Add(1)
-		return (&net.Dialer{}).DialContext(ctx, network, addr)
-	}
+	dials := countDials(&cfg)
 	w := New(cfg)
 	conn, err := w.Dial(t.Context(), "tcp", server.Addr())
 	if err != nil {

@@ -108,6 +108,9 @@ func Require(t testing.TB, program string) {
 	requireProgram(t, program)
 }
 
+// Required reports whether REDISTEST_REQUIRE=1 says that nothing may be missing.
+func Required() bool { return os.Getenv("REDISTEST_REQUIRE") == "1" }
+
 // requireProgram skips the test if program is missing, or fails it if REDISTEST_REQUIRE=1
 // says that every program must be installed.
 func requireProgram(t testing.TB, program string) {
@@ -115,7 +118,7 @@ func requireProgram(t testing.TB, program string) {
 	if _, err := exec.LookPath(program); err == nil {
 		return
 	}
-	if os.Getenv("REDISTEST_REQUIRE") == "1" {
+	if Required() {
 		t.Fatalf("%s is not installed, and REDISTEST_REQUIRE=1 says that it must be", program)
 	}
 	from := program

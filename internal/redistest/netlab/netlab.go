@@ -55,7 +55,7 @@ func New(t testing.TB) *Lab {
 		redistest.Require(t, program)
 	}
 	if os.Geteuid() != 0 {
-		if os.Getenv("REDISTEST_REQUIRE") == "1" {
+		if redistest.Required() {
 			t.Fatal("a network that can be cut needs root, and REDISTEST_REQUIRE=1 says that it must be possible")
 		}
 		t.Skip("a network that can be cut needs root: run this test as root")
