@@ -51,7 +51,8 @@ var ErrOverloaded = breaker.ErrOverloaded
 //
 // Each new connection takes three round trips: HELLO together with INFO server, by
 // which the client knows who the server is; HELLO once more, by go-redis; and CLIENT
-// SETNAME together with SELECT. Connect itself adds PING and HELLO, and with NoEviction those of [Check].
+// SETNAME together with SELECT. Connect itself adds PING and HELLO, and with NoEviction
+// those of [Check].
 func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	cfg, err := cfg.complete()
 	if err != nil {

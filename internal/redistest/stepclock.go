@@ -50,9 +50,9 @@ func StartWithClock(t testing.TB, args ...string) *Process {
 }
 
 // StepClock sets the server's clock ahead by d, or back if d is negative, at once and also
-// after a Restart. Only a server of StartWithClock, or at a PlaceWithClock, has such a clock. The server takes a step
-// for silence of its replicas, of its primary and of the other nodes of a Cluster, as it
-// would on a host whose clock is set.
+// after a Restart. Only a server of StartWithClock, or at a PlaceWithClock, has such a
+// clock. The server takes a step for silence of its replicas, of its primary and of the
+// other nodes of a Cluster, as it would on a host whose clock is set.
 func (p *Process) StepClock(d time.Duration) {
 	p.t.Helper()
 	if p.clock == "" {

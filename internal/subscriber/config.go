@@ -54,8 +54,8 @@ type Config struct {
 
 	// OnPong is called for each PONG of a live connection, with the time at which its
 	// PING was about to be sent. A refusal stands for a PONG if the server serves
-	// otherwise, as one does whose snapshot failed. Everything that the server had sent by then has been
-	// passed to the callbacks before. Defaults to nil: not called.
+	// otherwise, as one does whose snapshot failed. Everything that the server had sent by
+	// then has been passed to the callbacks before. Defaults to nil: not called.
 	OnPong func(pinged time.Time)
 
 	// OnGap is called once for each time that the connection was lost and restored,

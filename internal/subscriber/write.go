@@ -69,8 +69,8 @@ const doubtPatience = 600 * time.Millisecond
 // write sends commands, those that become due, and a PING after each half of
 // Config.Liveness, or at once if the connection is in doubt. It returns errMoved if
 // Config.Home has moved. It returns errSilent if no frame was read in the half after a
-// PING, or within doubtPatience. If the process itself stood still meanwhile, write sends another PING
-// instead: a frame may have arrived that was not read yet.
+// PING, or within doubtPatience. If the process itself stood still meanwhile, write sends
+// another PING instead: a frame may have arrived that was not read yet.
 func (c *session) write(ctx context.Context, commands []command) (err error) {
 	defer life.Recover(func(panicked error) { err = panicked })
 	liveness := c.sub.cfg.Liveness
