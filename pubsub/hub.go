@@ -16,8 +16,7 @@ import (
 
 // A Hub hands the messages of one Redis connection, or for a pattern on a Cluster of one
 // to each primary, to any number of local subscriptions. It is safe for concurrent use.
-// Close it, or shut it down, before its
-// client.
+// Close it, or shut it down, before its client.
 type Hub[T any] struct {
 	cfg        Config
 	json       jsoncodec.Codec[T]
