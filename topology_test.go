@@ -228,6 +228,21 @@ func TestAClusterThatTellsNoHostsWorks(t *testing.T) {
 					t.Errorf("after slots have moved: %q, %v", v, err)
 				}
 			}
+
+			// go-redis knows a node by that redirection now. The map does not get its name.
+			for range 3 {
+				rdb.ReloadState(t.Context())
+				time.Sleep(250 * time.Millisecond) // an answer serves for 100 ms
+				slots, err := rdb.ClusterSlots(t.Context()).Result()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, r := range slots {
+					if host, _, _ := net.SplitHostPort(r.Nodes[0].Addr); host == "" || host == "?" {
+						t.Fatalf("slot %d is at %q", r.Start, r.Nodes[0].Addr)
+					}
+				}
+			}
 		})
 	}
 }

@@ -36,7 +36,7 @@ type Cluster struct {
 
 	mu        sync.Mutex
 	nodes     map[string]*Watch        // by address
-	clients   map[string]*redis.Client // by address
+	clients   map[string]*redis.Client // by address, those that have a host in it
 	owners    map[string]bool          // addresses of those that own slots
 	confirmed time.Time                // when the last look began, zero if most primaries did not answer
 	looking   bool
@@ -60,7 +60,8 @@ func NewCluster(cfg Config) *Cluster {
 // redirection alone, such as MOVED 1 :6379, is at the host that was asked last.
 func (c *Cluster) Dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	node := c.Node(addr)
-	if host, port, err := net.SplitHostPort(addr); err == nil && !named(host) {
+	if !hasHost(addr) {
+		_, port, _ := net.SplitHostPort(addr)
 		c.mu.Lock()
 		addr = net.JoinHostPort(c.host, port)
 		c.mu.Unlock()
@@ -88,8 +89,12 @@ func (c *Cluster) Attach(rdb *redis.ClusterClient) {
 	rdb.OnNewNode(func(node *redis.Client) {
 		c.mu.Lock()
 		defer c.mu.Unlock()
-		c.clients[node.Options().Addr] = node
 		node.AddHook(slotsHook{c})
+		// A node that go-redis knows from a redirection without a host is asked by its
+		// other name: its answers are read by the host that was asked.
+		if addr := node.Options().Addr; hasHost(addr) {
+			c.clients[addr] = node
+		}
 	})
 }
 

@@ -122,6 +122,12 @@ func address(asked, host string, port int64) string {
 // a Cluster that prefers host names.
 func named(host string) bool { return host != "" && host != "?" }
 
+// hasHost reports whether an address of a node has a host.
+func hasHost(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	return err != nil || named(host)
+}
+
 func isLoopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
