@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/alicebob/miniredis/v2/server"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit"
@@ -113,5 +114,44 @@ func TestCheckIsDeniedNothing(t *testing.T) {
 	log, err := admin.Do(t.Context(), "acl", "log").Slice()
 	if errors := admin.Info(t.Context(), "errorstats").Val(); err != nil || len(log) > 0 || strings.Contains(errors, "NOPERM") {
 		t.Errorf("denied: %v, %v, %s", log, err, errors)
+	}
+}
+
+func TestANumberOfAWrongShapeIsUnknown(t *testing.T) {
+	t.Parallel()
+	const good = "*2\r\n$21\r\nmin-replicas-to-write\r\n$1\r\n2\r\n"
+	for name, test := range map[string]struct{ may, setting, want string }{
+		"right":        {":1\r\n", good, "2"},
+		"not allowed":  {":0\r\n", good, "unknown"},
+		"no scripts":   {"-ERR unknown command 'eval'\r\n", good, "unknown"},
+		"may is nil":   {"$-1\r\n", good, "unknown"},
+		"no CONFIG":    {":1\r\n", "-ERR unknown command 'config'\r\n", "unknown"},
+		"nil":          {":1\r\n", "*-1\r\n", "unknown"},
+		"nothing":      {":1\r\n", "*0\r\n", "unknown"},
+		"odd":          {":1\r\n", "*1\r\n$21\r\nmin-replicas-to-write\r\n", "unknown"},
+		"text":         {":1\r\n", "$1\r\n2\r\n", "unknown"},
+		"a map of nil": {":1\r\n", "*2\r\n$21\r\nmin-replicas-to-write\r\n$-1\r\n", "unknown"},
+		"words":        {":1\r\n", "*2\r\n$21\r\nmin-replicas-to-write\r\n$3\r\ntwo\r\n", "unknown"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := redistest.Mini(t)
+			s.Mini().Server().SetPreHook(func(p *server.Peer, name string, _ ...string) bool {
+				switch name {
+				case "INFO":
+					p.WriteBulk("connected_slaves:0\r\nmin_slaves_good_slaves:0\r\n")
+				case "EVAL":
+					p.WriteRaw(test.may)
+				case "CONFIG":
+					p.WriteRaw(test.setting)
+				default:
+					return false
+				}
+				return true
+			})
+			if got := node(t, connect(t, at(s.Addr()))).MinReplicas.String(); got != test.want {
+				t.Errorf("got %s, want %s", got, test.want)
+			}
+		})
 	}
 }
