@@ -28,6 +28,7 @@ import (
 type observed struct {
 	*stack
 	exporter, prometheus *redistest.Program
+	replica              *redistest.Process // of the state instance
 	service              *watchedService
 	page                 *httptest.Server // the service's /metrics
 	triggered            map[string]bool  // alerts that were active
@@ -58,6 +59,10 @@ func observe(t *testing.T) *observed {
 		"REDIS_PASSWORD_FILE=" + file,
 	}, "prometheus-redis-exporter", "-web.listen-address", "127.0.0.1:{port}")
 
+	// The kit has no replica. Some panels and an alert are for those that a user adds.
+	host, port, err := net.SplitHostPort(state)
+	ok(t, err)
+	o.replica = redistest.Start(t, "--replicaof", host+" "+port, "--masteruser", "admin", "--masterauth", o.password("admin"))
 	o.service = newWatchedService(t, o.stack)
 	registry := prometheus.NewRegistry()
 	ok(t, registry.Register(o.service.collector))
@@ -237,6 +242,8 @@ func TestEveryAlertIsTriggeredAndEveryPanelShowsData(t *testing.T) {
 
 	o.everythingIsShown()
 
+	o.replica.Kill()
+	o.trigger("RedisReplicaLost", func() {})
 	o.page.Close()
 	o.trigger("ServiceDown", func() {})
 	o.containers["redis"].stop()
