@@ -61,6 +61,9 @@ func TestTheCodeFollowsItsConventions(t *testing.T) {
 					if imported, ours := inModule(spec); ours && !mayImport(dir, imported) {
 						wrong(spec, dir+" must not import "+imported)
 					}
+					if name := spec.Path.Value; name == `"log"` || name == `"log/slog"` && dir != "secrets" {
+						wrong(spec, "the library does not log; OnError receives errors")
+					}
 				}
 				ast.Inspect(file, func(node ast.Node) bool {
 					switch node := node.(type) {

@@ -22,10 +22,11 @@
 //   - A Redis that is slow but not dead collects [Config.MaxWaiting] calls at most. Those
 //     beyond it are refused with [ErrOverloaded], which was not sent. The packages
 //     beside this one treat it as they treat ErrUnavailable.
-//   - Every reply except LOADING counts as a success for the breaker. Some errors never
-//     count against Redis: a caller's own deadline of less than 50 ms, a cancelled
-//     context, any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), and
-//     connections that all end at once while new ones can be made.
+//   - Every reply counts as a success for the breaker, except LOADING, MASTERDOWN and the
+//     refusal of a client beyond maxclients. Some errors never count against Redis: a
+//     caller's own deadline of less than 50 ms, a cancelled context, any deadline of a
+//     command that blocks (BLPOP, XREAD BLOCK, WAIT), and connections that all end at once
+//     while new ones can be made.
 //   - Every connection leads to the server that counts: the primary that the greatest
 //     configuration epoch of the Sentinels names, the newest owner of a Cluster's slots,
 //     or the server that is behind one address now. The first reply that shows a

@@ -83,6 +83,10 @@
 //
 // A load that asks the cache for its own id waits for itself, until its context ends.
 //
+// While Redis answers reads and no script, as when its memory is full, a load may be older
+// than a caller that joined it late. That caller joins the next one. If it was too late for
+// eight in a row, it loads by itself, beside the next.
+//
 // A read is as fresh as the last Delete. A change of the source without a Delete shows
 // after the TTL. Between the change of the source and its Delete, readers see the old
 // value. If Delete returns an error, they may see it until the TTL; delete again.
