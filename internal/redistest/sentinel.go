@@ -28,6 +28,8 @@ type SentinelOptions struct {
 	// Password is what the servers require of every client and replica. The Sentinels
 	// require none. Defaults to none.
 	Password string
+	// Args are further settings of the servers, as in Start. Defaults to none.
+	Args []string
 	// Place returns the place of each server and Sentinel. Defaults to loopback.
 	Place func() Place
 }
@@ -56,6 +58,7 @@ func StartSentinel(t testing.TB, opts ...func(*SentinelOptions)) *Sentinel {
 	if p := s.options.Password; p != "" {
 		args = append(args, "--requirepass", p, "--masterauth", p)
 	}
+	args = append(args, s.options.Args...)
 	primary := StartAt(t, s.options.Place(), args...)
 	s.servers = append(s.servers, primary)
 	for range s.options.Replicas {
