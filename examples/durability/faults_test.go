@@ -28,9 +28,9 @@ var faults = []fault{
 	},
 	{
 		name:     "power loss",
-		meaning:  "The server's machine loses power and starts again with what is on its disk.",
+		meaning:  "All machines lose power at once and start again with what is on their disks.",
 		inject:   powerLoss,
-		settings: []setting{none, snapshot, everysec, always},
+		settings: []setting{none, snapshot, everysec, always, copied, confirmed, saved},
 		keeps:    []setting{always},
 		loses:    []setting{none},
 	},

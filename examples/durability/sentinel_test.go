@@ -8,10 +8,13 @@ import (
 )
 
 // startSentinel starts a primary with replicas and Sentinels, and the clients.
-func (r *run) startSentinel() *redistest.Sentinel {
+func (r *run) startSentinel(opts ...func(*redistest.SentinelOptions)) *redistest.Sentinel {
 	r.t.Helper()
 	configure := func(o *redistest.SentinelOptions) {
 		o.Replicas, o.Args = r.setting.replicas, r.setting.args
+		for _, opt := range opts {
+			opt(o)
+		}
 	}
 	var s *redistest.Sentinel
 	if r.lab != nil {

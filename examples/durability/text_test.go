@@ -82,8 +82,8 @@ const advice = `
   Give a primary with replicas an AOF, or do not start it again by itself.
 - **AOF everysec is not safe from a kill, either.** The server writes a change to the kernel
   before it acknowledges it, and the kernel keeps that when the server is killed. But while
-  a sync takes long, the server puts the write off, for up to two seconds. That loses nothing
-  on a disk that is as quick as this one.
+  a sync takes long, the server puts the write off, for up to two seconds. Only a slow disk
+  shows that. It was not measured.
 - **min-replicas bounds a loss and does not exclude it.** The primary notices the loss of
   its replicas after a second or two. What it acknowledges until then is lost. It also needs
   a second replica: after a failover the new primary must find one.
@@ -94,8 +94,8 @@ const advice = `
   limit. Where that matters, min-replicas bounds it.
 - **The fence is the guarantee of a lock**, and not any setting here: see the documentation
   of package lock.
-- **Power loss of all machines at once** leaves what is on the disk of the server that starts
-  as primary, as for a server alone. It was not measured with replicas.
+- **Power loss of one machine of several** is "host vanishes". Where all lose power at once,
+  nothing but their disks counts, and replicas help no more.
 - **"host vanishes" is one moment.** A change is lost then if the primary had replied and
   not yet sent it to a replica. That takes microseconds here, and longer where a replica is
   slow or far away: that is the column "replicas lag".

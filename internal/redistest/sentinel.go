@@ -87,7 +87,8 @@ func (s *Sentinel) Addrs() []string {
 // Watchers returns the processes of the Sentinels, in the order of Addrs.
 func (s *Sentinel) Watchers() []*Process { return s.sentinels }
 
-// Servers returns the primary and its replicas, in no order.
+// Servers returns the primary and its replicas, in the order in which they were started: the
+// first one was the primary then.
 func (s *Sentinel) Servers() []*Process { return s.servers }
 
 // Master asks the Sentinels which server is the primary now, and returns the server that at
