@@ -96,7 +96,9 @@ func (r *run) newClient(name string, at target, host *netlab.Host) *client {
 }
 
 func newVisits(rdb redis.UniversalClient, tag string, s setting) (*session.Store[visit], error) {
-	return session.New[visit](rdb, session.Config{Key: prefix("visit", tag) + "*", TTL: time.Hour})
+	return session.New[visit](rdb, session.Config{
+		Key: prefix("visit", tag) + "*", TTL: time.Hour, Replicas: session.Replicas{N: s.confirm},
+	})
 }
 
 // end ends the work of c and closes it. It may be called again.
