@@ -22,6 +22,8 @@ const (
 	perVisit  = 20                    // changes of one session
 	limit     = 800                   // more than both clients ask for before the fault
 	lockTTL   = 2 * time.Second
+	limited   = "all" // the id at the limiter
+	shared    = "all" // the id of the lock
 	lookEvery = 5 * time.Millisecond
 )
 
@@ -154,7 +156,7 @@ func (c *client) change() {
 // ask asks one limiter of both clients again and again.
 func (c *client) ask() {
 	c.repeat(func(int) {
-		result, err := c.limiter.Allow(c.ctx, "all")
+		result, err := c.limiter.Allow(c.ctx, limited)
 		if err == nil && result.Allowed {
 			c.mu.Lock()
 			defer c.mu.Unlock()
@@ -168,8 +170,8 @@ func (c *client) ask() {
 func (c *client) hold(now bool) {
 	held := make(chan struct{})
 	c.work.Go(func() {
-		l, err := c.locks.Acquire(c.ctx, "all")
-		for ; err != nil && c.ctx.Err() == nil; l, err = c.locks.Acquire(c.ctx, "all") {
+		l, err := c.locks.Acquire(c.ctx, shared)
+		for ; err != nil && c.ctx.Err() == nil; l, err = c.locks.Acquire(c.ctx, shared) {
 			time.Sleep(every)
 		}
 		at := time.Now()

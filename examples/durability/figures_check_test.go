@@ -23,13 +23,16 @@ func TestOneLostChangeIsFound(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
+		if err := s.Client().Set(t.Context(), prefix("limit", r.tag)+limited, 4, time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
 		r.near = &client{acked: []change{{"a", 1, at(1)}, {"a", 2, at(2)}, {"a", 3, at(3)}, {"a", 4, at(4)}}}
 		r.far = &client{acked: []change{{"b", 7, at(1)}, {"gone", 8, at(5)}}, refused: 5, admitted: 6}
-		want := figures{acked: 6, lost: 2, within: 2 * time.Second, refused: 5, admitted: 6}
+		want := figures{acked: 6, lost: 2, within: 2 * time.Second, refused: 5, admitted: 6, charges: 2}
 		if got := r.figures(s.Client()); got != want {
 			t.Errorf("%v, want %v", got, want)
 		}
-		r.near.acked, want = r.near.acked[2:3], figures{acked: 3, lost: 2, all: true, within: 2 * time.Second, refused: 5, admitted: 6}
+		r.near.acked, want = r.near.acked[2:3], figures{acked: 3, lost: 2, all: true, within: 2 * time.Second, refused: 5, admitted: 6, charges: 2}
 		r.began = at(1)
 		if got := r.figures(s.Client()); got != want {
 			t.Errorf("of those before the fault none is there: %v, want %v", got, want)

@@ -22,6 +22,7 @@ type figures struct {
 	within   time.Duration // from the first acknowledgement of a lost one to the last
 	refused  int           // changes that were not acknowledged
 	admitted int           // by the limiter
+	charges  int           // those of them that the server that counts does not know of
 	together time.Duration // two holders trusted the lock
 }
 
@@ -64,6 +65,11 @@ func (r *run) figures(survivor *redis.Client) figures {
 		}
 	}
 	f.within = last.Sub(first)
+	counted, err := survivor.Get(context.Background(), prefix("limit", r.tag)+limited).Int()
+	if err != nil && !errors.Is(err, redis.Nil) {
+		r.t.Fatal(err)
+	}
+	f.charges = max(0, f.admitted-counted) // a charge whose reply was lost was counted, and not admitted
 	return f
 }
 
@@ -98,6 +104,7 @@ func worst(all []figures) figures {
 	for _, f := range all {
 		w.refused = max(w.refused, f.refused)
 		w.admitted = max(w.admitted, f.admitted)
+		w.charges = max(w.charges, f.charges)
 		w.together = max(w.together, f.together)
 	}
 	return w
@@ -105,6 +112,6 @@ func worst(all []figures) figures {
 
 // String is for the log of a run.
 func (f figures) String() string {
-	return fmt.Sprintf("lost %d of %d acknowledged, within %v, %d not acknowledged, %d admitted of %d, two holders for %v",
-		f.lost, f.acked, f.within.Round(time.Millisecond), f.refused, f.admitted, limit, f.together.Round(time.Millisecond))
+	return fmt.Sprintf("lost %d of %d acknowledged, within %v, %d not acknowledged, %d admitted of %d, %d charges lost, two holders for %v",
+		f.lost, f.acked, f.within.Round(time.Millisecond), f.refused, f.admitted, limit, f.charges, f.together.Round(time.Millisecond))
 }

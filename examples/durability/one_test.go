@@ -6,6 +6,7 @@ import "github.com/convkit/rediskit/internal/redistest"
 func killed(r *run) *redistest.Process {
 	if r.setting.replicas > 0 {
 		s := r.startSentinel()
+		r.unnoticed(s)
 		s.Master().Restart()
 		r.observe()
 		return s.Master()

@@ -38,13 +38,8 @@ func powerLoss(r *run) *redistest.Process {
 			return disks[placed-1].place()
 		}
 	})
-	for _, p := range s.Watchers() { // their machines have no power either
-		p.Pause()
-	}
+	r.unnoticed(s)
 	cutPower(r.t, disks, s.Servers())
-	for _, p := range s.Watchers() {
-		p.Resume()
-	}
 	r.observe()
 	return s.Master()
 }

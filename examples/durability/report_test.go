@@ -14,6 +14,7 @@ import (
 type results struct {
 	runs  int
 	began time.Time
+	load  string          // of the machine, before
 	costs map[string]cost // by setting
 
 	mu      sync.Mutex
@@ -21,7 +22,7 @@ type results struct {
 }
 
 func newResults(runs int) *results {
-	return &results{runs: runs, began: time.Now(), figures: map[[2]string][]figures{}}
+	return &results{runs: runs, began: time.Now(), load: loadAverage(), figures: map[[2]string][]figures{}}
 }
 
 func (r *results) add(f fault, s setting, found figures) {
@@ -46,7 +47,7 @@ func (r *results) write(path string) error {
 	for _, f := range faults {
 		fmt.Fprintf(&b, "- **%s** – %s\n", f.name, f.meaning)
 	}
-	fmt.Fprintf(&b, particulars, limit, lockTTL)
+	fmt.Fprintf(&b, particulars, limit, text(lockTTL))
 	for _, f := range faults {
 		r.details(&b, f)
 	}
@@ -96,7 +97,17 @@ func (r *results) loss(f fault, s setting) string {
 	case w.all:
 		return "all before it"
 	}
-	return fmt.Sprintf("%d in %.1f s", w.lost, w.within.Seconds())
+	return fmt.Sprint(w.lost, " in ", text(w.within))
+}
+
+func text(d time.Duration) string {
+	switch {
+	case d == 0:
+		return "0"
+	case d < time.Second:
+		return fmt.Sprint(d.Milliseconds(), " ms")
+	}
+	return fmt.Sprintf("%.1f s", d.Seconds())
 }
 
 func micros(d time.Duration) string {
@@ -108,15 +119,16 @@ func micros(d time.Duration) string {
 
 // details writes all figures of one fault.
 func (r *results) details(b *strings.Builder, f fault) {
-	fmt.Fprintf(b, "\n### %s\n\n| setting | acknowledged | lost | within | not acknowledged | admitted | two holders |\n|---|--:|--:|--:|--:|--:|--:|\n", f.name)
+	fmt.Fprintf(b, "\n### %s\n\n| setting | acknowledged | lost | within | not acknowledged | admitted | charges lost | two holders |\n|---|--:|--:|--:|--:|--:|--:|--:|\n", f.name)
 	for _, s := range f.settings {
 		all := r.of(f, s)
 		if len(all) == 0 {
-			fmt.Fprintf(b, "| %s | not measured | | | | | |\n", s.name)
+			fmt.Fprintf(b, "| %s | not measured | | | | | | |\n", s.name)
 			continue
 		}
 		w := worst(all)
-		fmt.Fprintf(b, "| %s | %d | %d | %.1f s | %d | %d | %s |\n", s.name, w.acked, w.lost, w.within.Seconds(), w.refused, w.admitted, w.together.Round(time.Millisecond))
+		fmt.Fprintf(b, "| %s | %d | %d | %s | %d | %d | %d | %s |\n",
+			s.name, w.acked, w.lost, text(w.within), w.refused, w.admitted, w.charges, text(w.together))
 	}
 }
 
@@ -137,7 +149,18 @@ func (r *results) prices(b *strings.Builder) {
 
 func (r *results) circumstances(b *strings.Builder) {
 	fmt.Fprintf(b, circumstances,
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), serverVersion(), fileSystem(), time.Since(r.began).Round(time.Second))
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), serverVersion(), fileSystem(),
+		count(r.runs), time.Since(r.began).Round(time.Second), r.load)
+}
+
+// loadAverage returns that of the last minute.
+func loadAverage() string {
+	average, err := os.ReadFile("/proc/loadavg")
+	first, _, found := strings.Cut(string(average), " ")
+	if err != nil || !found {
+		return "unknown"
+	}
+	return first
 }
 
 func serverVersion() string {
@@ -153,9 +176,10 @@ func serverVersion() string {
 // fileSystem returns the kind of the one that has the servers' files, on which the cost of a
 // sync depends.
 func fileSystem() string {
-	out, err := exec.Command("stat", "--file-system", "--format", "%T", os.TempDir()).Output()
-	if err != nil {
-		return "unknown"
+	out, err := exec.Command("df", "--output=fstype", os.TempDir()).Output()
+	words := strings.Fields(string(out)) // the head of the column, then the kind
+	if err != nil || len(words) < 2 {
+		return "an unknown file system"
 	}
-	return strings.TrimSpace(string(out))
+	return words[1]
 }

@@ -1,6 +1,7 @@
 package durability
 
 import (
+	"context"
 	"time"
 
 	"github.com/convkit/rediskit/internal/redistest"
@@ -24,6 +25,17 @@ func (r *run) startSentinel(opts ...func(*redistest.SentinelOptions)) *redistest
 	}
 	r.start(target{addrs: s.Addrs(), master: s.MasterName()})
 	return s
+}
+
+// unnoticed makes the Sentinels wait for longer than a server needs to start again.
+func (r *run) unnoticed(s *redistest.Sentinel) {
+	r.t.Helper()
+	for _, p := range s.Watchers() {
+		err := p.Client().Do(context.Background(), "SENTINEL", "SET", s.MasterName(), "down-after-milliseconds", 10_000).Err()
+		if err != nil {
+			r.t.Fatal(err)
+		}
+	}
 }
 
 // promoted waits until most Sentinels name another primary than old, and that is one.

@@ -7,16 +7,16 @@ const head = `# What an acknowledged change is worth
 Redis acknowledges a change when its primary has it in memory. A fault may take it away
 afterwards. The settings of the server and of the client decide how much that is.
 
-"make durability" writes this page, in a few minutes. It needs root on Linux, with
-redis-server, iproute2, iptables and e2fsprogs. RUNS=3 makes each run three times.
-FAULT=Cluster injects only the faults with that text in their name, and writes nothing.
+` + "`make durability`" + ` writes this page, in a few minutes. It needs root on Linux, with
+redis-server, iproute2, iptables and e2fsprogs. ` + "`RUNS=3`" + ` makes each run three times.
+` + "`FAULT=Cluster`" + ` injects only the faults with that text in their name, and writes nothing.
 
 The table has the acknowledged session changes that were lost, %s for each cell, and
 the time within which they were acknowledged. Every change writes a number of its own into a
 session. After the fault the test looks for each acknowledged number at the server that
-counts. 0 means that none was missing in this measurement. It is no promise: read [what no setting gives](#what-no-setting-gives).
-An empty cell was not part of the measurement. The last columns are the cost of one call, in the
-median.
+counts. 0 means that none was missing in this measurement. It is no promise: read
+[what no setting gives](#what-no-setting-gives). An empty cell was not part of the
+measurement. The last columns are the cost of one call, in the median.
 
 `
 
@@ -49,9 +49,9 @@ one waits for it.
 - **within** – the time from the acknowledgement of the first lost one to that of the last.
 - **not acknowledged** – session changes that ended in an error. They may have been made.
   That is the price of a strict setting while it cannot be met.
-- **admitted** – requests that the limiter admitted. More than the limit means that charges
-  were lost, or that two servers counted. A fault that was over before the limit was
-  reached shows less of this.
+- **admitted** – requests that the limiter admitted, by both clients together. It is more than
+  the limit if charges were lost and the limit was reached all the same before the run ended.
+- **charges lost** – admitted requests that the server that counts does not know of.
 - **two holders** – how long both clients trusted the lock at once.
 `
 
@@ -59,7 +59,8 @@ const pricesHead = `
 ## What each setting costs
 
 One caller, one call at a time, on servers that nothing happens to. Replicas run on the
-same machine: between machines, add one round trip of the network to Replicas{N}. The
+same machine. They share its CPUs, which is what "2 replicas" costs here. Between machines,
+add one round trip of the network to Replicas{N}. The
 cost of AOF always is that of a sync of the disk. Many callers share one sync: the server
 makes one for all commands that it has read together. The ratios are to "no persistence".
 
@@ -73,7 +74,8 @@ const advice = `
 - **WAIT is no consensus.** Replicas{N: 1} says that one replica has the change in memory.
   If another replica is promoted, the change is lost. Sentinel and Cluster prefer the
   replica that has the most, but they can only choose among those that they reach. The
-  column "one replica lags" shows this. Only N equal to the number of replicas that can be
+  column "one replica lags" shows this. An old primary that is still alive may also have a
+  replica that confirms, until the Sentinels point that one at the new primary. Only N equal to the number of replicas that can be
   promoted excludes it, and then one replica that is down makes every change unacknowledged.
 - **A change that was not acknowledged may still be there.** WAIT and time-outs take nothing
   back.
@@ -82,8 +84,8 @@ const advice = `
   Give a primary with replicas an AOF, or do not start it again by itself.
 - **AOF everysec is not safe from a kill, either.** The server writes a change to the kernel
   before it acknowledges it, and the kernel keeps that when the server is killed. But while
-  a sync takes long, the server puts the write off, for up to two seconds. Only a slow disk
-  shows that. It was not measured.
+  a sync takes long, the server puts the write off, for up to two seconds. The column
+  "killed" shows that only on a slow disk.
 - **min-replicas bounds a loss and does not exclude it.** The primary notices the loss of
   its replicas after a second or two. What it acknowledges until then is lost. It also needs
   a second replica: after a failover the new primary must find one.
@@ -117,9 +119,11 @@ const circumstances = `
 ## How it was measured
 
 %s, %s/%s with %d CPUs for servers and clients together, %s, %s under the servers' files,
-%v for all. Several runs take place at once, the costs are measured alone after them.
-Sentinels take a primary for dead after 500 ms, nodes of a Cluster after 1 s. Each server,
-Sentinel and client has a network address of its own, behind a router that drops packets.
+%s, %v for all. Before it the machine had a load average of %s: if that is more than a few
+tenths, other work ran at the same time, and all figures are rough, above all the costs.
+Several runs take place at once; the costs are measured alone after them. Sentinels take a
+primary for dead after 500 ms, nodes of a Cluster after 1 s. Where a network is cut, each
+server, Sentinel and client has an address of its own, behind a router that drops packets.
 
 For a power loss the server writes to a file system of its own (ext4 on a loop device). The
 test copies the disk under it at the moment of the fault, and the server starts again on
