@@ -15,8 +15,9 @@ The table has the acknowledged session changes that were lost, %s for each cell,
 the time within which they were acknowledged. Every change writes a number of its own into a
 session. After the fault the test looks for each acknowledged number at the server that
 counts. 0 means that none was missing in this measurement. It is no promise: read
-[what no setting gives](#what-no-setting-gives). An empty cell was not part of the
-measurement. The last columns are the cost of one call, in the median.
+[what no setting gives](#what-no-setting-gives). "all before it" means that no change is
+there that was acknowledged before the fault. An empty cell was not part of the measurement.
+The last columns are the cost of one call, in the median.
 
 `
 
@@ -48,7 +49,8 @@ one waits for it.
   are not at the server that counts in the end.
 - **within** – the time from the acknowledgement of the first lost one to that of the last.
 - **not acknowledged** – session changes that ended in an error. They may have been made.
-  That is the price of a strict setting while it cannot be met.
+  That is the price of a strict setting while it cannot be met. A change that waits for
+  replicas in vain takes as long as Replicas.Timeout, 100 ms.
 - **admitted** – requests that the limiter admitted, by both clients together. It is more than
   the limit if charges were lost and the limit was reached all the same before the run ended.
 - **charges lost** – admitted requests that the server that counts does not know of.
@@ -59,10 +61,11 @@ const pricesHead = `
 ## What each setting costs
 
 One caller, one call at a time, on servers that nothing happens to. Replicas run on the
-same machine. They share its CPUs, which is what "2 replicas" costs here. Between machines,
-add one round trip of the network to Replicas{N}. The
-cost of AOF always is that of a sync of the disk. Many callers share one sync: the server
-makes one for all commands that it has read together. The ratios are to "no persistence".
+same machine and share its CPUs, so "2 replicas" costs more here. Between machines, add
+one round trip of the network to Replicas{N}. With Replicas.SkipTouch a Touch does not
+wait, and costs as without Replicas. The cost of AOF always is that of a sync of the disk.
+Many callers share one sync: the server makes one for all commands that it has read
+together. The ratios are to "no persistence".
 
 | setting | Touch | ratio | Update | ratio |
 |---|--:|--:|--:|--:|
@@ -75,8 +78,9 @@ const advice = `
   If another replica is promoted, the change is lost. Sentinel and Cluster prefer the
   replica that has the most, but they can only choose among those that they reach. The
   column "one replica lags" shows this. An old primary that is still alive may also have a
-  replica that confirms, until the Sentinels point that one at the new primary. Only N equal to the number of replicas that can be
-  promoted excludes it, and then one replica that is down makes every change unacknowledged.
+  replica that confirms, until the Sentinels point that one at the new primary. Only N equal
+  to the number of replicas that can be promoted excludes it, and then one replica that is
+  down makes every change unacknowledged.
 - **A change that was not acknowledged may still be there.** WAIT and time-outs take nothing
   back.
 - **A replica is memory, too.** WAIT says nothing about a disk. If a primary without
@@ -111,7 +115,7 @@ const advice = `
 | no acknowledged change is lost on one machine whose disk survives | one server, AOF always; look at its cost on your disk |
 | the service goes on when a machine is gone; what was in flight may be lost | 2 replicas, AOF everysec |
 | as before, and a split may cost a second or two of changes only | min-replicas-to-write 1, min-replicas-max-lag 1 |
-| an acknowledged change survives the loss of the primary | Replicas{N: 1}, with the line before and AOF everysec |
+| an acknowledged change survives the loss of the primary, if a replica that has confirmed it is promoted | Replicas{N: 1}, with the line before and AOF everysec |
 | as before, whichever replica is promoted | Replicas{N} with all replicas; each of them must be up |
 `
 
@@ -119,8 +123,8 @@ const circumstances = `
 ## How it was measured
 
 %s, %s/%s with %d CPUs for servers and clients together, %s, %s under the servers' files,
-%s, %v for all. Before it the machine had a load average of %s: if that is more than a few
-tenths, other work ran at the same time, and all figures are rough, above all the costs.
+%s, %v for all. Before it the machine had a load average of %s: if that is more than its CPUs,
+other work ran at the same time, and all figures are rough, above all the costs.
 Several runs take place at once; the costs are measured alone after them. Sentinels take a
 primary for dead after 500 ms, nodes of a Cluster after 1 s. Where a network is cut, each
 server, Sentinel and client has an address of its own, behind a router that drops packets.
