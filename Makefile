@@ -1,7 +1,7 @@
 # make without a target lists the targets.
 MODULES := . examples internal/bench deploy
 
-.PHONY: help demo test race deploy-test lint fmt bench chaos partitions fuzz vuln
+.PHONY: help demo test race deploy-test lint fmt bench chaos partitions durability fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ chaos: ## inject faults into Redis while everything uses it, for FOR (10m), and 
 
 partitions: ## cut the network in every way, RUNS (5) times each, and write docs/partitions.md; it needs root and half an hour; FAULT selects by name and writes nothing
 	@cd examples && REDISTEST_REQUIRE=1 go test ./partitions -run TestPartitions -count 1 -timeout 120m -partitions.runs $(or $(RUNS),5) -partitions.fault "$(FAULT)" $(if $(FAULT),-v,-partitions.report $(or $(REPORT),$(CURDIR)/docs/partitions.md))
+
+durability: ## look for what a fault takes away that was acknowledged, RUNS (1) times with each setting, measure what each setting costs, and write docs/durability.md; it needs root and five minutes; FAULT selects by name and writes nothing
+	@cd examples && REDISTEST_REQUIRE=1 go test ./durability -run TestDurability -count 1 -timeout 60m -parallel 4 -durability.runs $(or $(RUNS),1) -durability.fault "$(FAULT)" $(if $(FAULT),-v,-durability.report $(or $(REPORT),$(CURDIR)/docs/durability.md))
 
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),60s)
