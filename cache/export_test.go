@@ -2,6 +2,8 @@ package cache
 
 import (
 	"context"
+	"sync/atomic"
+	"time"
 
 	"github.com/convkit/rediskit/internal/tracking"
 )
@@ -24,4 +26,27 @@ func (c *Cache[V]) GetClaimingLate(ctx context.Context, id string) (V, error) {
 	claim, _ := c.near.claim(ctx, id, key, began)
 	c.near.put(claim, e, v, began)
 	return v, nil
+}
+
+// LoseAnnouncements makes c lose one announcement of n. Call it before c is used.
+func (c *Cache[V]) LoseAnnouncements(n int64) error {
+	c.near.tracker.Close()
+	var announced atomic.Int64
+	var err error
+	c.near.tracker, err = tracking.New(c.far.rdb, tracking.Config{
+		Prefix: c.far.pattern.Prefix(),
+		OnInvalidate: func(key string) {
+			if announced.Add(1)%n != 0 {
+				c.near.announced(key)
+			}
+		},
+		OnError: func(error) {},
+	})
+	return err
+}
+
+// VerifyMore lets c check more hits: limit in each pause of that length. Call it before c
+// is used.
+func (c *Cache[V]) VerifyMore(limit int, every time.Duration) {
+	c.near.checks.limit, c.near.checks.every = limit, every
 }

@@ -1,0 +1,253 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/cache"
+	"github.com/convkit/rediskit/internal/redistest"
+)
+
+// verified checks every hit.
+func verified(cfg *cache.Config) { cfg.Verify.OneIn = 1 }
+
+// keeps has c hold id's value, as text, in this process.
+func keeps(t *testing.T, s *redistest.Server, c *cache.Cache[string], id, text string) {
+	t.Helper()
+	if err := s.Client().Set(t.Context(), keyOf(s, id), `"`+text+`"`, time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() bool { return near(t, c, id) }, "it is kept")
+}
+
+func TestVerifyThatCannotWorkIsAnErrorOfNew(t *testing.T) {
+	t.Parallel()
+	rdb := redis.NewClient(&redis.Options{})
+	t.Cleanup(func() { rdb.Close() })
+	for name, tc := range map[string]struct {
+		verify cache.Verify
+		local  cache.Local
+		want   string
+	}{
+		"less than none":    {cache.Verify{OneIn: -1}, cache.Local{MaxEntries: 1}, "Verify.OneIn is -1"},
+		"nothing to check":  {cache.Verify{OneIn: 10}, cache.Local{}, "nothing to check"},
+		"no hits":           {cache.Verify{Source: time.Second}, cache.Local{MaxEntries: 1}, "Verify.OneIn is 0"},
+		"no time":           {cache.Verify{OneIn: 1, Source: time.Microsecond}, cache.Local{}, "Verify.Source is 1µs"},
+		"hits in Redis":     {cache.Verify{OneIn: 1, Source: time.Second}, cache.Local{}, ""},
+		"hits in a process": {cache.Verify{OneIn: 1}, cache.Local{MaxEntries: 1}, ""},
+	} {
+		_, err := cache.New[string](rdb, cache.Config{Key: "k:*", TTL: time.Minute, Local: tc.local, Verify: tc.verify})
+		if tc.want == "" && err != nil || tc.want != "" && (err == nil || !strings.Contains(err.Error(), tc.want)) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
+	}
+}
+
+func TestAHitOfTheValueInRedisIsTheSame(t *testing.T) {
+	t.Parallel()
+	for _, readOnly := range []bool{false, true} {
+		s := redistest.Real(t)
+		c := newLocal[string](t, s, verified, func(cfg *cache.Config) { cfg.Local.ReadOnly = readOnly })
+		keeps(t, s, c, "1", "v")
+		redistest.Eventually(t, func() bool { return c.Stats().LocalSame > 0 }, "the hit is checked")
+		if got := c.Stats(); got.LocalStale+got.LocalUnknown+got.LocalUnchecked != 0 {
+			t.Errorf("with ReadOnly %v: %+v", readOnly, got)
+		}
+	}
+}
+
+func TestAHitWhoseChangeIsAnnouncedIsNotStale(t *testing.T) {
+	t.Parallel()
+	s := redistest.Real(t)
+	c := newLocal[string](t, s, verified)
+	for name, change := range map[string]func() error{
+		"another program": func() error { return s.Client().Set(t.Context(), keyOf(s, "1"), `"w"`, time.Minute).Err() },
+		"Set":             func() error { return c.Set(t.Context(), "1", "w") },
+		"Delete":          func() error { return c.Delete(t.Context(), "1") },
+	} {
+		keeps(t, s, c, "1", "v")
+		before := c.Stats().LocalChanged
+		if err := change(); err != nil {
+			t.Fatal(err)
+		}
+		redistest.Eventually(t, func() bool { return c.Stats().LocalChanged > before }, name)
+	}
+	if got := c.Stats(); got.LocalStale != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestAHitWhoseChangeIsNotAnnouncedIsStale(t *testing.T) {
+	t.Parallel()
+	for _, readOnly := range []bool{false, true} {
+		t.Run(fmt.Sprint("read only ", readOnly), func(t *testing.T) {
+			t.Parallel()
+			s, reported := redistest.Real(t), &redistest.Recorder{}
+			c := newCacheOn[string](t, s, s.Client(), localOn, verified, onError(reported),
+				func(cfg *cache.Config) { cfg.Local.ReadOnly = readOnly })
+			if err := c.LoseAnnouncements(1); err != nil { // all
+				t.Fatal(err)
+			}
+			inUse(t, c)
+			keeps(t, s, c, "id", "secret-old")
+			if err := s.Client().Set(t.Context(), keyOf(s, "id"), `"secret-new"`, time.Minute).Err(); err != nil {
+				t.Fatal(err)
+			}
+			for range 10 { // the hits of one value
+				if !near(t, c, "id") {
+					t.Fatal("the value was dropped already")
+				}
+			}
+			redistest.Eventually(t, func() bool { return c.Stats().LocalStale > 0 && !near(t, c, "id") }, "it is found and dropped")
+			var stale *cache.StaleError
+			var n int
+			for _, err := range reported.All() {
+				if errors.As(err, &stale) {
+					n++
+				}
+				if strings.Contains(err.Error(), "secret") || strings.Contains(err.Error(), keyOf(s, "id")) {
+					t.Errorf("reported %v", err)
+				}
+			}
+			if n != 1 || stale.Source || stale.Age <= 0 || stale.Age > time.Minute {
+				t.Errorf("reported %d times, %+v; want once", n, stale)
+			}
+			if v, err := c.Get(t.Context(), "id"); v != "secret-new" || err != nil {
+				t.Errorf("got %q, %v", v, err)
+			}
+		})
+	}
+}
+
+func TestAValueWhoseTimeIsOverIsNotStale(t *testing.T) {
+	t.Parallel()
+	s := redistest.Real(t)
+	c := newLocal[string](t, s, verified)
+	if err := s.Client().Set(t.Context(), keyOf(s, "1"), `"v"`, 300*time.Millisecond).Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() bool { return near(t, c, "1") }, "it is kept")
+	redistest.Eventually(t, func() bool {
+		got := c.Stats()
+		return got.LocalUnknown+got.LocalChanged > 0
+	}, "the hit is checked")
+	if got := c.Stats(); got.LocalStale+got.LocalSame != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// Without announcements a value may be MaxAge old, and that is no fault.
+func TestAnUntrackedHitIsUnknown(t *testing.T) {
+	t.Parallel()
+	s := redistest.Mini(t) // it does not track
+	c := newLocal[string](t, s, verified)
+	keeps(t, s, c, "1", "v")
+	redistest.Eventually(t, func() bool { return c.Stats().LocalUnknown > 0 }, "the hit is checked")
+	if got := c.Stats(); got.LocalStale+got.LocalSame != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestACheckThatRedisDoesNotAnswerIsUnknownAndNotRepeated(t *testing.T) {
+	t.Parallel()
+	s, reported := redistest.Real(t), &redistest.Recorder{}
+	var down atomic.Bool
+	var refused atomic.Int64
+	rdb := s.Hooked(func(next func() error, names ...string) error {
+		if down.Load() && names[0] == "get" {
+			refused.Add(1)
+			return rediskit.ErrUnavailable
+		}
+		return next()
+	})
+	c := newLocalOn[string](t, s, rdb, verified, onError(reported))
+	keeps(t, s, c, "1", "v")
+	redistest.Eventually(t, func() bool { return c.Stats().LocalSame > 0 }, "the first hit is checked")
+	down.Store(true)
+	for n := range int64(2) { // a check that was repeated would come with the second one
+		before := c.Stats().LocalUnknown
+		near(t, c, "1")
+		redistest.Eventually(t, func() bool { return c.Stats().LocalUnknown > before }, "the hit is checked")
+		if got := c.Stats(); refused.Load() != n+1 || got.LocalStale != 0 || len(reported.All()) != 0 {
+			t.Errorf("asked %d times; %+v; reported %v", refused.Load(), got, reported.All())
+		}
+	}
+}
+
+func TestNoMoreThan1024ChecksWait(t *testing.T) {
+	t.Parallel()
+	s := redistest.Real(t)
+	c := newLocal[string](t, s, verified)
+	keeps(t, s, c, "1", "v")
+	for range 3000 {
+		near(t, c, "1")
+	}
+	redistest.Eventually(t, func() bool { return c.Stats().LocalSame >= 1000 }, "the hits are checked")
+	got := c.Stats()
+	if sum := got.LocalSame + got.LocalUnchecked; sum > got.LocalHits || got.LocalUnchecked < 900 {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestOneHitInSoManyIsChosen(t *testing.T) {
+	t.Parallel()
+	s := redistest.Real(t)
+	c := newLocal[string](t, s, func(cfg *cache.Config) { cfg.Verify.OneIn = 10 })
+	keeps(t, s, c, "1", "v")
+	for range 5000 {
+		near(t, c, "1")
+	}
+	redistest.Eventually(t, func() bool { return c.Stats().LocalSame > 0 }, "the hits are checked")
+	// 500 are chosen, give or take 21: 300 and 700 are nine of these away.
+	if got := c.Stats(); got.LocalSame < 300 || got.LocalSame > 700 {
+		t.Errorf("%d of 5000 hits were checked; want about 500", got.LocalSame)
+	}
+}
+
+func TestCloseEndsTheChecks(t *testing.T) {
+	t.Parallel()
+	s := redistest.Real(t)
+	c := newLocal[string](t, s, verified)
+	keeps(t, s, c, "1", "v")
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := c.Get(t.Context(), "1"); !errors.Is(err, cache.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestChecksGoOnAfterOnErrorPanicked(t *testing.T) {
+	t.Parallel()
+	s := redistest.Real(t)
+	var stale atomic.Int64
+	c := newCacheOn[string](t, s, s.Client(), localOn, verified, func(cfg *cache.Config) {
+		cfg.OnError = func(_ context.Context, err error) {
+			if _, ok := errors.AsType[*cache.StaleError](err); ok {
+				stale.Add(1)
+				panic("canary")
+			}
+		}
+	})
+	if err := c.LoseAnnouncements(1); err != nil {
+		t.Fatal(err)
+	}
+	inUse(t, c)
+	for n := range int64(2) {
+		id := fmt.Sprint(n)
+		keeps(t, s, c, id, "old")
+		if err := s.Client().Set(t.Context(), keyOf(s, id), `"new"`, time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+		near(t, c, id)
+		redistest.Eventually(t, func() bool { return stale.Load() > n }, "it is found")
+	}
+}
