@@ -55,6 +55,19 @@ func (tr *traffic) set(key string) error {
 	return tr.writer.Set(context.Background(), key, fmt.Sprintf(`"%d"`, rand.Uint64()), time.Minute).Err()
 }
 
+// changeSomehow does to a key what programs do.
+func (tr *traffic) changeSomehow(key string) error {
+	switch ctx := context.Background(); rand.IntN(6) {
+	case 0:
+		return tr.writer.Del(ctx, key).Err()
+	case 1:
+		return tr.writer.PExpire(ctx, key, rand.N(5*time.Second)).Err()
+	case 2:
+		return tr.writer.Set(ctx, key, `"short"`, time.Millisecond+rand.N(5*time.Second)).Err()
+	}
+	return tr.set(key)
+}
+
 // read reads for as many hits as a minute has, or until enough.
 func (tr *traffic) read(ctx context.Context, enough func() bool) (reads int, err error) {
 	tick := time.NewTicker(time.Millisecond)
@@ -183,18 +196,8 @@ func TestNothingIsFoundWhereNothingIsWrong(t *testing.T) {
 	s := redistest.Real(t)
 	c := newLocal[string](t, s, checkSome, verified)
 	tr := &traffic{s: s, writer: s.Client(), get: c.Get}
-	ctx, checks := t.Context(), uint64(3000)
-	reads := tr.run(t, func(key string) error {
-		switch rand.IntN(6) {
-		case 0:
-			return tr.writer.Del(ctx, key).Err()
-		case 1:
-			return tr.writer.PExpire(ctx, key, rand.N(5*time.Second)).Err()
-		case 2:
-			return tr.writer.Set(ctx, key, `"short"`, time.Millisecond+rand.N(5*time.Second)).Err()
-		}
-		return tr.set(key)
-	}, func() bool { return c.Stats().LocalSame >= checks })
+	checks := uint64(3000)
+	reads := tr.run(t, tr.changeSomehow, func() bool { return c.Stats().LocalSame >= checks })
 	if got := c.Stats(); got.LocalStale != 0 || got.LocalSame < checks || got.LocalChanged == 0 {
 		t.Errorf("after %d reads: %+v", reads, got)
 	}
