@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/redis/go-redis/v9"
 
@@ -117,7 +118,7 @@ func (c *Cache[V]) GetOrLoad(ctx context.Context, id string, load func(ctx conte
 	if !l.found {
 		return c.loadMissing(ctx, id, l.far.err, load)
 	}
-	if l.key != "" && c.checks.chooses() {
+	if l.key != "" && c.checks.chooses(rand.Uint64()) {
 		c.verifyLater(ctx, renewal{id, l.key, l.far.data}, loadOne(c.encode, load))
 	}
 	if c.loads.due(l.far.ttl) {

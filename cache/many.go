@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -139,7 +140,7 @@ func (c *Cache[V]) readBatch(ctx context.Context, op string, ids []string, ahead
 		if c.loads.due(l.far.ttl) {
 			b.due = append(b.due, renewal{l.id, l.key, l.far.data})
 		}
-		if ahead && l.key != "" && c.checks.chooses() {
+		if ahead && l.key != "" && c.checks.chooses(rand.Uint64()) {
 			b.chosen = append(b.chosen, renewal{l.id, l.key, l.far.data})
 		}
 	}

@@ -77,8 +77,7 @@ func (n *nearStore[V]) get(id string) (v V, ok bool) {
 			return v, false
 		}
 	}
-	n.stats.localHits.Add(1)
-	if n.checks.chooses() {
+	if number := n.stats.localHits.Add(1); n.checks.chooses(number) {
 		n.checks.add(localCheck[V]{entry: e})
 	}
 	return v, true

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -18,7 +17,7 @@ import (
 // value. The package documentation says how many checks prove what.
 type Verify struct {
 	// OneIn is how many hits there are to one that is checked, from 1: 10,000 checks
-	// one hit of 10,000, chosen at random. Up to 1,024 checks wait or are under way;
+	// one hit of 10,000, spread over all of them. Up to 1,024 checks wait or are under way;
 	// more are left out. A hit of Config.Local is compared with Redis once the
 	// announcement of a change must have come. That costs a GET in a pipeline with
 	// others. Defaults to 0, off.
@@ -86,7 +85,7 @@ type outcomes struct {
 // A backlog holds the hits that were chosen until they are checked. It has a goroutine
 // while it holds any. A nil *backlog chooses none.
 type backlog[T any] struct {
-	below   uint64 // the part of all numbers that choose a hit
+	below   uint64 // chosen is what is not above
 	limit   int
 	every   time.Duration
 	life    *life.Life
@@ -109,9 +108,10 @@ func newBacklog[T any](oneIn int, life *life.Life, onPanic func(error), found *o
 	}
 }
 
-// chooses reports whether a hit is to be added. It chooses at random: a fixed rhythm may
-// fall into step with a program, and meet the same ids again and again.
-func (b *backlog[T]) chooses() bool { return b != nil && rand.Uint64() <= b.below }
+// chooses reports whether the hit with that number is to be added. A rhythm of one in so many
+// would fall into step with a program that reads some ids in turn, and meet the same one
+// again and again; this choice does not, and costs a multiplication.
+func (b *backlog[T]) chooses(number uint64) bool { return b != nil && number*golden <= b.below }
 
 // add keeps a hit for the next look.
 func (b *backlog[T]) add(hit T) {

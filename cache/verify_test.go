@@ -205,10 +205,9 @@ func TestOneHitInSoManyIsChosen(t *testing.T) {
 	for range 5000 {
 		near(t, c, "1")
 	}
-	redistest.Eventually(t, func() bool { return c.Stats().LocalSame > 0 }, "the hits are checked")
-	// 500 are chosen, give or take 21: 300 and 700 are nine of these away.
-	if got := c.Stats(); got.LocalSame < 300 || got.LocalSame > 700 {
-		t.Errorf("%d of 5000 hits were checked; want about 500", got.LocalSame)
+	redistest.Eventually(t, func() bool { return c.Stats().LocalSame >= 450 }, "about 500 hits are checked")
+	if got := c.Stats(); got.LocalSame > 550 || got.LocalUnchecked != 0 {
+		t.Errorf("%+v", got)
 	}
 }
 
