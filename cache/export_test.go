@@ -28,21 +28,27 @@ func (c *Cache[V]) GetClaimingLate(ctx context.Context, id string) (V, error) {
 	return v, nil
 }
 
-// LoseAnnouncements makes c lose one announcement of n. Call it before c is used.
-func (c *Cache[V]) LoseAnnouncements(n int64) error {
+// Announcements has c take an announcement only when handle passes it on, and before the reply
+// to any PING that was sent later. Call it before c is used.
+func (c *Cache[V]) Announcements(handle func(pass func())) error {
 	c.near.tracker.Close()
-	var announced atomic.Int64
 	var err error
 	c.near.tracker, err = tracking.New(c.far.rdb, tracking.Config{
-		Prefix: c.far.pattern.Prefix(),
-		OnInvalidate: func(key string) {
-			if announced.Add(1)%n != 0 {
-				c.near.announced(key)
-			}
-		},
-		OnError: func(error) {},
+		Prefix:       c.far.pattern.Prefix(),
+		OnInvalidate: func(key string) { handle(func() { c.near.announced(key) }) },
+		OnError:      func(error) {},
 	})
 	return err
+}
+
+// LoseAnnouncements makes c lose one announcement of n. Call it before c is used.
+func (c *Cache[V]) LoseAnnouncements(n int64) error {
+	var announced atomic.Int64
+	return c.Announcements(func(pass func()) {
+		if announced.Add(1)%n != 0 {
+			pass()
+		}
+	})
 }
 
 // VerifyMore lets c check more hits: limit in each pause of that length. Call it before c

@@ -127,6 +127,62 @@ func TestAHitWhoseChangeIsNotAnnouncedIsStale(t *testing.T) {
 	}
 }
 
+// The check comes long before the announcement.
+func TestAHitWhoseChangeIsAnnouncedLateIsNotStale(t *testing.T) {
+	t.Parallel()
+	s, late := redistest.Real(t), make(chan struct{})
+	rdb := s.Client()
+	looks := redistest.Trips(rdb)
+	c := newCacheOn[string](t, s, rdb, localOn, verified)
+	c.VerifyMore(1000, time.Millisecond)
+	var held atomic.Bool
+	if err := c.Announcements(func(pass func()) {
+		if held.Load() {
+			<-late
+		}
+		pass()
+	}); err != nil {
+		t.Fatal(err)
+	}
+	inUse(t, c)
+	keeps(t, s, c, "1", "v")
+	before := c.Stats()
+	held.Store(true)
+	if err := s.Client().Set(t.Context(), keyOf(s, "1"), `"w"`, time.Minute).Err(); err != nil {
+		t.Fatal(err)
+	}
+	looks.Take()
+	for n := 0; n < 100 && near(t, c, "1"); n++ { // one look after the other, until the PINGs are overdue
+		redistest.Eventually(t, func() bool { return looks.Take() > 0 }, "Redis contradicts the hit")
+	}
+	close(late)
+	redistest.Eventually(t, func() bool {
+		got := c.Stats()
+		return got.LocalChanged+got.LocalUnknown > before.LocalChanged+before.LocalUnknown
+	}, "the hits are judged")
+	if got := c.Stats(); got.LocalStale != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
+// While the server is paused for writes, it does not delete what has expired, and announces
+// nothing.
+func TestAValueThatHasEndedInSilenceIsNotStale(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	rdb, ctx := server.Client(), t.Context()
+	c := aged(t, rdb, verified)
+	rdb.Set(ctx, "k:1", `"v"`, 500*time.Millisecond)
+	redistest.Eventually(t, func() bool { return near(t, c, "1") }, "it is kept")
+	if err := rdb.Do(ctx, "CLIENT", "PAUSE", 6000, "WRITE").Err(); err != nil {
+		t.Fatal(err)
+	}
+	redistest.Eventually(t, func() bool { return c.Stats().LocalUnknown > 0 }, "the hit is unknown")
+	if got := c.Stats(); got.LocalStale+got.LocalChanged != 0 {
+		t.Errorf("%+v", got)
+	}
+}
+
 func TestAValueWhoseTimeIsOverIsNotStale(t *testing.T) {
 	t.Parallel()
 	s := redistest.Real(t)
