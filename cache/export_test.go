@@ -51,8 +51,11 @@ func (c *Cache[V]) LoseAnnouncements(n int64) error {
 	})
 }
 
-// VerifyMore lets c check more hits: limit in each pause of that length. Call it before c
-// is used.
-func (c *Cache[V]) VerifyMore(limit int, every time.Duration) {
+// MaxChecks is how many hits wait for their check.
+const MaxChecks = maxChecks
+
+// VerifyUpTo has c check up to limit hits in each pause of that length. Call it before c is
+// used.
+func (c *Cache[V]) VerifyUpTo(limit int, every time.Duration) {
 	c.near.checks.limit, c.near.checks.every = limit, every
 }

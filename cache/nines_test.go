@@ -21,7 +21,7 @@ func TestNines(t *testing.T) {
 	t.Parallel()
 	s := redistest.Real(t)
 	c := newCacheOn[string](t, s, s.Client(), localOn, checkSome, verified)
-	c.VerifyMore(100_000, 100*time.Millisecond)
+	c.VerifyUpTo(100_000, 100*time.Millisecond)
 	inUse(t, c)
 	tr := &traffic{s: s, writer: s.Client(), get: c.Get}
 	ctx, stop := context.WithCancel(t.Context())
