@@ -205,7 +205,7 @@ func TestEveryAlertIsTriggeredAndEveryPanelShowsData(t *testing.T) {
 	t.Parallel()
 	o := observe(t)
 	eventually(t, func() bool { return o.ask("status/buildinfo", &struct{}{}) == nil }, "Prometheus")
-	eventually(t, func() bool { return o.query("cache_hit_rate") == 1 }, "a hit rate")
+	eventually(t, func() bool { return o.query("cache_hit_rate") == 2 }, "the hit rates of two caches")
 	eventually(t, func() bool { return o.query("redis:memory_used:ratio") == 2 }, "both instances")
 	eventually(t, func() bool { return len(o.active()) == 0 }, "no alert while everything works")
 
@@ -217,6 +217,7 @@ func TestEveryAlertIsTriggeredAndEveryPanelShowsData(t *testing.T) {
 			t.Fatal("an application may FLUSHALL")
 		}
 	})
+	o.trigger("CacheStale", func() { o.service.forget(t) })
 	o.trigger("LocksLost", func() { o.service.loseLock(t, o.client("redis-state", "admin")) })
 	o.trigger("PoolExhausted", o.service.exhaust)
 	o.trigger("EventsLost", func() { o.service.overrun(t) })

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/convkit/rediskit/internal/redistest"
 )
 
 // silence replaces go-redis's logger, which writes much during each fault.
@@ -92,5 +94,20 @@ func (r *results) write(path string) error {
 	for _, inv := range invariants {
 		fmt.Fprintf(&b, "- **%s** – %s\n", inv, inv.meaning)
 	}
+	b.WriteString("\n" + r.consistency())
 	return os.WriteFile(path, []byte(b.String()), 0o644)
+}
+
+// consistency says what the verified hits prove.
+func (r *results) consistency() string {
+	checks, stale := 0, 0
+	for _, sum := range r.sums {
+		checks += sum.checks[verifiedCopies]
+		stale += sum.failures[verifiedCopies]
+	}
+	if stale > 0 {
+		return fmt.Sprintf("Of %d verified hits %d were out of date.\n", checks, stale)
+	}
+	return fmt.Sprintf("Of %d verified hits none was out of date. That proves a consistency of %s: a number of nines\n"+
+		"needs ten times its inverse. `make verify` makes more checks.\n", checks, redistest.Nines(checks))
 }
