@@ -33,8 +33,8 @@ bench: ## compare with other libraries, for a quarter of an hour, and write docs
 chaos: ## inject faults into Redis while everything uses it, for FOR (10m), and write docs/reliability.md; SEED repeats a run
 	@cd examples && go test ./chaos -run TestChaos -count 1 -timeout 60m -chaos.for $(or $(FOR),10m) -chaos.seed $(or $(SEED),0) -chaos.report $(or $(REPORT),$(CURDIR)/docs/reliability.md)
 
-verify: ## compare hits of a near cache with Redis for FOR (3m), as many as possible, and print how consistent that proves it to be
-	@go test ./cache -run TestNines -count 1 -timeout 60m -v -verify.for $(or $(FOR),3m)
+verify: ## compare hits of a near cache with Redis for FOR (5m), as many as possible, and print how consistent that proves it to be
+	@go test ./cache -run TestNines -count 1 -timeout 60m -v -verify.for $(or $(FOR),5m)
 
 partitions: ## cut the network in every way, RUNS (5) times each, and write docs/partitions.md; it needs root and half an hour; FAULT selects by name and writes nothing
 	@cd examples && REDISTEST_REQUIRE=1 go test ./partitions -run TestPartitions -count 1 -timeout 120m -partitions.runs $(or $(RUNS),5) -partitions.fault "$(FAULT)" $(if $(FAULT),-v,-partitions.report $(or $(REPORT),$(CURDIR)/docs/partitions.md))
