@@ -40,6 +40,7 @@ func (r *results) add(f fault, l *ledger) {
 		sum.checked(inv, l.checks[inv])
 		sum.failures[inv] += l.failures[inv]
 	}
+	sum.keptAlone(l.madeAlone, l.lostAlone)
 }
 
 // skip notes that this machine cannot inject f.
@@ -72,10 +73,10 @@ func (r *results) write(path string) error {
 	for _, inv := range invariants {
 		fmt.Fprintf(&b, " %s |", inv)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("--:|", len(invariants)+1) + "\n")
+	b.WriteString(" lost |\n|---|" + strings.Repeat("--:|", len(invariants)+2) + "\n")
 	for _, f := range faults {
 		if r.skips[f.name] {
-			fmt.Fprintf(&b, "| %s | skipped |%s\n", f.name, strings.Repeat(" |", len(invariants)))
+			fmt.Fprintf(&b, "| %s | skipped |%s\n", f.name, strings.Repeat(" |", len(invariants)+1))
 		}
 		if r.runs[f.name] == 0 {
 			continue
@@ -88,12 +89,14 @@ func (r *results) write(path string) error {
 			}
 			fmt.Fprintf(&b, " %d |", sum.checks[inv])
 		}
-		b.WriteString("\n")
+		fmt.Fprintf(&b, " %d of %d |\n", r.sums[f.name].lostAlone, r.sums[f.name].madeAlone)
 	}
 	b.WriteString("\nWhat is checked:\n\n")
 	for _, inv := range invariants {
 		fmt.Fprintf(&b, "- **%s** – %s\n", inv, inv.meaning)
 	}
+	b.WriteString("\nThe last column is no check: of the sessions whose creation the primary alone has\n" +
+		"acknowledged, without Config.Replicas, so many were gone after the fault.\n")
 	b.WriteString("\n" + r.consistency())
 	return os.WriteFile(path, []byte(b.String()), 0o644)
 }
