@@ -158,7 +158,7 @@ func mayImport(dir, imported string) bool {
 func fieldsOfConfig(dir string, spec *ast.TypeSpec) (fields []*ast.Field) {
 	name := spec.Name.Name
 	structure, ok := spec.Type.(*ast.StructType)
-	isConfig := strings.HasSuffix(name, "Config") || name == "Local" || name == "Replicas"
+	isConfig := strings.HasSuffix(name, "Config") || name == "Local" || name == "Replicas" || name == "History"
 	if !ok || !isConfig || !spec.Name.IsExported() || strings.HasPrefix(dir, "internal/") {
 		return nil
 	}

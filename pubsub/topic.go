@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -34,8 +35,12 @@ func NewTopic[T any](rdb redis.UniversalClient, channel string, cfg Config) (*To
 	if err != nil {
 		return nil, err
 	}
+	publisher := newPublisher(rdb, channel, channel)
+	if cfg.History.on() {
+		publisher = newRecorder(rdb, channel, cfg.History)
+	}
 	return &Topic[T]{
-		rdb: rdb, publisher: newPublisher(rdb, channel, channel), channel: channel, cfg: cfg,
+		rdb: rdb, publisher: publisher, channel: channel, cfg: cfg,
 		json:   jsoncodec.For[T](),
 		report: report.New("pubsub", cfg.Name, cfg.OnError),
 	}, nil
@@ -114,6 +119,9 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, pattern string, cfg Config) (*Hub[T], error) {
 	if err := report.Client("pubsub", rdb); err != nil {
 		return nil, err
+	}
+	if cfg.History.on() {
+		return nil, errors.New("pubsub: Config.History is set for a pattern; a history is read by Topic.Listen alone")
 	}
 	cfg, err := cfg.complete("pattern", pattern)
 	if err != nil {
