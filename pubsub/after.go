@@ -49,7 +49,8 @@ func (c *chain[T]) place(s *Subscription[T], p position, coming bool) {
 		if found = e.at == p; found {
 			s.cursor = e.after(false)
 		} else if e.at.time > p.time {
-			later = e.cursor
+			later, found = e.cursor, e.before == p
+			s.cursor = later
 		}
 		return !found
 	})

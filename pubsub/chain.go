@@ -44,15 +44,9 @@ type chain[T any] struct {
 	cause     error // of the newest loss
 
 	healing  bool
-	again    bool      // the connection was restored since the history was read
-	progress time.Time // when the connection was restored, or a message was read
-	waiting  []arrival[T] // what came meanwhile: the newest Config.Buffer
-}
-
-// An arrival is a message on its way to the log.
-type arrival[T any] struct {
-	link  // zero if it has no position
-	entry *entry[T]
+	again    bool        // the connection was restored since the history was read
+	progress time.Time   // when the connection was restored, or a message was read
+	waiting  []*entry[T] // what came meanwhile: the newest Config.Buffer
 }
 
 func newChain[T any](h *Hub[T], rdb redis.UniversalClient, channel string) *chain[T] {
@@ -151,39 +145,39 @@ func (c *chain[T]) take(m *redis.Message) {
 	if c.announced.size == len(m.Payload) {
 		l, c.announced = c.announced, link{}
 	}
-	a := arrival[T]{l, c.hub.entry(l.at, c.of, m.Payload)}
+	e := c.hub.entry(l, c.of, m.Payload)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case !c.begun: // its position may have been missed, and the history has it
-	case !c.healing && c.join(a):
+	case !c.healing && c.join(e):
 	default:
-		c.wait(a)
+		c.wait(e)
 		c.heal()
 	}
 }
 
 // join appends a message, or drops one that is in the log. It returns false if others are
 // missing before it. It needs c.mu.
-func (c *chain[T]) join(a arrival[T]) bool {
+func (c *chain[T]) join(e *entry[T]) bool {
 	switch {
-	case a.at == position{}:
+	case e.at == position{}:
 		c.foreign = true
-		c.append(a)
-	case a.before == c.position:
-		c.append(a)
+		c.append(e)
+	case e.before == c.position:
+		c.append(e)
 	default:
-		return c.has(a.at)
+		return c.has(e.at)
 	}
 	return true
 }
 
 // append appends a message, whatever is missing before it. It needs c.mu.
-func (c *chain[T]) append(a arrival[T]) {
+func (c *chain[T]) append(e *entry[T]) {
 	c.gapped = false
-	c.hub.put(a.entry)
-	if a.at != (position{}) {
-		c.position, c.behind = a.at, a.entry.after(false)
+	c.hub.put(e)
+	if e.at != (position{}) {
+		c.position, c.behind = e.at, e.after(false)
 	}
 }
 
@@ -212,12 +206,12 @@ func (c *chain[T]) has(p position) (found bool) {
 
 // wait keeps a message until the history was read. Of more than Config.Buffer the oldest is
 // left to the history. Another program's is not there, and comes at once. It needs c.mu.
-func (c *chain[T]) wait(a arrival[T]) {
+func (c *chain[T]) wait(e *entry[T]) {
 	if len(c.waiting) == c.hub.cfg.Buffer {
 		if oldest := c.waiting[0]; oldest.at == (position{}) {
 			c.join(oldest)
 		}
 		c.waiting = c.waiting[1:]
 	}
-	c.waiting = append(c.waiting, a)
+	c.waiting = append(c.waiting, e)
 }

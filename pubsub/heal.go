@@ -90,7 +90,7 @@ func (h *healing[T]) readPage(ctx context.Context) (more, end bool, err error) {
 	bytes := 0
 	for _, k := range page.entries {
 		bytes += len(k.payload)
-		h.keep(arrival[T]{k.link, h.hub.entry(k.at, h.of, k.payload)})
+		h.keep(h.hub.entry(k.link, h.of, k.payload))
 	}
 	n := len(page.entries)
 	h.mu.Lock()
@@ -133,17 +133,17 @@ func (h *healing[T]) lacks() {
 }
 
 // keep appends a message of the history, unless the log has it or it is older than that.
-func (h *healing[T]) keep(a arrival[T]) {
+func (h *healing[T]) keep(e *entry[T]) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.known[a.at] || a.at.time < h.oldest.time {
-		h.skip(a.at)
+	if h.known[e.at] || e.at.time < h.oldest.time {
+		h.skip(e.at)
 		return
 	}
 	if h.complete {
 		h.hub.stats.healed.Add(1)
 	}
-	h.append(a)
+	h.append(e)
 }
 
 // joined appends what has come meanwhile. It reports whether the log follows the connection
@@ -174,12 +174,13 @@ func (h *healing[T]) joinNext(whatever bool) (done, fits bool) {
 		return true, true
 	}
 	switch next := h.waiting[0]; {
+	case !whatever && next.at != (position{}) && next.at.time <= h.position.time:
+		// It was read, or lies in a gap.
 	case h.join(next):
 	case whatever:
 		h.append(next)
-	case next.at.time > h.position.time:
+	default:
 		return false, false
-		// Else it was read, or lies in a gap.
 	}
 	h.waiting = h.waiting[1:]
 	return false, true

@@ -167,18 +167,18 @@ func (h *Hub[T]) receive(m *redis.Message) {
 	case h.chain != nil:
 		h.chain.take(m)
 	case h.subscribers() > 0:
-		h.put(h.entry(position{}, m.Channel, m.Payload))
+		h.put(h.entry(link{}, m.Channel, m.Payload))
 	}
 }
 
 // entry returns a message for the log.
-func (h *Hub[T]) entry(at position, channel, payload string) *entry[T] {
-	e := &entry[T]{at: at}
+func (h *Hub[T]) entry(l link, channel, payload string) *entry[T] {
+	e := &entry[T]{link: l}
 	raw := []byte(payload)
 	if v, kind := h.decode(raw); kind == "" {
-		e.message = Message[T]{Value: v, Raw: raw, Channel: channel, Position: at.String()}
+		e.message = Message[T]{Value: v, Raw: raw, Channel: channel, Position: l.at.String()}
 	} else {
-		e.bad = &DecodeError{Channel: channel, Raw: raw, Position: at.String(), kind: kind}
+		e.bad = &DecodeError{Channel: channel, Raw: raw, Position: l.at.String(), kind: kind}
 	}
 	return e
 }

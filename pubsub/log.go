@@ -29,7 +29,7 @@ type log[T any] struct {
 // An entry is a message, a DecodeError in place of one, or a GapError.
 type entry[T any] struct {
 	cursor  // of the entry itself
-	at      position // of the message in the history, if it has one
+	link    // of the message, if it has one
 	message Message[T]
 	bad     *DecodeError // instead of a message
 	gap     *GapError    // instead of either

@@ -40,7 +40,7 @@ func newProbe(rdb redis.UniversalClient, of string, every, limit time.Duration, 
 	own := keys.Sibling("probe", of) + ":" + strings.ToLower(rand.Text())
 	return &probe{
 		publisher: newPublisher(rdb, own, of), channel: own,
-		every:     every, limit: limit,
+		every: every, limit: limit,
 		report: report,
 		echoes: make(chan string, 1),
 		life:   life.New(report),
