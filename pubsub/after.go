@@ -44,19 +44,20 @@ func (c *chain[T]) isAhead(p position) bool {
 // place moves s behind the message at p. With coming, that message is in the history, if
 // not in the log yet. It needs c.mu.
 func (c *chain[T]) place(s *Subscription[T], p position, coming bool) {
-	later, found := s.cursor, false
+	later, next, found := s.cursor, false, false
 	c.hub.log.newestFirst(func(e *entry[T]) bool {
 		if found = e.at == p; found {
 			s.cursor = e.after(false)
 		} else if e.at.time > p.time {
-			later, found = e.cursor, e.before == p
-			s.cursor = later
+			later, next = e.cursor, e.before == p
 		}
 		return !found
 	})
 	switch {
 	case found:
-	case p == c.position: // its message is not kept any more
+	case next: // its message is not kept any more, and the oldest one follows it
+		s.cursor = later
+	case p == c.position: // it is not kept any more, and nothing has come since
 		s.cursor = c.behind
 	case coming && p.time > c.position.time:
 		s.after = p

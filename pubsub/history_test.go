@@ -169,24 +169,16 @@ func TestALostHistoryIsAGap(t *testing.T) {
 		publishAll(t, topic, 0, 5)
 		expectRange(t, sub, 0, 5)
 		proxy.Down()
-		publish0(t, topic, 5)
+		publishAll(t, topic, 5, 6)
 		if n := s.Client().Del(t.Context(), keys.Sibling("history", s.Prefix()), keys.Sibling("newest", s.Prefix())).Val(); n != 2 {
 			t.Fatalf("%d keys deleted", n)
 		}
-		publish0(t, topic, 6)
+		publishAll(t, topic, 6, 7)
 		proxy.Up()
 		expect(t, sub, "gap 0", "6")
 		publish(t, topic, 7)
 		expect(t, sub, "7")
 	})
-}
-
-// publish0 publishes while nobody listens.
-func publish0(t testing.TB, topic *pubsub.Topic[int], v int) {
-	t.Helper()
-	if n, err := topic.Publish(t.Context(), v); n != 0 || err != nil {
-		t.Errorf("Publish: %d receivers, %v", n, err)
-	}
 }
 
 func TestSubscribeAfterBeginsBehindAPosition(t *testing.T) {
@@ -281,7 +273,7 @@ func TestHistoryExpires(t *testing.T) {
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		ctx, rdb := t.Context(), s.Client()
 		topic := newTopic[int](t, rdb, s.Prefix(), history(100))
-		publish0(t, topic, 0)
+		publishAll(t, topic, 0, 1)
 		if ttl := rdb.PTTL(ctx, keys.Sibling("history", s.Prefix())).Val(); ttl <= 0 || ttl > time.Minute {
 			t.Errorf("the history has %v left", ttl)
 		}
