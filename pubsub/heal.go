@@ -211,7 +211,7 @@ func (h *healing[T]) abandoned(err error) bool {
 		h.mu.Unlock()
 		return true
 	}
-	h.gap(cmp.Or(h.cause, error(errNotRead)))
+	h.gap(cmp.Or(h.cause, errNotRead))
 	h.mu.Unlock()
 	return h.joined(true)
 }

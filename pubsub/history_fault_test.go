@@ -204,6 +204,7 @@ func (r *reluctant) DialHook(next redis.DialHook) redis.DialHook { return next }
 func (r *reluctant) ProcessPipelineHook(n redis.ProcessPipelineHook) redis.ProcessPipelineHook {
 	return n
 }
+
 func (r *reluctant) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 	return func(ctx context.Context, cmd redis.Cmder) error {
 		isRead := len(cmd.Args()) == 7 // evalsha or eval, script, 2, keys, position, count

@@ -22,7 +22,7 @@ type Stats struct {
 	Missed       uint64 // messages dropped for slow subscriptions, each counted when its GapError is read
 	Gaps         uint64 // GapErrors that subscriptions have read
 	Reconnects   uint64 // times a connection was lost and restored, or on a Cluster led to another primary
-	Errors       uint64 // losses of a connection, failed attempts to restore it, failed probes
+	Errors       uint64 // losses of a connection, failed attempts to restore it, failed probes and reads of the history
 	Subscribers  int    // subscriptions that are open now
 }
 
