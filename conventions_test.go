@@ -161,7 +161,7 @@ func mayImport(dir, imported string) bool {
 func fieldsOfConfig(dir string, spec *ast.TypeSpec) (fields []*ast.Field) {
 	name := spec.Name.Name
 	structure, ok := spec.Type.(*ast.StructType)
-	isConfig := strings.HasSuffix(name, "Config") || name == "Local" || name == "Verify" || name == "Replicas"
+	isConfig := strings.HasSuffix(name, "Config") || slices.Contains([]string{"Local", "Verify", "Replicas", "History"}, name)
 	if !ok || !isConfig || !spec.Name.IsExported() || strings.HasPrefix(dir, "internal/") {
 		return nil
 	}

@@ -9,6 +9,7 @@ var topicSeries = []series[pubsub.TopicStats]{
 
 var hubSeries = []series[pubsub.Stats]{
 	counter("rediskit_pubsub_received_total", "Messages that came from Redis.", func(s pubsub.Stats) uint64 { return s.Received }),
+	counter("rediskit_pubsub_healed_total", "Messages read from the history after a connection was lost.", func(s pubsub.Stats) uint64 { return s.Healed }),
 	counter("rediskit_pubsub_decode_errors_total", "Messages from Redis that did not decode.", func(s pubsub.Stats) uint64 { return s.DecodeErrors }),
 	counter("rediskit_pubsub_delivered_total", "Messages that subscriptions have read, counted for each subscription.", func(s pubsub.Stats) uint64 { return s.Delivered }),
 	counter("rediskit_pubsub_missed_total", "Messages dropped for slow subscriptions, counted when the gap is reported.", func(s pubsub.Stats) uint64 { return s.Missed }),

@@ -50,8 +50,11 @@ func (h *Hub[T]) discard() {
 	}
 }
 
-// stop ends the connection and the probe.
+// stop ends the connection, the probe and the reading of the history.
 func (h *Hub[T]) stop() error {
+	if h.chain != nil {
+		h.chain.stop()
+	}
 	if h.probe != nil {
 		h.probe.stop()
 	}

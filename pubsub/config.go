@@ -16,8 +16,14 @@ type Config struct {
 	// Buffer is how many messages a Hub keeps for its subscriptions: how far behind
 	// the newest message the slowest subscription may be before it loses its oldest
 	// ones. The Hub keeps each message once for all, until a newer one replaces it.
-	// From 1 to 16,777,216. Defaults to 1024.
+	// From 1 to 16,777,216. With a History not less than its Messages. Defaults to 1024,
+	// with a History to twice its Messages if that is more.
 	Buffer int
+
+	// History keeps what is published in Redis for a while, so that Hubs can read what they
+	// missed and subscriptions can begin behind a message. All Topics of a channel should
+	// have the same one. Defaults to no history.
+	History History
 
 	// Liveness is how long a Hub's server may send nothing, not even PONG, before the
 	// connection is given up and made anew. A PING is sent after each half of that.
@@ -77,8 +83,15 @@ func (c Config) complete(kind, channel string) (Config, error) {
 	if c.ProbeEvery != 0 && c.NoProbe {
 		return c, fmt.Errorf("pubsub: Config.ProbeEvery is %v, and Config.NoProbe is set; leave one of them out", c.ProbeEvery)
 	}
+	var err error
+	if c.History, err = c.History.complete(); err != nil {
+		return c, err
+	}
+	if c.Buffer != 0 && c.Buffer < c.History.Messages {
+		return c, fmt.Errorf("pubsub: Config.Buffer is %d; it must be at least Config.History.Messages, which is %d, or 0 for the default", c.Buffer, c.History.Messages)
+	}
 	if c.Buffer == 0 {
-		c.Buffer = defaultBuffer
+		c.Buffer = max(defaultBuffer, 2*c.History.Messages)
 	}
 	if c.Liveness == 0 {
 		c.Liveness = subscriber.DefaultLiveness

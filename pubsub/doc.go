@@ -32,7 +32,7 @@
 //   - A subscription that is more than Config.Buffer behind loses its oldest messages.
 //     It receives a *GapError with their number. It slows no other subscription down.
 //   - When the connection was lost, or its server has to be left, every subscription
-//     receives one *GapError, after the last message from before and ahead of the first
+//     receives one *GapError (with a history only where it must, see below), after the last message from before and ahead of the first
 //     from after. By then Redis has confirmed the subscription anew. So a reader that reads
 //     its state from the source at the GapError misses nothing after it.
 //   - A payload that does not decode is a *DecodeError in its place.
@@ -50,8 +50,8 @@
 // client that go-redis itself made has none of this: after a failover a Hub may stay with
 // an old primary that still answers. Config.ProbeEvery finds that.
 //
-// A Hub has one connection, two goroutines (three with a probe) and one copy of each
-// message, however many subscriptions there are. A message is decoded once.
+// A Hub has one connection, two goroutines (three with a probe, one more while it reads a
+// history) and one copy of each message, however many subscriptions there are. A message is decoded once.
 //
 // Publish is never sent twice, and a server that must not be written to refuses it. What
 // one goroutine publishes arrives in that order.
@@ -77,9 +77,49 @@
 // do not reach each other at that time, the loss of a message may be told only after a
 // later one was received. If the slot moves back at once, two messages may change places.
 //
+// # History
+//
+// With Config.History Redis keeps what is published for a while, in the same script that
+// publishes it: in a stream of the channel's slot, trimmed by number and by age. Programs in
+// other languages hear the same messages as without it.
+//
+//	cfg := pubsub.Config{History: pubsub.History{Messages: 1000, Age: 5 * time.Minute}}
+//
+// A Hub whose connection was lost first subscribes anew and then reads what it missed. Its
+// subscriptions receive each message once and in the order of Redis, and no GapError. What
+// comes meanwhile waits behind it. A message that is published while the Hub reads back is
+// not lost, however many there are, as long as the Hub is faster than the history is trimmed.
+//
+// A *GapError stands where that cannot be vouched for. After it comes the oldest message
+// that the Hub does not know:
+//
+//   - The history lacks something: it is older than Messages or Age, or was deleted.
+//   - The server has another data set than before: it was restarted, another one was
+//     promoted, or the slot of a Cluster has moved. What the old one had confirmed, and this
+//     Hub had not heard, may be lost with it, and nobody can tell. So it is told always,
+//     even if nothing is missing. The Hub asks each server with INFO; where that is refused,
+//     each lost connection is a gap.
+//   - The Hub has heard messages of other programs, which no history keeps.
+//   - The history could not be read for Config.Liveness, or its reading was refused.
+//
+// [Hub.SubscribeAfter] begins behind the message with a given Message.Position: with what the
+// Hub keeps, which is at least the history, and then with what comes. A text for a browser's
+// Last-Event-ID is just that Position.
+//
+// A message of another program, or of a Topic without a history, has no Position. It is
+// heard as always, and not read back. If the only such messages of a channel are published
+// while the connection is away, their loss is not reported: with a history, publish through
+// this package alone.
+//
+// A subscription that is more than Config.Buffer behind misses messages with a history too. A
+// reader in a new process cannot be told what a lost primary had confirmed after the
+// reader's position. A channel without a message for a week, and the history's Age, begins
+// its history anew: the first message comes with a gap. The stream is the library's own: do
+// not add to it.
+//
 // # What it does not guarantee
 //
-// Delivery. Redis keeps no messages: it delivers each one only to connections that listen at
+// Delivery. Without a history Redis keeps no messages: it delivers each one only to connections that listen at
 // that moment. What is published while a Hub's connection is away is lost. A reader that
 // shows a state built from messages reads that state from its source after Subscribe, and
 // again at each GapError. Use a stream where every message must be processed.
@@ -116,7 +156,7 @@
 // With a dialer that ignores its context, as go-redis's own does for TLS, Close waits a
 // second at most, and the dial ends by its own time-out. With a probe, and with a pattern on
 // a Cluster, Close also waits for a command that was sent, as long as the client's
-// ReadTimeout.
+// ReadTimeout. So it does while a history is read.
 //
 // Pub/sub knows neither databases nor key prefixes: two services that use the same
 // channel on one server receive each other's messages. ConnMaxLifetime does not end a
@@ -127,6 +167,8 @@
 // To publish: +evalsha +eval +del +publish, the keys rediskit:* and the channel. To listen:
 // +subscribe +unsubscribe +ping and the channel, or +psubscribe +punsubscribe and the
 // pattern. For a probe, which Hubs on a Cluster have by default: both, and the channels
-// &rediskit:probe:*. On a Cluster the client also needs +cluster|slots
+// &rediskit:probe:*. For a history, publishing needs +get +set +time +pexpire +xadd +xtrim
+// +xrevrange in place of +del, and listening +evalsha +eval +get +xrange +info and the keys
+// rediskit:*; both need the channels &rediskit:position:*. On a Cluster the client also needs +cluster|slots
 // and +command.
 package pubsub

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -16,6 +17,17 @@ var (
 	// ErrEncode is returned by Publish and PublishAll for a value that has no JSON.
 	// Nothing was sent.
 	ErrEncode = errors.New("pubsub: value cannot be encoded")
+
+	// ErrPosition is returned by Hub.SubscribeAfter for a text that is not the Position of a
+	// message. Subscribe instead, and read the state from its source.
+	ErrPosition = errors.New("pubsub: not the position of a message")
+
+	// ErrNoHistory is returned by Hub.SubscribeAfter if the topic has no Config.History.
+	ErrNoHistory = errors.New("pubsub: no history is kept; set Config.History")
+
+	// ErrNotInHistory is the Cause of a GapError if the history does not have the message
+	// any more behind which messages are wanted, or never had it.
+	ErrNotInHistory = errors.New("pubsub: the history does not have the message at which to begin")
 )
 
 // A GapError stands, among a subscription's messages, where some are missing. What was
@@ -28,12 +40,15 @@ type GapError struct {
 	// Cause is why the connection to Redis was lost or given up, or on a Cluster what has
 	// changed among the primaries; nil for neither. It is unknown how many messages were
 	// published until the connection was restored, and whether the last ones from before
-	// had arrived.
+	// had arrived. With a History it may also be ErrNotInHistory, or why the history could
+	// not be read.
 	Cause error
 }
 
 func (e *GapError) Error() string {
 	switch {
+	case errors.Is(e.Cause, ErrNotInHistory):
+		return "pubsub: messages may be missing: " + strings.TrimPrefix(e.Cause.Error(), "pubsub: ")
 	case e.Cause == nil:
 		return fmt.Sprintf("pubsub: %d messages were dropped: the subscription was too slow", e.Missed)
 	case e.Missed == 0:
@@ -53,6 +68,8 @@ type DecodeError struct {
 	Channel string
 	// Raw is the payload. All subscriptions share it: do not change it.
 	Raw []byte
+	// Position is that of the message, as Message.Position.
+	Position string
 
 	kind string
 }

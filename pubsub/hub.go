@@ -23,6 +23,7 @@ type Hub[T any] struct {
 	report     *report.Reporter
 	connection interface{ Close() error } // a *subscriber.Subscriber or a *spread
 	probe      *probe                     // nil if there is none
+	chain      *chain[T]                  // nil without a history
 	log        log[T]
 	stats      counters
 
@@ -62,14 +63,19 @@ func (h *Hub[T]) connect(ctx context.Context, rdb redis.UniversalClient, channel
 	if every := h.cfg.probeEvery(rdb); every > 0 {
 		h.probe = newProbe(rdb, channel, every, h.cfg.Liveness, h.reporter("probe"))
 	}
-	connection, err := subscriber.New(rdb, subscriber.Config{
+	cfg := subscriber.Config{
 		Home:      channel,
 		Liveness:  h.cfg.Liveness,
 		OnMessage: h.receive,
 		OnGap:     h.restored,
 		OnEnd:     func(error) { h.clientClosed() },
 		OnError:   h.reporter("receive"),
-	})
+	}
+	if h.cfg.History.on() && !pattern {
+		h.chain = newChain(h, rdb, channel)
+		cfg.Tune, cfg.OnError = h.chain.tune, h.chain.lost
+	}
+	connection, err := subscriber.New(rdb, cfg)
 	if err != nil {
 		return err
 	}
@@ -89,8 +95,11 @@ func (h *Hub[T]) connect(ctx context.Context, rdb redis.UniversalClient, channel
 			err = nil
 		}
 	}
+	if err == nil && h.chain != nil {
+		err = h.chain.begin(ctx, connection)
+	}
 	if err != nil {
-		_ = connection.Close()
+		_ = h.stop()
 	}
 	return err
 }
@@ -115,6 +124,11 @@ func (h *Hub[T]) Name() string { return h.cfg.Name }
 // Subscribe returns a subscription to what the hub receives from now on. On a hub that
 // has ended, the subscription has ended too. Close it when it is not read any more.
 func (h *Hub[T]) Subscribe() *Subscription[T] {
+	return h.subscribe(func(*Subscription[T]) {})
+}
+
+// subscribe returns a subscription that begins behind the last entry, unless place moves it.
+func (h *Hub[T]) subscribe(place func(*Subscription[T])) *Subscription[T] {
 	s := &Subscription[T]{hub: h, closed: make(chan struct{})}
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -123,6 +137,7 @@ func (h *Hub[T]) Subscribe() *Subscription[T] {
 		s.err = ended
 		return s
 	}
+	place(s)
 	h.subs[s] = struct{}{}
 	return s
 }
@@ -140,20 +155,38 @@ func (h *Hub[T]) receive(m *redis.Message) {
 		h.probe.echo(m.Payload)
 		return
 	}
+	if h.chain != nil && m.Channel == h.chain.channel {
+		h.chain.announce(m.Payload)
+		return
+	}
 	if strings.HasPrefix(m.Channel, reserved) {
 		return // a wide pattern also matches the library's own
 	}
 	h.stats.received.Add(1)
-	if h.subscribers() == 0 {
-		return
+	switch {
+	case h.chain != nil:
+		h.chain.take(m)
+	case h.subscribers() > 0:
+		h.put(h.entry(link{}, m.Channel, m.Payload))
 	}
-	e := &entry[T]{}
-	raw := []byte(m.Payload)
+}
+
+// entry returns a message for the log.
+func (h *Hub[T]) entry(l link, channel, payload string) *entry[T] {
+	e := &entry[T]{link: l}
+	raw := []byte(payload)
 	if v, kind := h.decode(raw); kind == "" {
-		e.message = Message[T]{Value: v, Raw: raw, Channel: m.Channel}
+		e.message = Message[T]{Value: v, Raw: raw, Channel: channel, Position: l.at.String()}
 	} else {
+		e.bad = &DecodeError{Channel: channel, Raw: raw, Position: l.at.String(), kind: kind}
+	}
+	return e
+}
+
+// put appends a message to the log.
+func (h *Hub[T]) put(e *entry[T]) {
+	if e.bad != nil {
 		h.stats.decodeErrors.Add(1)
-		e.bad = &DecodeError{Channel: m.Channel, Raw: raw, kind: kind}
 	}
 	h.log.append(e)
 }
@@ -177,6 +210,10 @@ func (h *Hub[T]) restored(cause error) {
 	h.stats.reconnects.Add(1)
 	if h.probe != nil {
 		h.probe.restored.Add(1)
+	}
+	if h.chain != nil {
+		h.chain.restored(cause)
+		return
 	}
 	h.log.append(&entry[T]{gap: &GapError{Cause: cause}})
 }

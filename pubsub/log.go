@@ -29,6 +29,7 @@ type log[T any] struct {
 // An entry is a message, a DecodeError in place of one, or a GapError.
 type entry[T any] struct {
 	cursor  // of the entry itself
+	link    // of the message, if it has one
 	message Message[T]
 	bad     *DecodeError // instead of a message
 	gap     *GapError    // instead of either
@@ -132,6 +133,17 @@ func (l *log[T]) read(p *cursor) (*entry[T], *GapError) {
 		}
 		*p = e.cursor
 		return nil, gap
+	}
+}
+
+// newestFirst calls see for the entries that a reader may still read, from the newest on,
+// until it returns false. None may be appended meanwhile.
+func (l *log[T]) newestFirst(see func(*entry[T]) bool) {
+	head := l.head.Load()
+	for number := head; number > 0 && head-number < l.behind; number-- {
+		if !see(l.slot(number - 1).Load()) {
+			return
+		}
 	}
 }
 

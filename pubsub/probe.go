@@ -26,6 +26,7 @@ import (
 // probe owns one goroutine.
 type probe struct {
 	*publisher
+	channel      string
 	every, limit time.Duration
 	report       func(error)
 	restored     atomic.Int64 // how often the hub's connection was restored
@@ -38,8 +39,8 @@ type probe struct {
 func newProbe(rdb redis.UniversalClient, of string, every, limit time.Duration, report func(error)) *probe {
 	own := keys.Sibling("probe", of) + ":" + strings.ToLower(rand.Text())
 	return &probe{
-		publisher: newPublisher(rdb, own, of),
-		every:     every, limit: limit,
+		publisher: newPublisher(rdb, own, of), channel: own,
+		every: every, limit: limit,
 		report: report,
 		echoes: make(chan string, 1),
 		life:   life.New(report),

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	_ "embed"
+	"math/rand/v2"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,27 +26,43 @@ const (
 
 // A publisher publishes on one channel, at the primary of the channel's slot.
 type publisher struct {
-	sender  *sender.Sender
-	channel string
-	guard   []string // the key that makes a script of the channel's slot and a write
+	sender *sender.Sender
+	script *sender.Script
+	keys   []string // they make a script of the channel's slot and a write
+	args   []any    // ahead of the payloads
+	random bool     // a random number comes between
 }
 
 // newPublisher returns a publisher on channel, whose messages have the slot of the key or
 // channel that it belongs to.
 func newPublisher(rdb redis.UniversalClient, channel, of string) *publisher {
-	return &publisher{sender.New(rdb, true), channel, []string{keys.Sibling("published", of)}}
+	return &publisher{
+		sender: sender.New(rdb, true), script: publishScript,
+		keys: []string{keys.Sibling("published", of)}, args: []any{channel},
+	}
+}
+
+// newRecorder returns a publisher that keeps what it publishes in the channel's history.
+func newRecorder(rdb redis.UniversalClient, channel string, history History) *publisher {
+	return &publisher{
+		sender: sender.New(rdb, true), script: recordScript, keys: historyKeys(channel), random: true,
+		args: []any{channel, positionsOf(channel), history.Messages, history.Age.Milliseconds(), (history.Age + lastTTL).Milliseconds()},
+	}
 }
 
 // publish publishes payloads in their order, all or, when it is refused, none. It returns how
 // many connections have received the last one. It is sent again only if it surely did not run.
 func (p *publisher) publish(ctx context.Context, payloads ...[]byte) (receivers int64, err error) {
-	args := make([]any, 1, 1+len(payloads))
-	args[0] = p.channel
+	args := make([]any, len(p.args), len(p.args)+1+len(payloads))
+	copy(args, p.args)
+	if p.random {
+		args = append(args, rand.Uint32())
+	}
 	for _, payload := range payloads {
 		args = append(args, payload)
 	}
 	// Pinned: go-redis's own routing does not ask for the map anew when a primary is gone.
-	cmd := p.sender.Run(ctx, sender.Pinned, sender.Call{Script: publishScript, Keys: p.guard, Args: args})
+	cmd := p.sender.Run(ctx, sender.Pinned, sender.Call{Script: p.script, Keys: p.keys, Args: args})
 	if err := cmd.Err(); err != nil {
 		return 0, err
 	}

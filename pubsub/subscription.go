@@ -15,6 +15,10 @@ type Message[T any] struct {
 	Raw []byte
 	// Channel is where it was published.
 	Channel string
+	// Position is the place of the message in the topic's history, for SubscribeAfter: a
+	// short text of digits and one hyphen. It is empty for a message that was published by
+	// another program or without Config.History.
+	Position string
 }
 
 // A Subscription reads what its Hub receives, from Subscribe on, in order. It
@@ -26,7 +30,9 @@ type Subscription[T any] struct {
 
 	mu     sync.Mutex
 	cursor cursor
-	err    error // why it has ended
+	gap    *GapError // comes first
+	after  position  // messages up to this one are left out; zero for none
+	err    error     // why it has ended
 }
 
 // Next returns the next message, waiting for it until ctx ends.
@@ -101,11 +107,21 @@ func (s *Subscription[T]) read() (e *entry[T], gap *GapError, wait <-chan struct
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for s.err == nil {
-		if e, gap = s.hub.log.read(&s.cursor); e != nil || gap != nil {
-			if e != nil && e.gap != nil {
-				return nil, e.gap, nil, nil
-			}
-			return e, gap, nil, nil
+		if gap = s.gap; gap != nil {
+			s.gap = nil
+			return nil, gap, nil, nil
+		}
+		if e, gap = s.hub.log.read(&s.cursor); gap == nil && e != nil {
+			gap = e.gap
+		}
+		switch {
+		case gap != nil:
+			s.after = position{}
+			return nil, gap, nil, nil
+		case e != nil && s.leaves(e):
+			continue
+		case e != nil:
+			return e, nil, nil, nil
 		}
 		wait, ended := s.hub.log.sleep(s.cursor)
 		if wait != nil {

@@ -2,6 +2,7 @@ package pubsub
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -34,8 +35,12 @@ func NewTopic[T any](rdb redis.UniversalClient, channel string, cfg Config) (*To
 	if err != nil {
 		return nil, err
 	}
+	publisher := newPublisher(rdb, channel, channel)
+	if cfg.History.on() {
+		publisher = newRecorder(rdb, channel, cfg.History)
+	}
 	return &Topic[T]{
-		rdb: rdb, publisher: newPublisher(rdb, channel, channel), channel: channel, cfg: cfg,
+		rdb: rdb, publisher: publisher, channel: channel, cfg: cfg,
 		json:   jsoncodec.For[T](),
 		report: report.New("pubsub", cfg.Name, cfg.OnError),
 	}, nil
@@ -53,7 +58,11 @@ func NewTopic[T any](rdb redis.UniversalClient, channel string, cfg Config) (*To
 // published, or will be: what is on its way to Redis may arrive late, even after a later
 // Publish. Otherwise messages that one goroutine publishes arrive in that order.
 //
-// One round trip: a script of DEL, of a key that does not exist, and PUBLISH.
+// With Config.History it also keeps v, or nothing at all: OOM refuses it then as well. While
+// a slot of a Cluster moves, TRYAGAIN may be the error too.
+//
+// One round trip: a script of DEL, of a key that does not exist, and PUBLISH. With
+// Config.History, a script of GET, TIME, XADD, XTRIM, PEXPIRE, SET and two PUBLISH.
 func (t *Topic[T]) Publish(ctx context.Context, v T) (receivers int64, err error) {
 	payload, err := t.encode(v)
 	if err != nil {
@@ -99,6 +108,8 @@ func (t *Topic[T]) PublishAll(ctx context.Context, values ...T) error {
 // for a wrong password or a missing permission, is an error at once.
 //
 // It opens one connection, with SUBSCRIBE, on a Cluster to the primary of the channel's slot.
+// With Config.History it also reads the history, with a script of GET and XRANGE for each
+// 500 messages at most.
 func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 	return listen[T](ctx, t.rdb, t.channel, false, t.cfg)
 }
@@ -106,7 +117,7 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 // ListenPattern returns a Hub of all channels that match a pattern of Redis's
 // PSUBSCRIBE, such as "conversation:*", as Topic.Listen does for one channel.
 // Message.Channel says which one it was. The library's own channels, rediskit:*, are
-// left out.
+// left out. Config.History must be zero: a pattern's Hub does not read back what it missed.
 //
 // It opens one connection, with PSUBSCRIBE, on a Cluster one to each primary, and returns
 // once all have confirmed. There the order of messages holds for each channel, and a
@@ -114,6 +125,9 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, pattern string, cfg Config) (*Hub[T], error) {
 	if err := report.Client("pubsub", rdb); err != nil {
 		return nil, err
+	}
+	if cfg.History.on() {
+		return nil, errors.New("pubsub: Config.History is set for a pattern; a history is read by Topic.Listen alone")
 	}
 	cfg, err := cfg.complete("pattern", pattern)
 	if err != nil {

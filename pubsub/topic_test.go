@@ -87,31 +87,38 @@ func TestPublishCountsListeningConnections(t *testing.T) {
 
 func TestPublishAllIsOneRoundTripInOrder(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
-		rdb := s.Client()
-		trips := redistest.Trips(rdb)
-		topic := newTopic[int](t, rdb, s.Prefix())
-		sub := listen(t, topic).Subscribe()
-		publish(t, topic, -1) // the server knows the script from now on
-		expect(t, sub, "-1")
-		values := make([]int, 500)
-		for i := range values {
-			values[i] = i
-		}
-		trips.Take()
-		if err := topic.PublishAll(t.Context(), values...); err != nil {
-			t.Fatal(err)
-		}
-		if err := topic.PublishAll(t.Context()); err != nil {
-			t.Error(err)
-		}
-		if n := trips.Take(); n != 1 {
-			t.Errorf("%d round trips", n)
-		}
-		for i := range values {
-			expect(t, sub, fmt.Sprint(i))
-		}
-	})
+	for name, kept := range map[string]func(*pubsub.Config){"plain": func(*pubsub.Config) {}, "history": history(1000)} {
+		t.Run(name, func(t *testing.T) {
+			redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+				rdb := s.Client()
+				topic := newTopic[int](t, rdb, s.Prefix(), kept)
+				sub := listen(t, topic).Subscribe()
+				publish(t, topic, -1) // the server knows the script from now on
+				expect(t, sub, "-1")
+				values := make([]int, 500)
+				for i := range values {
+					values[i] = i
+				}
+				trips := redistest.Trips(rdb)
+				if err := topic.PublishAll(t.Context(), values...); err != nil {
+					t.Fatal(err)
+				}
+				if err := topic.PublishAll(t.Context()); err != nil {
+					t.Error(err)
+				}
+				if n := trips.Take(); n != 1 {
+					t.Errorf("%d round trips", n)
+				}
+				for i := range values {
+					expect(t, sub, fmt.Sprint(i))
+				}
+				publish(t, topic, 500)
+				if n := trips.Take(); n != 1 {
+					t.Errorf("%d round trips for one message", n)
+				}
+			})
+		})
+	}
 }
 
 func TestPublishAllDividesWhatIsLarge(t *testing.T) {
