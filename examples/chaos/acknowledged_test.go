@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/session"
 )
 
@@ -38,6 +39,9 @@ func (a *acknowledged) start(rd *round) {
 		a.each(a.alone[m])
 		if copies := rd.topology.copies; copies > 0 {
 			a.all[m] = a.open(m, copies)
+			redistest.Eventually(rd.t, func() bool { // a replica confirms nothing in its first second
+				return a.create(rd.t.Context(), a.all[m]) == nil
+			}, "all replicas acknowledge")
 			a.each(a.all[m])
 		}
 	}
@@ -55,20 +59,24 @@ func (a *acknowledged) open(m *member, replicas int) *creations {
 
 func (a *acknowledged) each(c *creations) {
 	a.rd.forever(10*time.Millisecond, func(*rand.Rand) {
-		id := fmt.Sprint(a.next.Add(1))
-		a.rd.call("Create", func(ctx context.Context) {
-			if c.store.Create(ctx, id, visit{Speaker: "user_3", State: waiting}) == nil {
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				c.made = append(c.made, id)
-			}
-		})
+		a.rd.call("Create", func(ctx context.Context) { _ = a.create(ctx, c) })
 	})
+}
+
+func (a *acknowledged) create(ctx context.Context, c *creations) error {
+	id := fmt.Sprint(a.next.Add(1))
+	err := c.store.Create(ctx, id, visit{Speaker: "user_3", State: waiting})
+	if err == nil {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.made = append(c.made, id)
+	}
+	return err
 }
 
 // works needs no replica: where the fault takes one away, nothing is acknowledged by all.
 func (a *acknowledged) works(ctx context.Context, m *member) error {
-	return a.alone[m].store.Create(ctx, fmt.Sprint("works ", a.next.Add(1)), visit{Speaker: "user_3", State: waiting})
+	return a.create(ctx, a.alone[m])
 }
 
 func (a *acknowledged) check(rd *round) {
