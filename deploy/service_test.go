@@ -181,7 +181,7 @@ func useState(t testing.TB, rdb redis.UniversalClient) {
 	hub, err := pubsub.ListenPattern[string](ctx, rdb, "conversation:*", pubsub.Config{OnError: onError, ProbeEvery: 50 * time.Millisecond})
 	ok(t, err)
 	defer hub.Close()
-	updates, err := pubsub.NewTopic[string](rdb, "conversation:updates", pubsub.Config{OnError: onError})
+	updates, err := pubsub.NewTopic[string](rdb, "conversation:updates", pubsub.Config{History: pubsub.History{Messages: 8}, OnError: onError})
 	ok(t, err)
 	other, err := updates.Listen(ctx)
 	ok(t, err)

@@ -188,8 +188,11 @@ func (reply) RedisError()     {}
 // A reluctant server answers commands that read the history as the test says.
 type reluctant struct {
 	answer atomic.Pointer[func(ctx context.Context) error]
-	asked  chan struct{} // receives a token for each such command
+	after  atomic.Pointer[chan struct{}] // when it is closed, the server's own answer comes
+	asked  chan struct{}                 // receives a token for each such command
 }
+
+func (r *reluctant) delay(until chan struct{}) { r.after.Store(&until) }
 
 func (r *reluctant) set(answer func(ctx context.Context) error) { r.answer.Store(&answer) }
 
@@ -215,8 +218,43 @@ func (r *reluctant) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
 				return err
 			}
 		}
-		return next(ctx, cmd)
+		err := next(ctx, cmd)
+		if after := r.after.Load(); isRead && after != nil && err == nil {
+			r.asked <- struct{}{}
+			<-*after
+		}
+		return err
 	}
+}
+
+// The second loss comes after the history was read because of the first one, and nothing is
+// published after it.
+func TestASecondLossWhileTheHistoryIsReadHealsToo(t *testing.T) {
+	t.Parallel()
+	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
+		proxy := redistest.StartProxy(t, s.Addr())
+		rdb := through(s, proxy)
+		server := &reluctant{asked: make(chan struct{}, 1000)}
+		rdb.AddHook(server)
+		hub := listen(t, newTopic[int](t, rdb, s.Prefix(), history(10)))
+		topic := newTopic[int](t, s.Client(), s.Prefix(), history(10))
+		sub := hub.Subscribe()
+		publish(t, topic, 0)
+		expect(t, sub, "0")
+		answered := make(chan struct{})
+		server.delay(answered)
+		proxy.Cut()
+		<-server.asked
+		proxy.Down()
+		publishAll(t, topic, 1, 2)
+		proxy.Up()
+		redistest.Eventually(t, func() bool { return hub.Stats().Reconnects == 2 }, "restored twice")
+		close(answered)
+		expect(t, sub, "1")
+		if got := hub.Stats(); got.Gaps != 0 {
+			t.Errorf("stats = %+v", got)
+		}
+	})
 }
 
 func TestCloseWhileTheHistoryIsReadIsPrompt(t *testing.T) {

@@ -26,8 +26,9 @@ func main() {
 	web.Main("coregateway", func(ctx context.Context) error { return run(ctx, *addr, *manager, os.Stdout) })
 }
 
-// run serves until ctx ends. Then it closes the event streams (WebSockets and the
-// hub behind them), the HTTP server, the service and the Redis client, in this order.
+// run serves until ctx ends. Then it closes the event streams (those of browsers,
+// WebSockets, and the hub behind them), the HTTP server, the service and the Redis client,
+// in this order.
 func run(ctx context.Context, addr, manager string, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 

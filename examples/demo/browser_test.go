@@ -3,7 +3,10 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -17,8 +20,8 @@ import (
 	"github.com/chromedp/cdproto/emulation"
 	cdppage "github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
-	"github.com/coder/websocket"
 
+	"github.com/convkit/rediskit/examples/internal/updates"
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
@@ -136,7 +139,7 @@ func TestTheDashboardShowsEventsAndRecoversFromAnOutage(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Start(t).Addr())
 	demo, c := start(t, proxy.Addr(), true), client(t)
 	page := open(t, demo.base)
-	page.shows("socket", "connected")
+	page.shows("stream", "connected")
 	page.shows("redis", "connected")
 	page.shows("manager", "answers")
 	page.shows("no-conversations", "Nobody is talking.")
@@ -176,15 +179,17 @@ func TestTheDashboardShowsEventsAndRecoversFromAnOutage(t *testing.T) {
 	proxy.Down()
 	page.shows("redis", "away")
 	page.shows("notice", "cannot be read")
-	page.shows("socket", "connected")
+	page.shows("stream", "connected")
 	proxy.Up()
 	page.shows("redis", "connected")
-	page.shows("events", "resync")
 	redistest.Eventually(t, func() bool { return page.text("notice") == "" }, "the end of the notice")
 	redistest.Eventually(t, func() bool { return send(t, c, demo.messages()) == http.StatusCreated }, "a message is accepted again")
 	redistest.Eventually(t, func() bool {
 		return strings.Contains(page.eval(`document.querySelector("#events li").innerText`), "user_1")
-	}, "a new event ahead of the resync")
+	}, "a new event")
+	if events := page.text("events"); strings.Contains(events, "resync") {
+		t.Errorf("nothing was published in the outage, and the page shows a resync: %q", events)
+	}
 
 	page.noErrors()
 }
@@ -201,7 +206,7 @@ func TestTheDashboardShowsForeignContentAsText(t *testing.T) {
 	rdb.Expire(t.Context(), "session:hostile", time.Minute)
 	page := open(t, demo.base)
 	page.resize(390)
-	page.shows("socket", "connected")
+	page.shows("stream", "connected")
 	for _, data := range []any{
 		nil,
 		7,
@@ -234,51 +239,152 @@ func TestTheDashboardShowsForeignContentAsText(t *testing.T) {
 	page.noErrors()
 }
 
-// A connection can break without a notice, as when a network fails. This WebSocket sends
-// nothing from the start, and the page's time-out is shortened to 100 ms.
-func TestTheDashboardReplacesASilentWebSocket(t *testing.T) {
-	redistest.Require(t, "chromium")
-	demo := start(t, "", true)
+// A front is a proxy between a browser and the demo, whose connections can be cut.
+type front struct {
+	*httptest.Server
+	down atomic.Bool
+}
+
+func newFront(t *testing.T, demo *running) *front {
+	t.Helper()
 	base, err := url.Parse(demo.base)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var opened atomic.Int64
-	mux := http.NewServeMux()
-	mux.Handle("/", &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(base) }})
-	mux.HandleFunc("/ws", func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
+	proxy := &httputil.ReverseProxy{
+		Rewrite:  func(r *httputil.ProxyRequest) { r.SetURL(base) },
+		ErrorLog: log.New(io.Discard, "", 0), // of requests that were cut
+	}
+	f := &front{}
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if f.down.Load() {
+			panic(http.ErrAbortHandler) // closes the connection without an answer
 		}
-		opened.Add(1)
-		<-conn.CloseRead(r.Context()).Done()
+		proxy.ServeHTTP(w, r)
+	}))
+	t.Cleanup(f.Close)
+	return f
+}
+
+func (f *front) cut() {
+	f.down.Store(true)
+	f.CloseClientConnections()
+}
+
+var cutFor = flag.Duration("browser.cut", 3*time.Second, "how long a browser's connection is cut")
+
+func TestTheDashboardMissesNothingWhenItsConnectionIsCut(t *testing.T) {
+	redistest.Require(t, "chromium")
+	process := redistest.Start(t)
+	demo := start(t, process.Addr(), true)
+	publisher, err := updates.NewPublisher(process.Client())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	publish := func(times int) {
+		for range times {
+			publisher.Publish(t.Context(), updates.MessageReceived, "abc", updates.Data{SpeakerID: "user_1", Text: fmt.Sprintf("number %d.", n)})
+			n++
+		}
+	}
+	front := newFront(t, demo)
+	page := open(t, front.URL)
+	page.shows("stream", "connected")
+	publish(3)
+	page.shows("events", "number 2.")
+	front.cut()
+	page.shows("stream", "away")
+	for began := time.Now(); time.Since(began) < *cutFor; time.Sleep(*cutFor / 30) {
+		publish(1)
+	}
+	front.down.Store(false)
+	page.shows("stream", "connected")
+	publish(3)
+	page.shows("events", fmt.Sprintf("number %d.", n-1))
+	var want []string
+	for i := range n {
+		want = append(want, fmt.Sprintf("user_1 “number %d.”", n-1-i))
+	}
+	if got := page.eval(`[...document.querySelectorAll("#events .about")].map((e) => e.innerText).join("|")`); got != strings.Join(want, "|") {
+		t.Errorf("the page shows %q, want %q", got, want)
+	}
+	t.Logf("%d events, %d of them during a cut of %v", n, n-6, *cutFor)
+}
+
+// A connection can break without a notice, as when a network fails. This stream sends only
+// one event, and the page's time-out is shortened to 100 ms. The page then opens another
+// stream, which goes on behind that event.
+func TestTheDashboardReplacesASilentStream(t *testing.T) {
+	redistest.Require(t, "chromium")
+	front := newFront(t, start(t, "", true))
+	var opened atomic.Int64
+	var others sync.Map
+	mux := http.NewServeMux()
+	mux.Handle("/", front.Config.Handler)
+	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		if opened.Add(1) == 1 {
+			fmt.Fprint(w, "id: 7-7\ndata: {}\n\n")
+		} else {
+			others.Store(r.URL.RawQuery, true)
+		}
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
 	})
-	front := httptest.NewServer(mux)
-	t.Cleanup(front.Close)
+	silent := httptest.NewServer(mux)
+	t.Cleanup(silent.Close)
+	t.Cleanup(silent.CloseClientConnections)
 	page := open(t, "about:blank")
-	_, err = chromedp.Call(page.ctx, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
+	_, err := chromedp.Call(page.ctx, cdppage.AddScriptToEvaluateOnNewDocument, cdppage.AddScriptToEvaluateOnNewDocumentParams{
 		Source: "const later = setTimeout; window.setTimeout = (act, ms) => later(act, ms > 10000 ? 100 : ms)",
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := chromedp.Do(page.ctx, chromedp.Navigate(front.URL)); err != nil {
+	if err := chromedp.Do(page.ctx, chromedp.Navigate(silent.URL)); err != nil {
 		t.Fatal(err)
 	}
-	redistest.Eventually(t, func() bool { return opened.Load() >= 3 }, "another WebSocket, and another")
+	redistest.Eventually(t, func() bool { return opened.Load() >= 3 }, "another stream, and another")
+	others.Range(func(query, _ any) bool {
+		if query != "after=7-7" {
+			t.Errorf("a later stream was opened with %q", query)
+		}
+		return true
+	})
+}
+
+// A browser gives up an event stream that is answered with an error, such as 502 of a proxy
+// whose gateway restarts.
+func TestTheDashboardOpensAnotherStreamWhenTheBrowserHasGivenUp(t *testing.T) {
+	redistest.Require(t, "chromium")
+	front := newFront(t, start(t, "", true))
+	var opened atomic.Int64
+	mux := http.NewServeMux()
+	mux.Handle("/", front.Config.Handler)
+	mux.HandleFunc("/events", func(w http.ResponseWriter, r *http.Request) {
+		if opened.Add(1) < 3 {
+			http.Error(w, "", http.StatusBadGateway)
+			return
+		}
+		front.Config.Handler.ServeHTTP(w, r)
+	})
+	refusing := httptest.NewServer(mux)
+	t.Cleanup(refusing.Close)
+	t.Cleanup(refusing.CloseClientConnections)
+	open(t, refusing.URL).shows("stream", "connected")
 }
 
 func TestTheDashboardHasLanguagesThemesWidthsAndAccessibleNames(t *testing.T) {
 	redistest.Require(t, "chromium")
 	demo := start(t, "", true)
 	page := open(t, demo.base)
-	page.shows("socket", "connected")
+	page.shows("stream", "connected")
 	if lang := page.eval("document.documentElement.lang"); lang != "en" {
 		t.Errorf("lang is %q", lang)
 	}
 	page.click("language")
-	page.shows("socket", "conectado")
+	page.shows("stream", "conectado")
 	page.shows("no-conversations", "Ninguém está falando.")
 	if lang := page.eval("document.documentElement.lang"); lang != "pt-BR" {
 		t.Errorf("after the change lang is %q", lang)
@@ -293,7 +399,7 @@ func TestTheDashboardHasLanguagesThemesWidthsAndAccessibleNames(t *testing.T) {
 	if err := chromedp.Do(page.ctx, chromedp.Reload()); err != nil {
 		t.Fatal(err)
 	}
-	page.shows("socket", "conectado")
+	page.shows("stream", "conectado")
 	if after := page.eval(background); after == before {
 		t.Error("the theme was not kept")
 	}

@@ -37,10 +37,10 @@ func main() {
 	web.Main("demo", func(ctx context.Context) error { return run(ctx, o, os.Stdout) })
 }
 
-// run serves until ctx ends. Then it closes the gateway's event streams (WebSockets
-// and the hub behind them), the gateway's HTTP server, the gateway, the manager's
-// HTTP server, the manager (locker, cache, database) and the Redis client, in this
-// order.
+// run serves until ctx ends. Then it closes the gateway's event streams (those of
+// browsers, WebSockets, and the hub behind them), the gateway's HTTP server, the gateway,
+// the manager's HTTP server, the manager (locker, cache, database) and the Redis client,
+// in this order.
 func run(ctx context.Context, o options, out io.Writer) (err error) {
 	closing := func(close func() error) { err = errors.Join(err, close()) }
 

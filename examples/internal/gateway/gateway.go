@@ -41,7 +41,7 @@ type Service struct {
 	tally     tally
 	publisher *updates.Publisher
 	hub       *pubsub.Hub[envelope]
-	sockets   *sockets
+	streams   *streams
 	limiter   *ratelimit.Limiter
 	metrics   web.Route
 	snapshots snapshots
@@ -50,15 +50,15 @@ type Service struct {
 // Open returns the service in front of the Conversation Manager at the URL manager. The
 // caller closes rdb.
 func Open(ctx context.Context, rdb redis.UniversalClient, manager string) (*Service, error) {
-	return open(ctx, rdb, manager, defaultSocketConfig)
+	return open(ctx, rdb, manager, defaultStreamConfig)
 }
 
-func open(ctx context.Context, rdb redis.UniversalClient, manager string, cfg socketConfig) (*Service, error) {
+func open(ctx context.Context, rdb redis.UniversalClient, manager string, cfg streamConfig) (*Service, error) {
 	base, err := url.Parse(manager)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
 		return nil, errors.New("the Conversation Manager's address must be a URL such as http://127.0.0.1:8081")
 	}
-	s := &Service{rdb: rdb, manager: base, sockets: newSockets(cfg), snapshots: snapshots{making: make(chan struct{}, 1)}}
+	s := &Service{rdb: rdb, manager: base, streams: newStreams(cfg), snapshots: snapshots{making: make(chan struct{}, 1)}}
 	s.transport = &http.Transport{
 		DialContext:           (&net.Dialer{Timeout: 2 * time.Second}).DialContext,
 		MaxIdleConnsPerHost:   32,
@@ -72,7 +72,7 @@ func open(ctx context.Context, rdb redis.UniversalClient, manager string, cfg so
 	if s.publisher, err = updates.NewPublisher(rdb); err != nil {
 		return nil, err
 	}
-	topic, err := pubsub.NewTopic[envelope](rdb, updates.Channel, pubsub.Config{Buffer: cfg.buffer, OnError: backend.Log})
+	topic, err := pubsub.NewTopic[envelope](rdb, updates.Channel, pubsub.Config{Buffer: cfg.buffer, History: cfg.history, OnError: backend.Log})
 	if err != nil {
 		return nil, err
 	}
@@ -88,19 +88,19 @@ func open(ctx context.Context, rdb redis.UniversalClient, manager string, cfg so
 	return s, nil
 }
 
-// CloseStreams ends the event streams: it refuses new WebSockets, ends the hub, lets
-// each browser read what was received for it, and closes the WebSockets. A browser that
-// has not read everything within socketConfig.closeTimeout is cut off. Call it before
+// CloseStreams ends the event streams and the WebSockets: it refuses new ones, ends the hub,
+// lets each browser read what was received for it, and closes its connection. A browser that
+// has not read everything within streamConfig.closeTimeout is cut off. Call it before
 // the HTTP server shuts down. It may be called more than once.
 func (s *Service) CloseStreams() error {
-	ctx, cancel := context.WithTimeout(context.Background(), s.sockets.cfg.closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), s.streams.cfg.closeTimeout)
 	defer cancel()
-	s.sockets.refuse()
+	s.streams.refuse()
 	err := s.hub.Shutdown(ctx)
 	if errors.Is(err, context.DeadlineExceeded) {
 		err = nil // a browser was slow, which is no error of this service
 	}
-	s.sockets.wait(ctx)
+	s.streams.wait(ctx)
 	return err
 }
 
@@ -122,6 +122,7 @@ func (s *Service) Handler() http.Handler {
 		get("/speakers/{id}/conversations", s.forward),
 		get("/conversations/{id}/session", s.forward),
 		get("/stats", s.forward),
+		get("/events", s.events),
 		get("/ws", s.live),
 		get("/api/snapshot", s.snapshot),
 		get("/healthz", s.health),

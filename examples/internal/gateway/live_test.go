@@ -77,7 +77,7 @@ func TestASlowBrowserMissesTheOldestEventsAndGetsAResync(t *testing.T) {
 	loses := func(t *testing.T, addr string, rdb *redis.Client) {
 		t.Parallel()
 		cfg := patient
-		cfg.buffer = 8
+		cfg.buffer, cfg.history.Messages = 8, 8
 		s := newService(t, addr, cfg, echo)
 		slow, quick := s.browse(t), s.browse(t)
 		// More than the kernel buffers for a connection that nobody reads.
@@ -213,7 +213,7 @@ func TestABrowserThatSendsAMessageIsDisconnected(t *testing.T) {
 		if status := websocket.CloseStatus(err); status != websocket.StatusPolicyViolation && status != websocket.StatusMessageTooBig && len(text) < 1<<10 {
 			t.Errorf("the WebSocket ended with %v", err)
 		}
-		redistest.Eventually(t, func() bool { return s.sockets.count() == 0 }, "the WebSocket has ended")
+		redistest.Eventually(t, func() bool { return s.streams.count() == 0 }, "the WebSocket has ended")
 	}
 }
 
@@ -228,7 +228,7 @@ func TestMoreDashboardsThanAllowedAreRefused(t *testing.T) {
 		t.Errorf("the second: %v, %v", res, err)
 	}
 	first.conn.CloseNow()
-	redistest.Eventually(t, func() bool { return s.sockets.count() == 0 }, "the first WebSocket has ended")
+	redistest.Eventually(t, func() bool { return s.streams.count() == 0 }, "the first WebSocket has ended")
 	s.browse(t)
 }
 

@@ -23,7 +23,7 @@ import (
 func TestMain(m *testing.M) { redistest.Main(m) }
 
 // patient has time-outs that a busy machine does not exceed.
-var patient = socketConfig{buffer: 1024, max: 10, writeTimeout: time.Hour, pingAfter: time.Hour, closeTimeout: 10 * time.Second}
+var patient = streamConfig{buffer: 1024, history: updates.History, max: 10, writeTimeout: time.Hour, pingAfter: time.Hour, closeTimeout: 10 * time.Second}
 
 // A service is a gateway under test, over HTTP, in front of a manager whose handler the
 // test chooses.
@@ -33,7 +33,7 @@ type service struct {
 	http *http.Client
 }
 
-func newService(t *testing.T, redisAddr string, cfg socketConfig, manager http.HandlerFunc) *service {
+func newService(t *testing.T, redisAddr string, cfg streamConfig, manager http.HandlerFunc) *service {
 	t.Helper()
 	back := httptest.NewServer(manager)
 	t.Cleanup(back.Close)
@@ -117,8 +117,8 @@ func (s *service) browse(t *testing.T) *browser {
 
 // emptied refuses new WebSockets and waits until the last one has ended.
 func (s *service) emptied() {
-	s.sockets.refuse()
-	<-s.sockets.idle
+	s.streams.refuse()
+	<-s.streams.idle
 }
 
 // next returns the next frame that contains want, and skips others.

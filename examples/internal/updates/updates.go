@@ -19,6 +19,11 @@ import (
 // Channel is the channel on which services in all languages publish and listen.
 const Channel = "conversation:updates"
 
+// History is how much of what these services publish Redis keeps, so that a Dashboard that
+// was cut off can read what it missed. An event has less than 1 KiB. Events of services in
+// other languages, which only send PUBLISH, are not kept.
+var History = pubsub.History{Messages: 1000, Age: 5 * time.Minute}
+
 // The kinds of events, and the field of Data that each has besides SpeakerID and At.
 const (
 	MessageReceived = "message_received" // Data has Text
@@ -51,7 +56,7 @@ type Publisher struct{ topic *pubsub.Topic[Event] }
 
 // NewPublisher returns a Publisher over rdb.
 func NewPublisher(rdb redis.UniversalClient) (*Publisher, error) {
-	topic, err := pubsub.NewTopic[Event](rdb, Channel, pubsub.Config{OnError: backend.Log})
+	topic, err := pubsub.NewTopic[Event](rdb, Channel, pubsub.Config{History: History, OnError: backend.Log})
 	return &Publisher{topic}, err
 }
 

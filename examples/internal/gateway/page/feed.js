@@ -1,39 +1,46 @@
-// Where the page's data come from: events over a WebSocket, and snapshots over HTTP.
+// Where the page's data come from: events over an event stream, and snapshots over HTTP.
 
 const pollEvery = 2000; // milliseconds, as all times here
 const fetchTimeout = 6000;
 const silenceTimeout = 45000; // more than twice the time after which the gateway sends "alive"
 
-// follow keeps a WebSocket open. It calls onEvent with each event, and opened and closed
-// when the WebSocket is. When the WebSocket ends, or was silent for silenceTimeout, it
-// connects again: after half a second, then after twice as long, up to eight seconds.
+// follow keeps an event stream open. It calls onEvent with each event, and opened and closed
+// when the stream is. The browser itself opens a stream again that was cut, and sends
+// the id of the last event as Last-Event-ID. So the page gets what it missed. If the browser
+// gives up, or the stream was silent for silenceTimeout, follow opens another one that goes
+// on behind that event: after half a second, then after twice as long, up to eight seconds.
 // Each wait is shortened by up to half at random.
 export function follow({ onEvent, opened, closed }) {
-  let failures = 0;
+  let failures = 0, last = "", before = false;
   const connect = () => {
-    const address = new URL("/ws", location.href);
-    address.protocol = address.protocol.replace("http", "ws");
-    const socket = new WebSocket(address);
-    const over = new AbortController(); // a broken connection may take minutes to close
-    const on = (name, act) => socket.addEventListener(name, act, { signal: over.signal });
+    const source = new EventSource(last === "" ? "/events" : `/events?after=${encodeURIComponent(last)}`);
     const end = () => {
       clearTimeout(watchdog);
-      over.abort();
-      socket.close();
+      source.onopen = source.onmessage = source.onerror = null;
+      source.close();
       closed();
       const wait = Math.min(500 * 2 ** failures++, 8000);
       setTimeout(connect, wait * (0.5 + Math.random() / 2));
     };
     let watchdog = setTimeout(end, silenceTimeout);
-    on("open", () => { failures = 0; opened(); });
-    on("message", ({ data }) => {
+    source.onopen = () => {
+      failures = 0;
+      opened();
+      if (before && last === "") onEvent({ event: "resync" }); // nothing says where to go on
+      before = true;
+    };
+    source.onmessage = ({ data, lastEventId }) => {
       clearTimeout(watchdog);
       watchdog = setTimeout(end, silenceTimeout);
+      if (lastEventId !== "") last = lastEventId;
       let event;
       try { event = JSON.parse(data); } catch { return; }
       if (event !== null && typeof event === "object" && event.event !== "alive") onEvent(event);
-    });
-    on("close", end);
+    };
+    source.onerror = () => {
+      if (source.readyState === EventSource.CLOSED) end();
+      else closed();
+    };
   };
   connect();
 }

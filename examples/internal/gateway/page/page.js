@@ -15,7 +15,7 @@ const shown = {
   snapshot: null,
   ahead: 0, // milliseconds by which this clock is ahead of the gateway's
   readable: true, // whether the last snapshot was read and complete
-  socket: "wait",
+  stream: "wait",
 };
 
 function node(name, className, content) {
@@ -119,8 +119,8 @@ function pill(id, name, state, detail) {
 
 function showStatus() {
   const got = shown.snapshot;
-  pill("socket", "WebSocket", shown.socket, text(shown.socket));
-  const gateway = got !== null && (shown.readable || shown.socket === "ok");
+  pill("stream", "Stream", shown.stream, text(shown.stream));
+  const gateway = got !== null && (shown.readable || shown.stream === "ok");
   pill("redis", "Redis", !gateway ? "wait" : got.redis ? "ok" : "down", text(!gateway ? "wait" : got.redis ? "ok" : "down"));
   const manager = gateway && (got.stats !== null ? "ok" : "down");
   pill("manager", "Manager", manager || "wait", text(manager === "ok" ? "answers" : manager || "wait"));
@@ -268,6 +268,6 @@ applyChoices();
 const refresh = watch({ read, failed });
 follow({
   onEvent,
-  opened: () => { shown.socket = "ok"; later(showStatus); refresh(); },
-  closed: () => { shown.socket = "down"; later(showStatus); },
+  opened: () => { shown.stream = "ok"; later(showStatus); refresh(); },
+  closed: () => { shown.stream = "down"; later(showStatus); },
 });
