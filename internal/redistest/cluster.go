@@ -76,15 +76,20 @@ func (c *Cluster) AddReplica(primary *Process) *Process {
 	Eventually(c.t, func() bool {
 		return strings.Contains(rdb.Info(ctx, "replication").Val(), "master_link_status:up")
 	}, "the replica has all data of its primary")
-	for _, node := range c.nodes { // so that they vote for it
+	for _, node := range c.nodes { // so that they hear its requests for votes, and it hears their votes
 		other := node.Client()
 		Eventually(c.t, func() bool {
-			nodes := other.ClusterNodes(ctx).Val()
-			return strings.Contains(nodes, replica.Addr()+"@") && !strings.Contains(nodes, "handshake")
+			return connects(other.ClusterNodes(ctx).Val(), replica) && connects(rdb.ClusterNodes(ctx).Val(), node)
 		}, "the cluster knows the replica")
 		other.Close()
 	}
 	return replica
+}
+
+// connects reports whether CLUSTER NODES, as one node answers it, says that this node is
+// connected to p and to all other nodes that it knows.
+func connects(nodes string, p *Process) bool {
+	return strings.Contains(nodes, p.Addr()+"@") && !strings.Contains(nodes, "handshake") && !strings.Contains(nodes, "disconnected")
 }
 
 // MoveBusySlots moves each slot of from that holds keys to another primary, key by key,
