@@ -1,7 +1,7 @@
 # make without a target lists the targets.
 MODULES := . examples internal/bench deploy
 
-.PHONY: help demo test race deploy-test lint fmt bench chaos partitions fuzz vuln
+.PHONY: help demo test race deploy-test lint fmt bench chaos verify partitions durability fuzz vuln
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,8 +33,14 @@ bench: ## compare with other libraries, for a quarter of an hour, and write docs
 chaos: ## inject faults into Redis while everything uses it, for FOR (10m), and write docs/reliability.md; SEED repeats a run
 	@cd examples && go test ./chaos -run TestChaos -count 1 -timeout 60m -chaos.for $(or $(FOR),10m) -chaos.seed $(or $(SEED),0) -chaos.report $(or $(REPORT),$(CURDIR)/docs/reliability.md)
 
+verify: ## compare hits of a near cache with Redis for FOR (5m), as many as possible, and print how consistent that proves it to be
+	@go test ./cache -run TestNines -count 1 -timeout 60m -v -verify.for $(or $(FOR),5m)
+
 partitions: ## cut the network in every way, RUNS (5) times each, and write docs/partitions.md; it needs root and half an hour; FAULT selects by name and writes nothing
 	@cd examples && REDISTEST_REQUIRE=1 go test ./partitions -run TestPartitions -count 1 -timeout 120m -partitions.runs $(or $(RUNS),5) -partitions.fault "$(FAULT)" $(if $(FAULT),-v,-partitions.report $(or $(REPORT),$(CURDIR)/docs/partitions.md))
+
+durability: ## look for what a fault takes away that was acknowledged, RUNS (1) times with each setting, measure what each setting costs, and write docs/durability.md; it needs root and five minutes; FAULT selects by name and writes nothing
+	@cd examples && REDISTEST_REQUIRE=1 go test ./durability -run TestDurability -count 1 -timeout 60m -parallel 4 -durability.runs $(or $(RUNS),1) -durability.fault "$(FAULT)" $(if $(FAULT),-v,-durability.report $(or $(REPORT),$(CURDIR)/docs/durability.md))
 
 fuzz: ## run each fuzz target for FUZZTIME (60s)
 	@scripts/fuzz.sh $(or $(FUZZTIME),60s)

@@ -103,6 +103,18 @@ type Config struct {
 	// Defaults to false: every policy is accepted.
 	NoEviction bool
 
+	// MinReplicas is the number of replicas, at least 0, that a server must require for
+	// its writes. Connect refuses a server whose min-replicas-to-write is lower, whose
+	// min-replicas-max-lag is 0, which switches the other off, or that does not report
+	// them. The user needs +info, and for 2 or more also +eval and +config|get. A primary
+	// that is cut off then refuses writes within min-replicas-max-lag and 2 s. Otherwise
+	// it confirms them until its clients hear of the next one, and they are lost. No
+	// write waits for replicas, as those of lock.Config.Replicas do. Connect looks once:
+	// on a Cluster at all nodes, with Sentinels at the primary. Set all servers alike,
+	// because a replica that is promoted has its own setting. Defaults to 0: every
+	// server is accepted.
+	MinReplicas int
+
 	// OnError receives the errors that no caller gets: failed attempts of Connect, and
 	// passwords that cannot be read (at most one a minute while nothing changes). It
 	// may be called from several goroutines at once and must not block. Defaults to
@@ -219,6 +231,9 @@ func (c Config) check() error {
 	}
 	if c.MaxWaiting < 1 {
 		wrong("MaxWaiting", "is %d; it must be 1 or more, or 0 for the default", c.MaxWaiting)
+	}
+	if c.MinReplicas < 0 {
+		wrong("MinReplicas", "is %d; it must be a number of replicas, or 0 to accept every server", c.MinReplicas)
 	}
 	for _, timeout := range []struct {
 		field string

@@ -46,13 +46,13 @@ var ErrOverloaded = breaker.ErrOverloaded
 // Connect fails at once if waiting does not help, with an error that says what to do:
 // a bad cfg, a password source that cannot be read, a wrong or missing password, a
 // missing permission, TLS that does not agree, a database that does not exist, a node
-// of a Cluster or a Sentinel in place of a plain server, and a server that NoEviction
-// refuses.
+// of a Cluster or a Sentinel in place of a plain server, and a server that NoEviction or
+// MinReplicas refuses.
 //
 // Each new connection takes three round trips: HELLO together with INFO server, by
 // which the client knows who the server is; HELLO once more, by go-redis; and CLIENT
 // SETNAME together with SELECT. Connect itself adds PING and HELLO, and with NoEviction
-// those of [Check].
+// or MinReplicas those of [Check].
 func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
 	cfg, err := cfg.complete()
 	if err != nil {
@@ -211,8 +211,8 @@ func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
 	if err == nil {
 		err = isWhatWasMeant(ctx, rdb, cfg)
 	}
-	if err == nil && cfg.NoEviction {
-		err = refusesToEvict(ctx, rdb)
+	if err == nil {
+		err = isSetAsWanted(ctx, rdb, cfg)
 	}
 	return explain(err, cfg)
 }

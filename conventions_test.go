@@ -61,6 +61,9 @@ func TestTheCodeFollowsItsConventions(t *testing.T) {
 					if imported, ours := inModule(spec); ours && !mayImport(dir, imported) {
 						wrong(spec, dir+" must not import "+imported)
 					}
+					if name := spec.Path.Value; name == `"log"` || name == `"log/slog"` && dir != "secrets" {
+						wrong(spec, "the library does not log; OnError receives errors")
+					}
 				}
 				ast.Inspect(file, func(node ast.Node) bool {
 					switch node := node.(type) {
@@ -158,7 +161,7 @@ func mayImport(dir, imported string) bool {
 func fieldsOfConfig(dir string, spec *ast.TypeSpec) (fields []*ast.Field) {
 	name := spec.Name.Name
 	structure, ok := spec.Type.(*ast.StructType)
-	isConfig := strings.HasSuffix(name, "Config") || name == "Local" || name == "Replicas" || name == "History"
+	isConfig := strings.HasSuffix(name, "Config") || slices.Contains([]string{"Local", "Verify", "Replicas", "History"}, name)
 	if !ok || !isConfig || !spec.Name.IsExported() || strings.HasPrefix(dir, "internal/") {
 		return nil
 	}

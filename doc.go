@@ -22,10 +22,11 @@
 //   - A Redis that is slow but not dead collects [Config.MaxWaiting] calls at most. Those
 //     beyond it are refused with [ErrOverloaded], which was not sent. The packages
 //     beside this one treat it as they treat ErrUnavailable.
-//   - Every reply except LOADING counts as a success for the breaker. Some errors never
-//     count against Redis: a caller's own deadline of less than 50 ms, a cancelled
-//     context, any deadline of a command that blocks (BLPOP, XREAD BLOCK, WAIT), and
-//     connections that all end at once while new ones can be made.
+//   - Every reply counts as a success for the breaker, except LOADING, MASTERDOWN and the
+//     refusal of a client beyond maxclients. Some errors never count against Redis: a
+//     caller's own deadline of less than 50 ms, a cancelled context, any deadline of a
+//     command that blocks (BLPOP, XREAD BLOCK, WAIT), and connections that all end at once
+//     while new ones can be made.
 //   - Every connection leads to the server that counts: the primary that the greatest
 //     configuration epoch of the Sentinels names, the newest owner of a Cluster's slots,
 //     or the server that is behind one address now. The first reply that shows a
@@ -60,7 +61,8 @@
 //   - An answered ping does not prove that a primary accepts writes.
 //   - Packets that are in the network already may arrive after their call has given up.
 //   - A primary that is cut off confirms writes that the next one does not have, until
-//     the client hears of the next one. The server's min-replicas-to-write bounds that.
+//     the client hears of the next one. The server's min-replicas-to-write bounds that;
+//     [Config.MinReplicas] refuses a server without it.
 //   - A client that go-redis itself made has none of this: its connections stay with a
 //     demoted server until they end, and so do the packages that follow them.
 //
@@ -79,6 +81,9 @@
 //   - +@connection -@dangerous;
 //   - +info, for [Check] to report more than the role, the mode and the version, and to
 //     notice another primary behind the same address;
+//   - +eval, for [Check] where min-replicas-to-write is set, and +config|get to know the
+//     number. Config.MinReplicas of 1 needs neither: INFO tells whether any replica is
+//     required. Note that +config|get shows all settings, masterauth too;
 //   - at the Sentinels: +sentinel, or SENTINEL with GET-MASTER-ADDR-BY-NAME, MASTER,
 //     SENTINELS and MYID;
 //   - +cluster|slots, +cluster|nodes and +command on a Cluster. Without +cluster|nodes,

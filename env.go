@@ -35,6 +35,7 @@ import (
 //	REDIS_CLIENT_NAME        Config.Name
 //	REDIS_POOL_SIZE          Config.PoolSize
 //	REDIS_NO_EVICTION        true: Config.NoEviction
+//	REDIS_MIN_REPLICAS       Config.MinReplicas
 //
 // An empty variable counts as not set, with one exception: an empty REDIS_PASSWORD is
 // an error of [Connect], because it is more often a mistake than intended. What is not
@@ -91,6 +92,9 @@ func ConfigFromEnv(prefix string) (Config, error) {
 		cfg.PoolSize = e.number("POOL_SIZE", 1)
 	}
 	cfg.NoEviction = e.bool("NO_EVICTION")
+	if e.get("MIN_REPLICAS") != "" {
+		cfg.MinReplicas = e.number("MIN_REPLICAS", 0)
+	}
 	if len(e.errs) > 0 {
 		return Config{}, errors.Join(e.errs...)
 	}

@@ -33,6 +33,7 @@ func TestConfigFromEnvReadsEachVariable(t *testing.T) {
 		"REDIS_CLIENT_NAME":       "gateway",
 		"REDIS_POOL_SIZE":         "7",
 		"REDIS_NO_EVICTION":       "yes",
+		"REDIS_MIN_REPLICAS":      "2",
 		"REDIS_CLUSTER":           "no",
 	} {
 		t.Setenv(name, value)
@@ -42,7 +43,7 @@ func TestConfigFromEnvReadsEachVariable(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !slices.Equal(cfg.Addrs, []string{"a:1", "b:2"}) || cfg.MasterName != "mymaster" || cfg.SentinelUsername != "watcher" ||
-		cfg.Username != "app" || cfg.DB != 3 || cfg.Name != "gateway" || cfg.PoolSize != 7 || !cfg.NoEviction || cfg.Cluster {
+		cfg.Username != "app" || cfg.DB != 3 || cfg.Name != "gateway" || cfg.PoolSize != 7 || !cfg.NoEviction || cfg.MinReplicas != 2 || cfg.Cluster {
 		t.Errorf("%+v", cfg)
 	}
 	if cfg.TLS == nil || cfg.TLS.RootCAs == nil || len(cfg.TLS.Certificates) != 1 || cfg.TLS.ServerName != "redis.example" {
@@ -97,6 +98,7 @@ func TestConfigFromEnvRefusesContradictionsAndNonsense(t *testing.T) {
 		{"DB=" + canary, []string{"DB must be a whole number"}},
 		{"DB=-1", []string{"DB must be a whole number, 0 or more"}},
 		{"POOL_SIZE=0", []string{"POOL_SIZE must be a whole number, 1 or more"}},
+		{"MIN_REPLICAS=-1", []string{"MIN_REPLICAS must be a whole number, 0 or more"}},
 		{"TLS=" + canary, []string{"TLS must be true or false"}},
 		{"TLS=false\nTLS_CA_FILE=" + certs.CA, []string{"TLS is false"}},
 		{"URL=rediss://h\nTLS=false", []string{"TLS contradicts"}},
@@ -212,7 +214,7 @@ func FuzzErrorsOfConfigFromEnvNeverShowAValue(f *testing.F) {
 	names := []string{
 		"URL", "ADDR", "ADDRS", "CLUSTER", "SENTINEL_MASTER", "SENTINEL_USERNAME", "SENTINEL_PASSWORD_FILE", "SENTINEL_PASSWORD",
 		"USERNAME", "PASSWORD_FILE", "PASSWORD", "DB", "TLS", "TLS_CA_FILE", "TLS_CERT_FILE", "TLS_KEY_FILE", "TLS_SERVER_NAME",
-		"CLIENT_NAME", "POOL_SIZE", "NO_EVICTION",
+		"CLIENT_NAME", "POOL_SIZE", "NO_EVICTION", "MIN_REPLICAS",
 	}
 	for i := range names {
 		for _, value := range []string{"", "x", "1", "true", canary, "h:1," + canary, "redis://u:" + canary + "@h", "/" + canary, "\n" + canary, "99999999999999999999"} {
@@ -283,6 +285,7 @@ func TestEveryImpossibleConfigNamesItsField(t *testing.T) {
 		{rediskit.Config{PoolSize: -1}, "Config.PoolSize"},
 		{rediskit.Config{PoolSize: 1<<16 + 1}, "Config.PoolSize"},
 		{rediskit.Config{MaxWaiting: -1}, "Config.MaxWaiting"},
+		{rediskit.Config{MinReplicas: -1}, "Config.MinReplicas"},
 		{rediskit.Config{DialTimeout: -1}, "Config.DialTimeout"},
 		{rediskit.Config{ReadTimeout: 1}, "Config.ReadTimeout"},
 		{rediskit.Config{WriteTimeout: -1}, "Config.WriteTimeout"},

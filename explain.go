@@ -123,20 +123,55 @@ func isWhatWasMeant(ctx context.Context, rdb redis.UniversalClient, cfg Config) 
 	return nil
 }
 
-// refusesToEvict refuses nodes that may evict keys.
-func refusesToEvict(ctx context.Context, rdb redis.UniversalClient) error {
+// isSetAsWanted refuses nodes that may evict keys, or that take writes with too few
+// replicas, as far as cfg asks for it.
+func isSetAsWanted(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
+	if !cfg.NoEviction && cfg.MinReplicas == 0 {
+		return nil
+	}
 	health, err := Check(ctx, rdb)
 	if err != nil {
 		return err
 	}
 	for _, node := range health.Nodes {
-		policy, known := node.EvictionPolicy.Get()
-		switch {
-		case !known:
-			return &finalError{nil, fmt.Sprintf("Config.NoEviction: %s does not report its maxmemory-policy: grant the user +info", node.Addr)}
-		case policy != "noeviction":
-			return &finalError{nil, fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", node.Addr, policy)}
+		advice := ""
+		if cfg.NoEviction {
+			advice = refusesToEvict(node)
+		}
+		if cfg.MinReplicas > 0 && advice == "" {
+			advice = needsReplicas(node, int64(cfg.MinReplicas))
+		}
+		if advice != "" {
+			return &finalError{nil, advice}
 		}
 	}
 	return nil
+}
+
+// refusesToEvict returns what to do about a node that may evict keys, else "".
+func refusesToEvict(node NodeHealth) string {
+	policy, known := node.EvictionPolicy.Get()
+	switch {
+	case !known:
+		return fmt.Sprintf("Config.NoEviction: %s does not report its maxmemory-policy: grant the user +info", node.Addr)
+	case policy != "noeviction":
+		return fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", node.Addr, policy)
+	}
+	return ""
+}
+
+// needsReplicas returns what to do about a node that takes writes with fewer than least
+// replicas, else "".
+func needsReplicas(node NodeHealth, least int64) string {
+	required, known := node.MinReplicas.Get()
+	_, some := node.GoodReplicas.Get() // some are required, if not told how many
+	switch {
+	case known && required < least:
+		return fmt.Sprintf("Config.MinReplicas: %s takes writes with %d replicas: set its min-replicas-to-write to %d, and its min-replicas-max-lag to 1 or more seconds", node.Addr, required, least)
+	case known, some && least == 1:
+		return ""
+	case some:
+		return fmt.Sprintf("Config.MinReplicas: %s does not report its min-replicas-to-write: grant the user +eval and +config|get", node.Addr)
+	}
+	return fmt.Sprintf("Config.MinReplicas: %s does not report its replication: grant the user +info", node.Addr)
 }

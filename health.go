@@ -3,6 +3,7 @@ package rediskit
 import (
 	"cmp"
 	"context"
+	_ "embed"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -46,6 +47,26 @@ type NodeHealth struct {
 
 	LastSave   Reported[time.Time] `json:"last_save"`    // the last successful snapshot, or the start of the server
 	LastSaveOK Reported[bool]      `json:"last_save_ok"` // whether the last attempt at one succeeded
+
+	Replicas Reported[int64] `json:"replicas"` // connected to this node, also those that still copy all data
+	// ReplicaLag is how long ago the replica was heard that has been silent longest, in
+	// whole seconds. A replica reports every second. Unknown without a replica that
+	// follows.
+	ReplicaLag Reported[time.Duration] `json:"replica_lag_ns"`
+	// MinReplicas is how many replicas this node needs to accept a write, its
+	// min-replicas-to-write. It is 0 if min-replicas-max-lag is 0, which switches that
+	// off. If it is not 0, it is known only to a user with +eval and +config|get.
+	MinReplicas Reported[int64] `json:"min_replicas"`
+	// GoodReplicas is how many replicas count for MinReplicas now: fewer, and the node
+	// refuses writes with NOREPLICAS. Unknown if MinReplicas is 0.
+	GoodReplicas Reported[int64] `json:"good_replicas"`
+
+	// PrimaryUp is whether a replica is connected to its primary. Unknown for a primary.
+	PrimaryUp Reported[bool] `json:"primary_up"`
+	// PrimaryLag is how long ago a replica last heard its primary, or lost it, in whole
+	// seconds. A primary without writes is heard every 10 s (repl-ping-replica-period).
+	// Unknown for a primary, and for a replica that never reached its own.
+	PrimaryLag Reported[time.Duration] `json:"primary_lag_ns"`
 }
 
 // Reported is a value that a server may report or not: an older server, a substitute in
@@ -76,7 +97,10 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 }
 
 // Check asks every node for its health: PING, then INFO and HELLO in one pipeline. That
-// is two round trips per node; the nodes of a Cluster are asked side by side.
+// is two round trips per node; the nodes of a Cluster are asked side by side. A node with
+// min-replicas-to-write is asked for the number in up to two more: a script (EVAL) says
+// whether the user may send CONFIG GET, which is sent only then. So no CONFIG GET is
+// denied, which the server would log and count at each Check.
 //
 // A node that answers is in Health, also if it refuses the PING. What it does not report
 // after that is unknown, and no error. The error is about the nodes that do not answer,
@@ -86,7 +110,9 @@ func (r Reported[T]) MarshalJSON() ([]byte, error) {
 // fails at once with [ErrUnavailable], and with [ErrOverloaded] while Config.MaxWaiting
 // other calls are under way.
 //
-// The user needs +ping, and +info for all but the role, the mode and the version.
+// The user needs +ping, and +info for all but the role, the mode and the version. Where
+// min-replicas-to-write is set it also needs +eval, and +config|get if it shall know the
+// number. +config|get shows all settings, the password in masterauth too.
 func Check(ctx context.Context, rdb redis.UniversalClient) (Health, error) {
 	if err := report.Client("rediskit: check", rdb); err != nil {
 		return Health{}, err
@@ -139,7 +165,26 @@ func checkNode(ctx context.Context, node redis.UniversalClient) (h NodeHealth, a
 		return h, false, err
 	}
 	h.fill(parseHello(hello), parseInfo(info.Val()))
+	if h.GoodReplicas.known {
+		h.MinReplicas = askMinReplicas(ctx, node)
+	}
 	return h, true, pinged
+}
+
+//go:embed may_ask.lua
+var mayAsk string
+
+// askMinReplicas returns min-replicas-to-write, which INFO does not tell, if the user may
+// know it.
+func askMinReplicas(ctx context.Context, node redis.UniversalClient) Reported[int64] {
+	const setting = "min-replicas-to-write"
+	may := redis.NewIntCmd(ctx, "eval", mayAsk, 0)
+	if sender.Send(ctx, node, sender.Repeatable, may); may.Val() != 1 {
+		return Reported[int64]{}
+	}
+	settings := redis.NewMapStringStringCmd(ctx, "config", "get", setting)
+	sender.Send(ctx, node, sender.Repeatable, settings)
+	return number(settings.Val()[setting])
 }
 
 func (h *NodeHealth) fill(hello, info map[string]string) {
@@ -159,6 +204,35 @@ func (h *NodeHealth) fill(hello, info map[string]string) {
 	if status, ok := info["rdb_last_bgsave_status"]; ok {
 		h.LastSaveOK = Reported[bool]{status == "ok", true}
 	}
+	h.fillReplication(info)
+}
+
+func (h *NodeHealth) fillReplication(info map[string]string) {
+	h.Replicas = number(info["connected_slaves"])
+	for n := 0; ; n++ { // slave0:ip=10.0.0.2,port=6379,state=online,offset=14,lag=1
+		replica, ok := info["slave"+strconv.Itoa(n)]
+		if !ok {
+			break
+		}
+		fields := map[string]string{}
+		for field := range strings.SplitSeq(replica, ",") {
+			key, value, _ := strings.Cut(field, "=")
+			fields[key] = value
+		}
+		lag := seconds(fields["lag"])
+		if fields["state"] == "online" && lag.known && lag.value >= h.ReplicaLag.value {
+			h.ReplicaLag = lag
+		}
+	}
+	// Redis tells the good replicas exactly if it counts them before each write.
+	h.GoodReplicas = number(info["min_slaves_good_slaves"])
+	if h.Replicas.known && !h.GoodReplicas.known {
+		h.MinReplicas = Reported[int64]{0, true}
+	}
+	if status, ok := info["master_link_status"]; ok {
+		h.PrimaryUp = Reported[bool]{status == "up", true}
+		h.PrimaryLag = seconds(cmp.Or(info["master_link_down_since_seconds"], info["master_last_io_seconds_ago"]))
+	}
 }
 
 func text(s string) Reported[string] { return Reported[string]{s, s != ""} }
@@ -169,6 +243,15 @@ func number(s string) Reported[int64] {
 		return Reported[int64]{}
 	}
 	return Reported[int64]{n, true}
+}
+
+// seconds reads whole seconds. Redis writes -1 for a time that it does not know.
+func seconds(s string) Reported[time.Duration] {
+	n, err := strconv.ParseInt(s, 10, 32) // no Duration overflows
+	if err != nil || n < 0 {
+		return Reported[time.Duration]{}
+	}
+	return Reported[time.Duration]{time.Duration(n) * time.Second, true}
 }
 
 // greet sends HELLO without arguments: it changes nothing, and -@dangerous allows it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -66,6 +67,33 @@ func TestConnectSaysWhatIsWrongWithSentinels(t *testing.T) {
 	}
 }
 
+func TestTheDocumentedGrantsSufficeAtTheSentinels(t *testing.T) {
+	t.Parallel()
+	sentinel := redistest.StartSentinel(t)
+	for _, watcher := range sentinel.Watchers() {
+		mustDo(t, watcher.Client(), "acl", "setuser", "app", "on", ">"+canary, "&*", "+@connection", "-@dangerous",
+			"+sentinel|get-master-addr-by-name", "+sentinel|master", "+sentinel|sentinels", "+sentinel|myid")
+	}
+	var reported redistest.Recorder
+	rdb := connect(t, rediskit.Config{
+		Addrs: sentinel.Addrs(), MasterName: sentinel.MasterName(), Password: secrets.None(),
+		SentinelUsername: "app", SentinelPassword: static(canary), OnError: reported.OnError,
+	})
+	old := sentinel.Master()
+	old.Kill()
+	redistest.Eventually(t, func() bool { return rdb.Set(t.Context(), "k", "v", time.Minute).Err() == nil }, "the new primary is found")
+	for _, err := range reported.All() {
+		if redis.IsPermissionError(err) {
+			t.Error(err)
+		}
+	}
+	for _, watcher := range sentinel.Watchers() {
+		if denied := watcher.Client().Do(t.Context(), "acl", "log").Val(); len(denied.([]any)) > 0 {
+			t.Errorf("a Sentinel denied %v", denied)
+		}
+	}
+}
+
 func TestSentinelsHaveTheirOwnPassword(t *testing.T) {
 	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
@@ -109,6 +137,38 @@ func TestConnectToAClusterBySeedAndByList(t *testing.T) {
 				t.Errorf("%s: %+v", name, node)
 			}
 		}
+	}
+}
+
+func TestACallToASilentNodeOfAClusterIsTriedFourTimesAtMost(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3)
+	rdb := connect(t, rediskit.Config{Addrs: cluster.Addrs(), ReadTimeout: 50 * time.Millisecond}).(*redis.ClusterClient)
+	silent := cluster.Nodes()[0]
+	var key string
+	for i := 0; ; i++ {
+		key = fmt.Sprint("k", i)
+		if node, err := rdb.MasterForKey(t.Context(), key); err != nil {
+			t.Fatal(err)
+		} else if node.Options().Addr == silent.Addr() {
+			break
+		}
+	}
+	tries := 0
+	node, err := rdb.MasterForKey(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	node.AddHook(redistest.Commands(func(next func() error, names ...string) error {
+		if names[0] == "get" {
+			tries++
+		}
+		return next()
+	}))
+	silent.Pause()
+	defer silent.Resume()
+	if err := rdb.Get(t.Context(), key).Err(); err == nil || tries < 1 || tries > 4 {
+		t.Errorf("%d tries, %v", tries, err)
 	}
 }
 
@@ -168,8 +228,9 @@ func TestTheDocumentedGrantsSufficeOnACluster(t *testing.T) {
 		mustDo(t, node.Client(), "acl", "setuser", "app", "on", ">"+canary, "~*", "+get",
 			"+@connection", "-@dangerous", "+info", "+cluster|slots", "+command")
 	}
+	var reported redistest.Recorder
 	rdb := connect(t, rediskit.Config{
-		Addrs: cluster.Addrs(), Username: "app", Password: static(canary), NoEviction: true,
+		Addrs: cluster.Addrs(), Username: "app", Password: static(canary), NoEviction: true, OnError: reported.OnError,
 	})
 	for i := range 100 { // dial every node
 		if err := rdb.Get(t.Context(), fmt.Sprint("k", i)).Err(); err != redis.Nil {
@@ -190,6 +251,9 @@ func TestTheDocumentedGrantsSufficeOnACluster(t *testing.T) {
 	if asked != 1 {
 		t.Errorf("COMMAND was sent %d times for 100 GETs, want once", asked)
 	}
+	redistest.Eventually(t, func() bool {
+		return slices.ContainsFunc(reported.All(), func(err error) bool { return strings.Contains(err.Error(), "grant +cluster|nodes") })
+	}, "OnError says what is missing")
 }
 
 // Nodes that tell no host are reached at the host that was asked.

@@ -77,7 +77,9 @@ func TestAHitAllocatesAtMostTwoTimesMoreThanItsParts(t *testing.T) {
 
 func TestALocalHitAllocatesNothing(t *testing.T) {
 	s := redistest.Real(t)
-	c := newLocal[[]benchConversation](t, s, func(cfg *cache.Config) { cfg.Local.ReadOnly = true })
+	c := newLocal[[]benchConversation](t, s, func(cfg *cache.Config) {
+		cfg.Local.ReadOnly, cfg.Verify.OneIn = true, 1_000_000 // hardly one of these hits is chosen
+	})
 	if err := c.Set(t.Context(), "1", conversations(2)); err != nil {
 		t.Fatal(err)
 	}
@@ -94,5 +96,27 @@ func TestALocalHitAllocatesNothing(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("%s allocates %v times", name, n)
 		}
+	}
+}
+
+// BenchmarkLocalHit shows what Config.Verify costs the hits of Config.Local.
+func BenchmarkLocalHit(b *testing.B) {
+	for _, oneIn := range []int{0, 10_000, 100} {
+		b.Run(fmt.Sprint("verify=", oneIn), func(b *testing.B) {
+			s := redistest.Real(b)
+			c := newLocal[[]benchConversation](b, s, func(cfg *cache.Config) {
+				cfg.Local.ReadOnly, cfg.Verify.OneIn = true, oneIn
+			})
+			if err := c.Set(b.Context(), "1", conversations(2)); err != nil {
+				b.Fatal(err)
+			}
+			redistest.Eventually(b, func() bool { return near(b, c, "1") }, "it is kept")
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := c.Get(b.Context(), "1"); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

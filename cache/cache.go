@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 
 	"github.com/redis/go-redis/v9"
 
@@ -25,6 +26,8 @@ type Cache[V any] struct {
 	far   *far          // values in Redis
 	near  *nearStore[V] // values in this process; nil without Config.Local
 	loads *loads        // values that are being loaded
+
+	checks *backlog[sourceCheck] // hits in Redis to verify; nil without Config.Verify.Source
 }
 
 // New returns a cache over rdb: a client of a single server, of Sentinel or of a
@@ -48,13 +51,22 @@ func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 		far:    &far{rdb: rdb, sender: sender.New(rdb, cfg.NoPipelining), pattern: pattern, cfg: cfg},
 	}
 	c.errMiss = c.report.Fail("get", ErrMiss)
-	c.life = life.New(func(err error) { c.report.OnError(context.Background(), c.report.Fail("run in the background", err)) })
+	background := func(err error) {
+		c.report.OnError(context.Background(), c.report.Fail("run in the background", err))
+	}
+	c.life = life.New(background)
 	if c.near, err = newNear(rdb, pattern, c.codec, cfg, c.stats, c.report); err != nil {
 		return nil, err
 	}
 	c.loads = &loads{
 		far: c.far, cfg: cfg, report: c.report, stats: c.stats, life: c.life,
-		check: c.codec.check, changed: c.near.invalidate,
+		check: c.codec.check, recode: c.codec.recode, changed: c.near.invalidate,
+	}
+	if oneIn := cfg.Verify.OneIn; oneIn > 0 && c.near != nil {
+		c.near.checks = newBacklog(oneIn, c.life, background, &c.stats.verifiedLocal, c.near.verify)
+	}
+	if oneIn := cfg.Verify.OneIn; cfg.Verify.Source > 0 {
+		c.checks = newBacklog(oneIn, c.life, background, &c.stats.verifiedSource, c.loads.verifySource)
 	}
 	return c, nil
 }
@@ -105,6 +117,9 @@ func (c *Cache[V]) GetOrLoad(ctx context.Context, id string, load func(ctx conte
 	l := &one[0]
 	if !l.found {
 		return c.loadMissing(ctx, id, l.far.err, load)
+	}
+	if l.key != "" && c.checks.chooses(rand.Uint64()) {
+		c.verifyLater(ctx, renewal{id, l.key, l.far.data}, loadOne(c.encode, load))
 	}
 	if c.loads.due(l.far.ttl) {
 		c.loads.renewAhead(ctx, []renewal{{id, l.key, l.far.data}}, loadOne(c.encode, load))

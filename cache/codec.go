@@ -73,6 +73,15 @@ func (c codec[V]) check(data string) error {
 	return err
 }
 
+// recode returns data as encode would have written it.
+func (c codec[V]) recode(data string) ([]byte, error) {
+	v, err := c.decode(data)
+	if err != nil {
+		return nil, err
+	}
+	return c.encode(v)
+}
+
 // kindOf describes a codec's error without the data that it quotes.
 func kindOf(err error) error {
 	var panicked *PanicError

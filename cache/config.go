@@ -59,6 +59,10 @@ type Config struct {
 	// Defaults to off.
 	Local Local
 
+	// Verify checks hits in the background and reports those that were out of date.
+	// Defaults to off.
+	Verify Verify
+
 	// Codec turns values into the bytes that Redis holds. Defaults to JSON,
 	// byte for byte as encoding/json writes it.
 	Codec Codec
@@ -75,8 +79,8 @@ type Config struct {
 
 	// OnError receives the errors that no caller gets: failures of Redis that a
 	// loader made good, refused fills, loaders that failed in the background or
-	// were covered by a stale copy, lost connections of Local, panics in the
-	// background (print those with %+v for the stack). It is called on the failure
+	// were covered by a stale copy, lost connections of Local, what Verify finds
+	// (*StaleError), panics in the background (print those with %+v for the stack). It is called on the failure
 	// path only, possibly from several goroutines at once, and must not block.
 	// Defaults to nil: they are dropped.
 	OnError func(context.Context, error)
@@ -130,6 +134,9 @@ func (c Config) complete() (Config, keys.Pattern, error) {
 		return c, pattern, fmt.Errorf("cache: Config.MaxValueBytes is %d; it must be positive, or 0 for no bound", c.MaxValueBytes)
 	}
 	if c.Local, err = c.Local.complete(); err != nil {
+		return c, pattern, err
+	}
+	if err := c.Verify.complete(c.Local.MaxEntries > 0); err != nil {
 		return c, pattern, err
 	}
 	if c.Name == "" {

@@ -20,8 +20,9 @@ type loads struct {
 	report   *report.Reporter
 	stats    *counters
 	life     *life.Life
-	check    func(data string) error // nil if data is a value
-	changed  func(ids ...string)     // drops what this process holds of ids
+	check    func(data string) error           // nil if data is a value
+	recode   func(data string) ([]byte, error) // data as the codec writes it
+	changed  func(ids ...string)               // drops what this process holds of ids
 	misses   calls
 	renewals calls
 }

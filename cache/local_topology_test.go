@@ -17,11 +17,15 @@ import (
 
 // aged makes a near cache whose values would be wrong for an hour if their changes were
 // not announced.
-func aged(t *testing.T, rdb redis.UniversalClient) *cache.Cache[string] {
+func aged(t *testing.T, rdb redis.UniversalClient, set ...func(*cache.Config)) *cache.Cache[string] {
 	t.Helper()
-	c, err := cache.New[string](rdb, cache.Config{
+	cfg := cache.Config{
 		Key: "k:*", TTL: time.Hour, Local: cache.Local{MaxEntries: 1000, MaxAge: time.Hour},
-	})
+	}
+	for _, f := range set {
+		f(&cfg)
+	}
+	c, err := cache.New[string](rdb, cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -62,7 +66,7 @@ func TestNoReaderIsStaleAfterASlotHasMoved(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
 	rdb, other, ctx := cluster.Client(), cluster.Client(), t.Context()
-	c := aged(t, rdb)
+	c := aged(t, rdb, verified)
 	nodes, slot := cluster.Nodes(), keys.Slot("{m}")
 	ids := make([]string, 30)
 	for i := range ids {
@@ -103,7 +107,8 @@ func TestNoReaderIsStaleAfterASlotHasMoved(t *testing.T) {
 			}, "the value that Redis holds is kept")
 		}
 	}
-	if got := c.Stats(); got.LocalState != cache.LocalTracking {
+	redistest.Eventually(t, func() bool { _, _ = c.Get(ctx, ids[0]); return c.Stats().LocalSame > 0 }, "hits are verified")
+	if got := c.Stats(); got.LocalState != cache.LocalTracking || got.LocalStale != 0 {
 		t.Errorf("stats = %+v", got)
 	}
 }
@@ -149,7 +154,7 @@ func TestNoReaderIsStaleAfterAFailover(t *testing.T) {
 		DialTimeout: time.Second, ReadTimeout: time.Second, ContextTimeoutEnabled: true,
 	})
 	t.Cleanup(func() { rdb.Close() })
-	c, ctx := aged(t, rdb), t.Context()
+	c, ctx := aged(t, rdb, verified), t.Context()
 	kept := func(value string) {
 		t.Helper()
 		redistest.Eventually(t, func() bool {
@@ -167,6 +172,10 @@ func TestNoReaderIsStaleAfterAFailover(t *testing.T) {
 	old.Resume()
 	sentinel.Client(sentinel.Master()).Set(ctx, "k:1", `"newer"`, time.Hour)
 	kept("newer")
+	redistest.Eventually(t, func() bool { _, _ = c.Get(ctx, "1"); return c.Stats().LocalSame > 0 }, "hits are verified")
+	if got := c.Stats(); got.LocalStale != 0 {
+		t.Errorf("stats = %+v", got)
+	}
 }
 
 // A read of a primary that is paused waits for one time-out.

@@ -84,6 +84,7 @@ func stored(t testing.TB, s *redistest.Server, id string) string {
 type source struct {
 	mu    sync.Mutex
 	value string
+	err   error
 	loads int
 	gates []*gate
 }
@@ -97,6 +98,13 @@ func (s *source) set(value string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.value = value
+}
+
+// fail lets loads fail.
+func (s *source) fail(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = err
 }
 
 func (s *source) count() int {
@@ -117,19 +125,19 @@ func (s *source) holdNext() *gate {
 func (s *source) load(ctx context.Context, _ string) (string, error) {
 	s.mu.Lock()
 	s.loads++
-	value := s.value
+	value, err := s.value, s.err
 	var g *gate
 	if len(s.gates) > 0 {
 		g, s.gates = s.gates[0], s.gates[1:]
 	}
 	s.mu.Unlock()
 	if g == nil {
-		return value, nil
+		return value, err
 	}
 	close(g.entered)
 	select {
 	case <-g.open:
-		return value, nil
+		return value, err
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}

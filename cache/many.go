@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"maps"
+	"math/rand/v2"
 	"slices"
 )
 
@@ -43,6 +44,9 @@ func (c *Cache[V]) GetOrLoadMany(ctx context.Context, ids []string, load func(ct
 	b := c.readBatch(ctx, "get or load many", ids, true)
 	loader := loadMany(c.encode, load)
 	c.loads.renewAhead(ctx, b.due, loader)
+	for _, hit := range b.chosen {
+		c.verifyLater(ctx, hit, loader)
+	}
 	if len(b.missed) == 0 {
 		return b.found, nil
 	}
@@ -105,6 +109,7 @@ type batch[V any] struct {
 	found    map[string]V
 	missed   []string  // ids without a value
 	due      []renewal // values that are about to expire
+	chosen   []renewal // values that are to be compared with their source
 	answered bool      // Redis answered for at least one id
 	err      error     // the first of Redis
 }
@@ -134,6 +139,9 @@ func (c *Cache[V]) readBatch(ctx context.Context, op string, ids []string, ahead
 		b.found[l.id] = l.value
 		if c.loads.due(l.far.ttl) {
 			b.due = append(b.due, renewal{l.id, l.key, l.far.data})
+		}
+		if ahead && l.key != "" && c.checks.chooses(rand.Uint64()) {
+			b.chosen = append(b.chosen, renewal{l.id, l.key, l.far.data})
 		}
 	}
 	return b

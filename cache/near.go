@@ -18,14 +18,17 @@ import (
 type nearStore[V any] struct {
 	table   *near.Table[kept[V]]
 	tracker *tracking.Tracker
+	pattern keys.Pattern
 	codec   codec[V]
 	cfg     Config
 	stats   *counters
+	report  *report.Reporter
+	checks  *backlog[localCheck[V]] // nil without Config.Verify
 }
 
 // kept is a value: encoded, or decoded if Local.ReadOnly is set.
 type kept[V any] struct {
-	data  string
+	data  string // of a decoded value the digest, for Config.Verify, or nothing
 	value V
 }
 
@@ -34,18 +37,15 @@ func newNear[V any](rdb redis.UniversalClient, pattern keys.Pattern, codec codec
 	if cfg.Local.MaxEntries == 0 {
 		return nil, nil //nolint:nilnil // none is wanted
 	}
-	n := &nearStore[V]{table: near.New[kept[V]](cfg.Local.MaxEntries), codec: codec, cfg: cfg, stats: stats}
+	n := &nearStore[V]{
+		table: near.New[kept[V]](cfg.Local.MaxEntries), pattern: pattern, codec: codec, cfg: cfg, stats: stats, report: report,
+	}
 	var err error
 	n.tracker, err = tracking.New(rdb, tracking.Config{
-		Prefix:    pattern.Prefix(),
-		Untracked: cfg.Local.Untracked,
-		OnInvalidate: func(key string) {
-			if id, ok := pattern.ID(key); ok {
-				stats.localInvalidations.Add(1)
-				n.table.Invalidate(id)
-			}
-		},
-		OnError: func(err error) { report.OnError(context.Background(), report.Fail("track changes", err)) },
+		Prefix:       pattern.Prefix(),
+		Untracked:    cfg.Local.Untracked,
+		OnInvalidate: n.announced,
+		OnError:      func(err error) { report.OnError(context.Background(), report.Fail("track changes", err)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("cache: Config.Local: %w", err)
@@ -53,23 +53,33 @@ func newNear[V any](rdb redis.UniversalClient, pattern keys.Pattern, codec codec
 	return n, nil
 }
 
+// announced takes a key that Redis announces as changed.
+func (n *nearStore[V]) announced(key string) {
+	if id, ok := n.pattern.ID(key); ok {
+		n.stats.localInvalidations.Add(1)
+		n.table.Invalidate(id)
+	}
+}
+
 // get returns the value of id that this process holds.
 func (n *nearStore[V]) get(id string) (v V, ok bool) {
 	if n == nil {
 		return v, false
 	}
-	k := n.table.Get(id)
-	if k == nil {
+	e := n.table.Get(id)
+	if e == nil {
 		return v, false
 	}
-	v = k.value
+	v = e.Value.value
 	if !n.cfg.Local.ReadOnly {
 		var err error
-		if v, err = n.codec.decode(k.data); err != nil { // it was decoded before it was kept
+		if v, err = n.codec.decode(e.Value.data); err != nil { // it was decoded before it was kept
 			return v, false
 		}
 	}
-	n.stats.localHits.Add(1)
+	if number := n.stats.localHits.Add(1); n.checks.chooses(number) {
+		n.checks.add(localCheck[V]{entry: e})
+	}
 	return v, true
 }
 
@@ -102,11 +112,22 @@ func (n *nearStore[V]) put(claim near.Claim, e entry, v V, read time.Duration) {
 	case e.ttl != noTTL:
 		return
 	}
-	k := kept[V]{data: e.data}
+	k := kept[V]{data: n.dataToKeep(e.data)}
 	if n.cfg.Local.ReadOnly {
-		k = kept[V]{value: v}
+		k.value = v
 	}
 	n.table.Put(claim, k, read+age)
+}
+
+// dataToKeep returns the data of kept for an encoded value.
+func (n *nearStore[V]) dataToKeep(encoded string) string {
+	switch {
+	case !n.cfg.Local.ReadOnly:
+		return encoded
+	case n.checks == nil:
+		return ""
+	}
+	return digest(encoded)
 }
 
 // invalidate drops the values of ids, and voids the claims of reads that are under

@@ -28,6 +28,20 @@ type Stats struct {
 	LocalBypasses      uint64     // reads that went to Redis because nothing would announce a change
 	LocalInvalidations uint64     // keys that Redis announced as changed
 	LocalState         LocalState // how Config.Local stands now
+
+	// What Config.Verify found of hits in this process, compared with Redis.
+	LocalSame      uint64 // the value was that in Redis
+	LocalChanged   uint64 // the value was written, deleted or announced as changed meanwhile: this says nothing
+	LocalStale     uint64 // the value was not that in Redis, and nothing explains it
+	LocalUnknown   uint64 // Redis did not answer, changes were not announced, or the value's time was over
+	LocalUnchecked uint64 // chosen while 1,024 checks waited, and left out
+
+	// What Config.Verify found of hits in Redis, compared with their source.
+	SourceSame      uint64 // the loader returned the value
+	SourceChanged   uint64 // the value was written or deleted meanwhile, or its Delete came in time
+	SourceStale     uint64 // the loader did not return the value, and no Delete came
+	SourceUnknown   uint64 // Redis did not answer, the loader failed, or the value has no TTL
+	SourceUnchecked uint64 // chosen while 1,024 checks waited, and left out
 }
 
 type counters struct {
@@ -36,6 +50,7 @@ type counters struct {
 	sets, deletes, undecodable, tooLarge                      atomic.Uint64
 	localMisses, localBypasses, localInvalidations            atomic.Uint64
 	localHits                                                 striped
+	verifiedLocal, verifiedSource                             outcomes
 }
 
 func (c *counters) snapshot(redisErrors uint64) Stats {
@@ -61,5 +76,17 @@ func (c *counters) snapshot(redisErrors uint64) Stats {
 		LocalMisses:        c.localMisses.Load(),
 		LocalBypasses:      c.localBypasses.Load(),
 		LocalInvalidations: c.localInvalidations.Load(),
+
+		LocalSame:      c.verifiedLocal.same.Load(),
+		LocalChanged:   c.verifiedLocal.changed.Load(),
+		LocalStale:     c.verifiedLocal.stale.Load(),
+		LocalUnknown:   c.verifiedLocal.unknown.Load(),
+		LocalUnchecked: c.verifiedLocal.unchecked.Load(),
+
+		SourceSame:      c.verifiedSource.same.Load(),
+		SourceChanged:   c.verifiedSource.changed.Load(),
+		SourceStale:     c.verifiedSource.stale.Load(),
+		SourceUnknown:   c.verifiedSource.unknown.Load(),
+		SourceUnchecked: c.verifiedSource.unchecked.Load(),
 	}
 }

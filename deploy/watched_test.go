@@ -23,6 +23,7 @@ import (
 // test can make it fail in several ways.
 type watchedService struct {
 	lists     *cache.Cache[string]
+	copies    *cache.Cache[string] // in the process, and verified
 	sessions  *session.Store[talk]
 	limiter   *ratelimit.Limiter
 	locks     *lock.Locker
@@ -32,7 +33,8 @@ type watchedService struct {
 	tiny      redis.UniversalClient // has one connection, which is in use
 	collector *metrics.Collector
 
-	missing atomic.Bool // read ids that are not cached
+	missing atomic.Bool  // read ids that are not cached
+	changes atomic.Int64 // of a source
 }
 
 func newWatchedService(t *testing.T, s *stack) *watchedService {
@@ -49,6 +51,10 @@ func newWatchedService(t *testing.T, s *stack) *watchedService {
 	var err error
 	w.lists, err = cache.New[string](cacheDB, cache.Config{Key: "conversations:*:list", TTL: time.Minute})
 	ok(t, err)
+	w.copies, err = cache.New[string](cacheDB, cache.Config{
+		Key: "cache:copy:*", TTL: time.Minute, Local: cache.Local{MaxEntries: 100}, Verify: cache.Verify{OneIn: 1, Source: time.Millisecond},
+	})
+	ok(t, err)
 	w.sessions, err = session.New[talk](stateDB, session.Config{Key: "session:*", TTL: time.Minute})
 	ok(t, err)
 	w.limiter, err = ratelimit.New(stateDB, ratelimit.Config{Key: "rate_limit:*"}, ratelimit.PerMinute(100))
@@ -60,7 +66,7 @@ func newWatchedService(t *testing.T, s *stack) *watchedService {
 	w.hub, err = w.topic.Listen(t.Context())
 	ok(t, err)
 	w.slow = w.hub.Subscribe()
-	w.collector, err = metrics.NewCollector(w.lists, w.sessions, w.limiter, w.locks, w.topic, w.hub,
+	w.collector, err = metrics.NewCollector(w.lists, w.copies, w.sessions, w.limiter, w.locks, w.topic, w.hub,
 		metrics.Pool("cache", cacheDB), metrics.Pool("state", stateDB), metrics.Pool("tiny", w.tiny))
 	ok(t, err)
 	ok(t, w.lists.Set(t.Context(), "known", "[]"))
@@ -71,7 +77,7 @@ func newWatchedService(t *testing.T, s *stack) *watchedService {
 	t.Cleanup(func() {
 		cancel()
 		working.Wait()
-		ok(t, errors.Join(w.hub.Close(), w.locks.Close(), w.lists.Close()))
+		ok(t, errors.Join(w.hub.Close(), w.locks.Close(), w.lists.Close(), w.copies.Close()))
 	})
 	return w
 }
@@ -89,6 +95,7 @@ func (w *watchedService) work(ctx context.Context) {
 		}
 		id := strconv.Itoa(i)
 		_, _ = w.lists.Get(ctx, "known")
+		_, _ = w.copies.GetOrLoad(ctx, "known", load)
 		if w.missing.Load() {
 			for n := range 5 {
 				_, _ = w.lists.GetOrLoad(ctx, id+"/"+strconv.Itoa(n), load)
@@ -105,6 +112,15 @@ func (w *watchedService) work(ctx context.Context) {
 		_, _ = w.sessions.Touch(ctx, id)
 		_, _ = w.topic.Publish(ctx, id)
 	}
+}
+
+// forget reads a value whose source changes all the time, and deletes nothing.
+func (w *watchedService) forget(t *testing.T) {
+	t.Helper()
+	_, err := w.copies.GetOrLoad(t.Context(), "forgotten", func(context.Context, string) (string, error) {
+		return strconv.FormatInt(w.changes.Add(1), 10), nil
+	})
+	ok(t, err)
 }
 
 // loseLock takes a lock whose key admin then deletes.

@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
 // Config says what a Locker locks and for how long. Key has no default; every
@@ -93,7 +94,6 @@ func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error
 		{"TTL", &c.TTL, defaultTTL, minTTL},
 		{"MaxHold", &c.MaxHold, max(defaultMaxHold, c.TTL), c.TTL},
 		{"Poll", &c.Poll, defaultPoll, minPoll},
-		{"Replicas.Timeout", &c.Replicas.Timeout, min(defaultReplicasTimeout, c.TTL/4), time.Millisecond},
 	} {
 		if *field.value == 0 {
 			*field.value = field.byDefault
@@ -102,35 +102,18 @@ func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error
 			return c, pattern, fmt.Errorf("lock: Config.%s is %v; it must be at least %v, or 0 for %v", field.name, *field.value, field.least, field.byDefault)
 		}
 	}
-	if c.Replicas.N < 0 {
-		return c, pattern, fmt.Errorf("lock: Config.Replicas.N is %d; it must be a number of replicas, or 0 for none", c.Replicas.N)
+	replicas, err := sender.Replicas(c.Replicas).Complete("lock", rdb, min(defaultReplicasTimeout, c.TTL/4))
+	if err != nil {
+		return c, pattern, err
 	}
-	for _, limit := range []struct {
-		name  string
-		value time.Duration
-	}{
-		{"a third of TTL", c.renewEvery()},
-		{"the client's ReadTimeout", readTimeout(rdb)},
-	} {
-		if c.Replicas.N > 0 && limit.value > 0 && c.Replicas.Timeout >= limit.value {
-			return c, pattern, fmt.Errorf("lock: Config.Replicas.Timeout is %v; it must be shorter than %s, %v", c.Replicas.Timeout, limit.name, limit.value)
-		}
+	c.Replicas = Replicas(replicas)
+	if c.Replicas.N > 0 && c.Replicas.Timeout >= c.renewEvery() {
+		return c, pattern, fmt.Errorf("lock: Config.Replicas.Timeout is %v; it must be shorter than a third of TTL, %v", c.Replicas.Timeout, c.renewEvery())
 	}
 	if c.Name == "" {
 		c.Name = c.Key
 	}
 	return c, pattern, nil
-}
-
-// readTimeout returns that of rdb, 0 if it has none or does not say.
-func readTimeout(rdb redis.UniversalClient) time.Duration {
-	switch rdb := rdb.(type) {
-	case *redis.Client:
-		return rdb.Options().ReadTimeout
-	case *redis.ClusterClient:
-		return rdb.Options().ReadTimeout
-	}
-	return 0
 }
 
 // validFor returns how long a lock may be trusted after the request that took or renewed it

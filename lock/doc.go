@@ -85,9 +85,9 @@
 //
 // A Release that Redis did not confirm is neither success nor loss; its error says why.
 //
-// A client of rediskit.Connect renews all locks at once when another server begins to count,
-// and waiters look. A client that go-redis itself made does not learn that: a holder may trust
-// its lock at the old primary for as long as that one answers.
+// A client of rediskit.Connect renews all locks at once when it learns that another server
+// counts, and waiters look. A client that go-redis itself made does not learn that: a holder
+// may trust its lock at the old primary for as long as that one answers.
 //
 // A client that go-redis itself made has ContextTimeoutEnabled off by default. A command on
 // the wire then ends by the client's time-outs and not with its context, so calls here may

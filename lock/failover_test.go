@@ -3,7 +3,6 @@ package lock_test
 import (
 	"context"
 	"errors"
-	"strings"
 	"testing"
 	"time"
 
@@ -30,21 +29,7 @@ func startPair(t *testing.T) pair {
 func (p pair) follow(t *testing.T) {
 	t.Helper()
 	p.replicaOf(t, "127.0.0.1", p.primary.Port())
-	awaitReplica(t, p.primary)
-}
-
-// awaitReplica waits until a replica acknowledges what primary is sent: it is
-// online some time before that.
-func awaitReplica(t *testing.T, primary *redistest.Process) {
-	t.Helper()
-	rdb := primary.Client(func(o *redis.Options) { o.PoolSize = 1 }) // WAIT is about its own connection's writes
-	redistest.Eventually(t, func() bool {
-		if !strings.Contains(rdb.Info(t.Context(), "replication").Val(), "state=online") {
-			return false // what was written before there was any replica counts as acknowledged
-		}
-		rdb.Set(t.Context(), "written", "", time.Minute)
-		return rdb.Do(t.Context(), "wait", 1, 10).Val() == int64(1)
-	}, "a replica acknowledges")
+	p.primary.AwaitReplica()
 }
 
 // promote makes a primary of the replica, as a Sentinel would: what the old
@@ -133,7 +118,7 @@ func TestAReplicatedLockSurvivesASentinelFailover(t *testing.T) {
 	k := newOn(t, holder, oneReplica, long)
 	rival := newOn(t, connect(), long)
 	old := sentinel.Master()
-	awaitReplica(t, old)
+	old.AwaitReplica()
 	l := mustTry(t, k, "1")
 	fence, err := l.Fence(t.Context())
 	if err != nil {

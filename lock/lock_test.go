@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"math"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -41,6 +42,25 @@ func TestALockHasOneHolder(t *testing.T) {
 		}
 		if got := b.Stats(); got.Acquired != 2 || got.Refused != 1 || got.Holding != 2 {
 			t.Errorf("stats of the second: %+v", got)
+		}
+	})
+}
+
+func TestTheValueOfALockIsATokenAndItsTTL(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		k := newLocker(t, s, func(c *lock.Config) { c.TTL = 1500 * time.Millisecond })
+		seen := map[string]bool{}
+		for range 10 {
+			l := mustTry(t, k, "1")
+			value := s.Client().Get(t.Context(), keyOf(s, "1")).Val()
+			if !regexp.MustCompile(`^[A-Z0-9]{26}:px=1500$`).MatchString(value) || seen[value] {
+				t.Errorf("the value is %q, want a token of its own and the TTL", value)
+			}
+			seen[value] = true
+			if err := l.Release(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
 	})
 }

@@ -66,7 +66,7 @@ func (l *Lock) extend() error {
 	k := l.locker
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(l.ctx), k.cfg.renewEvery())
 	defer cancel()
-	wait := k.acknowledgement(ctx)
+	wait := k.replicas().Wait(ctx)
 	err := l.with(wait...).Refresh(ctx, k.cfg.TTL, nil)
 	switch {
 	case errors.Is(err, redislock.ErrNotObtained):
@@ -74,7 +74,7 @@ func (l *Lock) extend() error {
 	case err != nil:
 		return k.report.Redis(context.WithoutCancel(ctx), "renew", err) // not because ctx ended
 	}
-	if err := k.acknowledged(wait); err != nil {
+	if err := k.acknowledged(context.WithoutCancel(ctx), wait); err != nil {
 		return k.report.Fail("renew", err)
 	}
 	return nil

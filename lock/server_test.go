@@ -100,8 +100,7 @@ func TestReplicasMustAcknowledge(t *testing.T) {
 		return primary.Client().Exists(t.Context(), "lock:1").Val() == 0
 	}, "what was not acknowledged is given back")
 
-	replica := redistest.Start(t, "--replicaof", fmt.Sprint("127.0.0.1 ", primary.Port()))
-	awaitReplica(t, primary)
+	replica := redistest.StartReplica(t, primary)
 	rdb := primary.Client()
 	roundTrips := redistest.Trips(rdb)
 	k = newOn(t, rdb, one, ttl(2*time.Second), func(c *lock.Config) { c.Replicas.Timeout = 500 * time.Millisecond })

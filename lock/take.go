@@ -17,7 +17,7 @@ import (
 // left, if not nil, is PTTL of the key: sent along, it says how long a lock that is held
 // will last.
 func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.DurationCmd) (*Lock, error) {
-	client, wait := k.obtain, k.acknowledgement(ctx)
+	client, wait := k.obtain, k.replicas().Wait(ctx)
 	if wait != nil || left != nil {
 		extra := wait
 		if left != nil {
@@ -38,7 +38,7 @@ func (k *Locker) take(ctx, parent context.Context, op, key string, left *redis.D
 		}
 		return nil, k.report.Redis(ctx, op, err)
 	}
-	if err := k.acknowledged(wait); err != nil {
+	if err := k.acknowledged(ctx, wait); err != nil {
 		k.abandon(ctx, key, value, start)
 		return nil, k.report.Fail(op, err)
 	}
@@ -97,24 +97,12 @@ func (k *Locker) scripter(want any, extra []redis.Cmder) sender.Scripter {
 	}}
 }
 
-// acknowledgement returns the command that waits for the replicas, none without
-// Config.Replicas.
-func (k *Locker) acknowledgement(ctx context.Context) []redis.Cmder {
-	r := k.cfg.Replicas
-	if r.N == 0 {
-		return nil
-	}
-	return []redis.Cmder{redis.NewIntCmd(ctx, "wait", r.N, r.Timeout.Milliseconds())}
-}
+func (k *Locker) replicas() sender.Replicas { return sender.Replicas(k.cfg.Replicas) }
 
 // acknowledged returns an error if fewer replicas than wanted have answered wait.
-func (k *Locker) acknowledged(wait []redis.Cmder) error {
-	if len(wait) == 0 {
-		return nil
+func (k *Locker) acknowledged(ctx context.Context, wait []redis.Cmder) error {
+	if err := k.replicas().Missing(ctx, k.report, wait); err != nil {
+		return fmt.Errorf("%w: %w", ErrReplicas, err)
 	}
-	got := wait[0].(*redis.IntCmd)
-	if got.Err() == nil && got.Val() >= int64(k.cfg.Replicas.N) {
-		return nil
-	}
-	return fmt.Errorf("%w: %d of %d did within %v", ErrReplicas, got.Val(), k.cfg.Replicas.N, k.cfg.Replicas.Timeout)
+	return nil
 }

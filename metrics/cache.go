@@ -6,6 +6,7 @@ const (
 	cacheRequests     = "Reads, by where a value was: in Redis (hit), in the process (local_hit) or nowhere (miss)."
 	cacheLoads        = "Runs of a loader."
 	cacheLoadFailures = "Runs of a loader that ended with an error, a panic or a time-out."
+	cacheVerified     = "Hits that Config.Verify chose: those in the process are compared with Redis, those in Redis with their source. Only stale and same say something of the consistency; for unchecked hits there was no room."
 )
 
 var cacheSeries = []series[cache.Stats]{
@@ -32,6 +33,17 @@ var cacheSeries = []series[cache.Stats]{
 	counter("rediskit_cache_local_bypasses_total", "Reads that went to Redis because changes would not be announced to the process.", func(s cache.Stats) uint64 { return s.LocalBypasses }),
 	counter("rediskit_cache_local_invalidations_total", "Keys that Redis announced as changed.", func(s cache.Stats) uint64 { return s.LocalInvalidations }),
 	gauge("rediskit_cache_local_state", "State of Config.Local: 0 off, 1 connecting, 2 refused, 3 untracked, 4 tracking.", func(s cache.Stats) uint64 { return uint64(s.LocalState) }),
+
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.LocalSame }, "against", "redis", "result", "same"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.LocalChanged }, "against", "redis", "result", "changed"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.LocalStale }, "against", "redis", "result", "stale"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.LocalUnknown }, "against", "redis", "result", "unknown"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.LocalUnchecked }, "against", "redis", "result", "unchecked"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.SourceSame }, "against", "source", "result", "same"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.SourceChanged }, "against", "source", "result", "changed"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.SourceStale }, "against", "source", "result", "stale"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.SourceUnknown }, "against", "source", "result", "unknown"),
+	counter("rediskit_cache_verified_total", cacheVerified, func(s cache.Stats) uint64 { return s.SourceUnchecked }, "against", "source", "result", "unchecked"),
 
 	redisErrors("cache", func(s cache.Stats) uint64 { return s.RedisErrors }),
 }

@@ -26,6 +26,11 @@
 //	sum by (cache) (rate(rediskit_cache_requests_total{result!="miss"}[5m]))
 //	  / sum by (cache) (rate(rediskit_cache_requests_total[5m]))
 //
+// And this is the consistency of the near caches, as far as Config.Verify has checked it:
+//
+//	1 - sum by (cache) (increase(rediskit_cache_verified_total{against="redis",result="stale"}[1d]))
+//	  / sum by (cache) (increase(rediskit_cache_verified_total{against="redis",result=~"same|stale"}[1d]))
+//
 // Later versions may add results: sum over the labels that you do not name.
 //
 // # What is guaranteed

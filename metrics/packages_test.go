@@ -76,6 +76,7 @@ func TestTheCollectorShowsWhatAllPackagesCount(t *testing.T) {
 			}
 		}
 
+		series := len(values(t, o.collector))
 		load := func(context.Context, string) (note, error) { return note{"hello"}, nil }
 		for range 3 {
 			_, err := o.cache.GetOrLoad(ctx, "a", load)
@@ -101,6 +102,9 @@ func TestTheCollectorShowsWhatAllPackagesCount(t *testing.T) {
 		check(err)
 
 		got := values(t, o.collector)
+		if len(got) != series {
+			t.Errorf("%d series after the calls, %d before", len(got), series)
+		}
 		for series, want := range map[string]float64{
 			"rediskit_cache_requests_total{cache=cache,result=hit}":                        2,
 			"rediskit_cache_requests_total{cache=cache,result=miss}":                       1,

@@ -20,5 +20,6 @@ var sessionSeries = []series[session.Stats]{
 
 	counter("rediskit_session_resent_total", "Changes sent again because their reply was lost.", func(s session.Stats) uint64 { return s.Resent }),
 	counter("rediskit_session_uncertain_total", "Changes whose outcome is not known.", func(s session.Stats) uint64 { return s.Uncertain }),
+	counter("rediskit_session_unreplicated_total", "Changes that were made, but that too few replicas had in time.", func(s session.Stats) uint64 { return s.Unreplicated }),
 	redisErrors("session", func(s session.Stats) uint64 { return s.RedisErrors }),
 }

@@ -169,6 +169,6 @@
 // pattern. For a probe, which Hubs on a Cluster have by default: both, and the channels
 // &rediskit:probe:*. For a history, publishing needs +get +set +time +pexpire +xadd +xtrim
 // +xrevrange in place of +del, and listening +evalsha +eval +get +xrange +info and the keys
-// rediskit:*; both need the channels &rediskit:position:*. On a Cluster the client also needs +cluster|slots
-// and +command.
+// rediskit:*; both need the channels &rediskit:position:*. On a Cluster the client also needs
+// +cluster|slots and +command.
 package pubsub

@@ -85,6 +85,25 @@ func TestResetRemovesARememberedDenial(t *testing.T) {
 	})
 }
 
+func TestARememberedDenialOutlivesAResetByAnotherLimiter(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		l, trips := withDenyCache(t, s, 10, ratelimit.PerHour(3))
+		other, _ := withDenyCache(t, s, 10, ratelimit.PerHour(3))
+		exhaust(t, l, "1")
+		if err := other.Reset(t.Context(), "1"); err != nil {
+			t.Fatal(err)
+		}
+		trips.Take()
+		if res := allow(t, l, "1", 1); res.Allowed || trips.Take() != 0 {
+			t.Errorf("the first Limiter got %+v", res)
+		}
+		if res := allow(t, other, "1", 1); !res.Allowed {
+			t.Errorf("the other one got %+v", res)
+		}
+	})
+}
+
 // Redis denies, a Reset follows, and only then the denial arrives.
 func TestADenialThatArrivesAfterAResetIsNotRemembered(t *testing.T) {
 	t.Parallel()

@@ -2,6 +2,7 @@ package session_test
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
@@ -35,6 +36,31 @@ func conversations(b testing.TB) (*redistest.Server, *redis.Client, *session.Sto
 	store := newStoreOn[conversation](b, s, rdb)
 	create(b, store, "1", conversation{SpeakerID: "user_1", StartedAt: aTalk().Started, State: waitingForLLM})
 	return s, rdb, store
+}
+
+// BenchmarkReplicas shows what the wait for one replica adds to a change. Run it with -count
+// 10 and give benchstat -col /replicas of the output.
+func BenchmarkReplicas(b *testing.B) {
+	primary := redistest.Start(b)
+	redistest.StartReplica(b, primary)
+	rdb := primary.Client(func(o *redis.Options) { o.PoolSize = 64 })
+	for _, goroutines := range []int{2, 64} {
+		for _, n := range []int{0, 1} {
+			store := storeAt(b, rdb, replicas(n, long))
+			_ = store.Create(b.Context(), "1", aTalk()) // each after the first is an ErrExists
+			b.Run(fmt.Sprintf("goroutines=%d/replicas=%d", goroutines, n), func(b *testing.B) {
+				b.SetParallelism(goroutines / 2) // times GOMAXPROCS
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						if _, err := store.Touch(b.Context(), "1"); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestAGetAllocatesNoMoreThanReadingByHand(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 
 // A clock is what a store knows of its server's clock. It begins with this machine's, and
 // learns from every reply. It differs from the server's time by no more than a reply has
-// taken. Steps of this machine's clock do not change it.
+// taken, with the wait for replicas. Steps of this machine's clock do not change it.
 type clock struct {
 	began time.Time
 	ahead atomic.Int64 // milliseconds: the server's time less the time since began

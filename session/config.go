@@ -5,7 +5,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/sender"
 )
 
 // Config says where a Store keeps sessions and for how long. Key and TTL have
@@ -26,6 +29,10 @@ type Config struct {
 	// _until at the first change. Defaults to 0, no limit.
 	MaxLifetime time.Duration
 
+	// Replicas makes a change count only once that many replicas have it. Otherwise it
+	// is an ErrUnreplicated. Defaults to none.
+	Replicas Replicas
+
 	// NoPipelining sends each Get by itself. Otherwise the reads of this store
 	// share round trips while five or more of them are under way: hooks of the
 	// client then see pipelines, with a context of their own. Defaults to false.
@@ -41,8 +48,29 @@ type Config struct {
 	OnError func(context.Context, error)
 }
 
+// Replicas says how many replicas must acknowledge a change. It makes it less likely that
+// a failover loses one, but not impossible; see the package's documentation.
+type Replicas struct {
+	// N is the number of replicas, 0 or more. With fewer than can be promoted, a failover
+	// may still choose one that lacks the change. Defaults to 0, none.
+	N int
+
+	// Timeout is how long they may take: at least 1 ms, and less than the client's
+	// ReadTimeout. While too few replicas follow, each change takes that long, and holds
+	// a connection of the client's pool. Redis may end the wait up to 100 ms late.
+	// Defaults to 100 ms.
+	Timeout time.Duration
+
+	// SkipTouch makes Touch return without waiting for replicas. A failover may then lose
+	// the latest stamp of the last activity, and the TTL that came with it. Defaults to
+	// false.
+	SkipTouch bool
+}
+
+const defaultReplicasTimeout = 100 * time.Millisecond
+
 // complete checks c and fills in its defaults.
-func (c Config) complete() (Config, keys.Pattern, error) {
+func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error) {
 	pattern, err := keys.Parse(c.Key)
 	switch {
 	case err != nil:
@@ -52,8 +80,17 @@ func (c Config) complete() (Config, keys.Pattern, error) {
 	case c.MaxLifetime != 0 && c.MaxLifetime < c.TTL:
 		return c, pattern, fmt.Errorf("session: Config.MaxLifetime is %v; it must not be shorter than the TTL, %v, or 0 for no limit", c.MaxLifetime, c.TTL)
 	}
+	replicas, err := c.replicas().Complete("session", rdb, defaultReplicasTimeout)
+	if err != nil {
+		return c, pattern, err
+	}
+	c.Replicas.Timeout = replicas.Timeout
 	if c.Name == "" {
 		c.Name = c.Key
 	}
 	return c, pattern, nil
+}
+
+func (c Config) replicas() sender.Replicas {
+	return sender.Replicas{N: c.Replicas.N, Timeout: c.Replicas.Timeout}
 }

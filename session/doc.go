@@ -58,6 +58,12 @@
 // Of all calls that try one transition at once, one succeeds. An Update is applied only if
 // no program, in any language, wrote a field that S has since the session was read.
 //
+// With [Config.Replicas], a change is acknowledged once that many replicas have it. If
+// fewer have it in time, the change stays made, and [ErrUnreplicated] says so; the new
+// session is returned beside it. A call that changed nothing, as with ErrNotFound, ErrExists
+// or ErrConflict, is never unreplicated, although it may take as long. A Delete that finds
+// no session waits too: a replica may still have it.
+//
 // Only the server's clock stamps and ends sessions. The last activity never goes
 // backwards. Config.MaxLifetime ends even the busiest session. Its end is kept in the hash,
 // in the field _until: an HSET by another program leaves it, and a DEL removes it.
@@ -65,7 +71,13 @@
 // # What it does not guarantee
 //
 // A session that was not replicated before a failover, or not on disk before a crash, is
-// lost; so are the last changes of other sessions. Under an eviction policy such as
+// lost; so are the last changes of other sessions. [Config.Replicas] makes the first less
+// likely. With a lower N than there are replicas that can be promoted, it is no guarantee:
+// one that lacks the change may be promoted. Nor is it one if the primary and the replicas
+// crash together: what a replica has acknowledged is in its memory. A Get may return a
+// change that is not replicated yet.
+//
+// Under an eviction policy such as
 // allkeys-lru Redis may evict sessions, and records of changes, whenever memory is short.
 // Use a server with noeviction for them, as rediskit.Config.NoEviction requires.
 //
@@ -116,7 +128,7 @@
 // # What the user needs
 //
 // +@scripting, +@connection, +hget +hmget +hgetall +hlen +hset +hdel +exists +del +set
-// +pexpire +time, for All and Count +scan; the keys of the pattern and rediskit:*. Grant
-// all of them: Redis checks each permission when the script comes to the command. A user
-// that may HSET but not PEXPIRE leaves a session half changed.
+// +pexpire +time, for All and Count +scan, +wait with Replicas; the keys of the pattern and
+// rediskit:*. Grant all of them: Redis checks each permission when the script comes to the
+// command. A user that may HSET but not PEXPIRE leaves a session half changed.
 package session

@@ -37,6 +37,16 @@ var (
 	// Redis stopped the change in its midst: a part of it may have been made.
 	ErrUncertain = errors.New("session: it is open whether the change was made")
 
+	// ErrUnreplicated is returned when a change was made, but fewer replicas than
+	// Config.Replicas.N had it in time, or the reply that says how many was lost. The
+	// change is in force, and replicas get it once they follow again; a failover before
+	// that loses it. Methods that return a session return the new one beside this error.
+	//
+	// Do not repeat the call: the change would be made twice. Only a Delete may be
+	// repeated until it is acknowledged. As long as no failover comes between, any later
+	// change of the session that is acknowledged acknowledges this one, too.
+	ErrUnreplicated = errors.New("session: the change was made, but was not replicated in time; do not repeat it")
+
 	// ErrEmptyID is returned for an empty id, before anything is sent.
 	ErrEmptyID = errors.New("session: empty id")
 )

@@ -47,13 +47,15 @@ func FieldOf[F, S any](s *Store[S], name string) (*Field[F, S], error) {
 //
 // Like Touch, it gives the session its TTL anew and stamps its field tagged
 // touch. On ErrCorrupt the transition was made, but another field is not what
-// S wants. If the reply was lost, the session that is returned may show what
-// came after, and is ErrNotFound if it ended meanwhile.
+// S wants. On ErrUnreplicated it was made, too, and the session is returned
+// beside the error. If the reply was lost, the session that is returned may show
+// what came after, and is ErrNotFound if it ended meanwhile.
 //
 // To leave one of several values, or to change more than one field, use
 // Update: it costs one round trip more.
 //
-// One round trip: a script of HGET, HSET, PEXPIRE and HGETALL.
+// One round trip: a script of HGET, HSET, PEXPIRE and HGETALL, and WAIT with
+// Config.Replicas.
 func (f *Field[F, S]) Transition(ctx context.Context, id string, from, to F) (S, error) {
 	const op = "transition"
 	s := f.store
@@ -73,7 +75,7 @@ func (f *Field[F, S]) Transition(ctx context.Context, id string, from, to F) (S,
 	case err != nil:
 		return *new(S), err
 	case r.status != conflict:
-		return s.answer(op, r.hash, &s.stats.transitions)
+		return s.changed(op, r, &s.stats.transitions)
 	}
 	s.stats.conflicts.Add(1)
 	lost := &ConflictError[F]{}

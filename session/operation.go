@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/refusal"
 	"github.com/convkit/rediskit/internal/report"
@@ -48,6 +50,7 @@ type operation struct {
 	id     string
 	script *sender.Script
 	twice  bool  // it may run twice
+	alone  bool  // it does not wait for replicas
 	args   []any // the script's own
 }
 
@@ -83,6 +86,8 @@ type reply struct {
 	status string
 	now    int64
 	hash   map[string]string
+
+	unreplicated error // the ErrUnreplicated of a change that was made
 }
 
 // run sends an operation so that it runs once. If the reply is lost, it sends a second
@@ -121,7 +126,7 @@ func (o *operations) run(ctx context.Context, op operation) (reply, error) {
 func (o *operations) sendAgain(ctx context.Context, op operation, keys []string, args common, steps int64, lost error) (reply, error) {
 	// A script that was stopped in its midst left no record for a second copy.
 	if _, stopped := refusal.Of(lost); stopped || report.End(ctx) != nil {
-		return reply{}, o.uncertain(op.name, o.cause(ctx, op.name, lost))
+		return reply{}, o.uncertain(op.name, o.report.Cause(ctx, lost))
 	}
 	o.stats.resent.Add(1)
 	lost = o.report.Redis(ctx, op.name, lost)
@@ -132,7 +137,7 @@ func (o *operations) sendAgain(ctx context.Context, op operation, keys []string,
 		}
 		r, err := o.send(ctx, op, keys, again)
 		if err != nil {
-			return r, o.uncertain(op.name, o.cause(ctx, op.name, err))
+			return r, o.uncertain(op.name, o.report.Cause(ctx, err))
 		}
 		switch {
 		case r.status != refused, op.twice:
@@ -178,7 +183,16 @@ func (o *operations) begin(op operation) (common, []string) {
 func (o *operations) send(ctx context.Context, op operation, keys []string, args common) (reply, error) {
 	sent := time.Now()
 	call := sender.Call{Script: op.script, Keys: keys, Args: args.args(op.args)}
-	parts, err := o.sender.Run(ctx, sender.Change, call).Slice()
+	class, replicas := sender.Change, o.cfg.replicas()
+	var wait []redis.Cmder
+	if !op.alone && replicas.N > 0 {
+		class, wait = sender.Pinned, replicas.Wait(ctx)
+	}
+	cmd := o.sender.Run(ctx, class, call, wait...)
+	parts, err := cmd.Slice()
+	if answer, ok := cmd.Val().([]any); ok && wait != nil {
+		parts, err = answer, nil // if only the reply to WAIT is lost, go-redis fails the script, too
+	}
 	if err != nil {
 		return reply{}, err
 	}
@@ -187,6 +201,12 @@ func (o *operations) send(ctx context.Context, op operation, keys []string, args
 		return reply{}, sender.ErrReply
 	}
 	o.clock.learn(r.now, sent)
+	if r.status == done { // else there is nothing to replicate
+		if missing := replicas.Missing(ctx, o.report, wait); missing != nil {
+			o.stats.unreplicated.Add(1)
+			r.unreplicated = o.report.Fail(op.name, fmt.Errorf("%w: %w", ErrUnreplicated, missing))
+		}
+	}
 	return r, nil
 }
 
@@ -217,11 +237,6 @@ func parseReply(parts []any) (r reply, ok bool) {
 		r.hash[name] = text
 	}
 	return r, true
-}
-
-// cause returns what of err may be reported.
-func (o *operations) cause(ctx context.Context, op string, err error) error {
-	return errors.Unwrap(o.report.Redis(ctx, op, err))
 }
 
 func (o *operations) uncertain(op string, cause error) error {

@@ -6,6 +6,19 @@ import (
 	"github.com/convkit/rediskit/internal/redistest"
 )
 
+// answerAfterThreeWriters is an fn of Update whose first three runs meet another writer,
+// each of which adds one to n.
+func answerAfterThreeWriters(t *testing.T, s *redistest.Server, id string) func(*talk) error {
+	runs := 0
+	return func(v *talk) error {
+		if runs++; runs < 4 {
+			s.Client().HIncrBy(t.Context(), keyOf(s, id), "n", 1)
+		}
+		v.State = answered
+		return nil
+	}
+}
+
 func TestRoundTrips(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
@@ -27,14 +40,7 @@ func TestRoundTrips(t *testing.T) {
 				t.Errorf("%s: %d round trips, want %d", call.name, n, call.want)
 			}
 		}
-		runs := 0
-		_, err := store.Update(t.Context(), "1", func(v *talk) error {
-			if runs++; runs < 4 {
-				s.Client().HIncrBy(t.Context(), keyOf(s, "1"), "n", 1)
-			}
-			v.State = answered
-			return nil
-		})
+		_, err := store.Update(t.Context(), "1", answerAfterThreeWriters(t, s, "1"))
 		if n := roundTrips.Take(); n != 5 || err != nil {
 			t.Errorf("Update that meets three writers: %d round trips, %v; want 5", n, err)
 		}

@@ -20,12 +20,14 @@ type Stats struct {
 	Resent      uint64 // changes sent again because their reply was lost
 	Uncertain   uint64 // changes whose outcome stayed open
 	RedisErrors uint64 // round trips that Redis did not answer, or with an error
+
+	Unreplicated uint64 // changes that were made, and are counted above, but returned ErrUnreplicated
 }
 
 type counters struct {
 	creates, puts, gets, touches, updates, transitions, deletes atomic.Uint64
 	notFound, corrupt, conflicts, retries                       atomic.Uint64
-	resent, uncertain                                           atomic.Uint64
+	resent, uncertain, unreplicated                             atomic.Uint64
 }
 
 func (c *counters) snapshot(redisErrors uint64) Stats {
@@ -44,5 +46,7 @@ func (c *counters) snapshot(redisErrors uint64) Stats {
 		Resent:      c.resent.Load(),
 		Uncertain:   c.uncertain.Load(),
 		RedisErrors: redisErrors,
+
+		Unreplicated: c.unreplicated.Load(),
 	}
 }

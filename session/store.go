@@ -40,7 +40,7 @@ func New[S any](rdb redis.UniversalClient, cfg Config) (*Store[S], error) {
 	if err := report.Client("session", rdb); err != nil {
 		return nil, err
 	}
-	cfg, pattern, err := cfg.complete()
+	cfg, pattern, err := cfg.complete(rdb)
 	if err != nil {
 		return nil, err
 	}
@@ -66,9 +66,10 @@ func New[S any](rdb redis.UniversalClient, cfg Config) (*Store[S], error) {
 }
 
 // Create stores v as the session of id, or returns ErrExists. The field tagged
-// touch gets the server's time, whatever v has there.
+// touch gets the server's time, whatever v has there. On ErrUnreplicated the
+// session was stored.
 //
-// One round trip: a script of HSET and PEXPIRE.
+// One round trip: a script of HSET and PEXPIRE, and WAIT with Config.Replicas.
 func (s *Store[S]) Create(ctx context.Context, id string, v S) error {
 	r, err := s.store(ctx, operation{name: "create", id: id, script: createScript}, &v)
 	switch {
@@ -78,20 +79,23 @@ func (s *Store[S]) Create(ctx context.Context, id string, v S) error {
 		return s.report.Fail("create", ErrExists)
 	}
 	s.stats.creates.Add(1)
-	return nil
+	return r.unreplicated
 }
 
 // Put stores v as the session of id, in place of what is there, fields of
 // other services included. Where there was a session, its MaxLifetime goes on,
-// and its field tagged touch does not go backwards.
+// and its field tagged touch does not go backwards. On ErrUnreplicated the
+// session was stored.
 //
-// One round trip: a script of DEL, HSET and PEXPIRE.
+// One round trip: a script of DEL, HSET and PEXPIRE, and WAIT with
+// Config.Replicas.
 func (s *Store[S]) Put(ctx context.Context, id string, v S) error {
-	_, err := s.store(ctx, operation{name: "put", id: id, script: putScript}, &v)
-	if err == nil {
-		s.stats.puts.Add(1)
+	r, err := s.store(ctx, operation{name: "put", id: id, script: putScript}, &v)
+	if err != nil {
+		return err
 	}
-	return err
+	s.stats.puts.Add(1)
+	return r.unreplicated
 }
 
 // Get returns the session of id, or ErrNotFound. It changes nothing, the TTL
@@ -109,15 +113,18 @@ func (s *Store[S]) Get(ctx context.Context, id string) (S, error) {
 // Touch gives the session of id its TTL anew, stamps its field tagged touch,
 // and returns it; or ErrNotFound: it never brings one back. The stamp is the
 // server's time, and never goes backwards. On ErrCorrupt the session was
-// touched all the same.
+// touched all the same, as on ErrUnreplicated, beside which it is returned.
 //
-// One round trip: a script of PEXPIRE, HSET and HGETALL.
+// One round trip: a script of PEXPIRE, HSET and HGETALL, and WAIT with
+// Config.Replicas, unless Replicas.SkipTouch is set.
 func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
-	r, err := s.changes.run(ctx, operation{name: "touch", id: id, script: touchScript, twice: true})
+	r, err := s.changes.run(ctx, operation{
+		name: "touch", id: id, script: touchScript, twice: true, alone: s.cfg.Replicas.SkipTouch,
+	})
 	if err != nil {
 		return *new(S), err
 	}
-	return s.answer("touch", r.hash, &s.stats.touches)
+	return s.changed("touch", r, &s.stats.touches)
 }
 
 // Update changes the session of id by fn and returns it as it was stored.
@@ -134,10 +141,13 @@ func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
 // If fn returns an error, nothing is sent and Update returns that very error.
 // A session that is not there, or expires meanwhile, is ErrNotFound and stays
 // away. If the reply was lost, the session that is returned may show what came
-// after, and is ErrNotFound if it ended meanwhile.
+// after, and is ErrNotFound if it ended meanwhile. On ErrUnreplicated the last
+// run of fn was applied, and the session is returned beside the error: a second
+// Update would apply fn twice.
 //
 // Two round trips: HGETALL, then a script of HGET, HSET, HDEL, PEXPIRE and
-// HGETALL; one more for each time that fn is called anew.
+// HGETALL, and WAIT with Config.Replicas; one more for each time that fn is
+// called anew.
 func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S, error) {
 	var none S
 	if fn == nil {
@@ -168,7 +178,7 @@ func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S,
 		case err != nil:
 			return none, err
 		case r.status != conflict:
-			return s.answer("update", r.hash, &s.stats.updates)
+			return s.changed("update", r, &s.stats.updates)
 		}
 		s.stats.retries.Add(1)
 		if !life.Sleep(ctx, rand.N(pause)) {
@@ -184,15 +194,18 @@ const (
 	lastConflictPause  = 50 * time.Millisecond
 )
 
-// Delete removes the session of id. That there is none is no error.
+// Delete removes the session of id. That there is none is no error. On
+// ErrUnreplicated it was removed, but a failover may bring it back: repeat the
+// Delete to have it acknowledged.
 //
-// One round trip: a script of DEL.
+// One round trip: a script of DEL, and WAIT with Config.Replicas.
 func (s *Store[S]) Delete(ctx context.Context, id string) error {
-	_, err := s.changes.run(ctx, operation{name: "delete", id: id, script: deleteScript})
-	if err == nil {
-		s.stats.deletes.Add(1)
+	r, err := s.changes.run(ctx, operation{name: "delete", id: id, script: deleteScript})
+	if err != nil {
+		return err
 	}
-	return err
+	s.stats.deletes.Add(1)
+	return r.unreplicated
 }
 
 // Stats returns what the store has counted so far.
@@ -233,6 +246,18 @@ func (s *Store[S]) answer(op string, hash map[string]string, count *atomic.Uint6
 	v, err := s.open(op, hash)
 	if err == nil {
 		count.Add(1)
+	}
+	return v, err
+}
+
+// changed is answer for a change. The session is there beside an ErrUnreplicated.
+func (s *Store[S]) changed(op string, r reply, count *atomic.Uint64) (S, error) {
+	v, err := s.answer(op, r.hash, count)
+	switch {
+	case err == nil:
+		err = r.unreplicated
+	case r.unreplicated != nil:
+		err = fmt.Errorf("%w; %w", err, r.unreplicated)
 	}
 	return v, err
 }

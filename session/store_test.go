@@ -307,7 +307,7 @@ func TestAHashOfAnotherProgramWithoutATTLGetsOneFromTheFirstChange(t *testing.T)
 
 func TestNewNamesWhatIsWrongWithItsConfig(t *testing.T) {
 	t.Parallel()
-	rdb := redistest.Mini(t).Client()
+	rdb := redistest.Mini(t).Client(func(o *redis.Options) { o.ReadTimeout = 80 * time.Millisecond })
 	for want, cfg := range map[string]session.Config{
 		"Config.Key is empty":               {TTL: time.Minute},
 		"Config.Key has no '*'":             {Key: "session", TTL: time.Minute},
@@ -315,6 +315,9 @@ func TestNewNamesWhatIsWrongWithItsConfig(t *testing.T) {
 		"Config.TTL is 999.999µs":           {Key: "session:*", TTL: time.Millisecond - 1},
 		"Config.MaxLifetime is 30s; it mus": {Key: "session:*", TTL: time.Minute, MaxLifetime: 30 * time.Second},
 		"Config.MaxLifetime is -1ns":        {Key: "session:*", TTL: time.Minute, MaxLifetime: -1},
+		"Config.Replicas.N is -1":           {Key: "session:*", TTL: time.Minute, Replicas: session.Replicas{N: -1}},
+		"Config.Replicas.Timeout is 1µs":    {Key: "session:*", TTL: time.Minute, Replicas: session.Replicas{Timeout: time.Microsecond}},
+		"Config.Replicas.Timeout is 100ms; it must be shorter than the client's ReadTimeout, 80ms": {Key: "session:*", TTL: time.Minute, Replicas: session.Replicas{N: 1}},
 	} {
 		if _, err := session.New[talk](rdb, cfg); err == nil || !strings.HasPrefix(err.Error(), "session: "+want) {
 			t.Errorf("%+v: %v, want %q", cfg, err, want)

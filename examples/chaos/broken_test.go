@@ -42,6 +42,14 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 			c.open = func(m *member) (copier, error) { return &frozenCopies{rdb: m.rdb, kept: map[string]int64{}}, nil }
 			return c
 		}, []*invariant{freshCopies}, none},
+		{"a server that does not announce what it changes", func() workload {
+			c := newCopies()
+			c.open = func(m *member) (copier, error) {
+				m.rdb.AddHook(&restless{})
+				return openCopies(m, "cache:copy:*")
+			}
+			return c
+		}, []*invariant{verifiedCopies}, none},
 		{"sessions that are read, changed and written back", func() workload {
 			s := newSessions()
 			s.open = func(m *member, key string, ttl time.Duration) (visitor, error) {
@@ -182,6 +190,35 @@ func (d *frozenCopies) Get(ctx context.Context, id string) (int64, error) {
 }
 
 func (*frozenCopies) Close() error { return nil }
+
+// restless answers each GET with a greater number than the one before.
+type restless struct{ last atomic.Int64 }
+
+func (r *restless) raise(cmd redis.Cmder) {
+	if get, ok := cmd.(*redis.StringCmd); ok && cmd.Name() == "get" {
+		get.SetVal(strconv.FormatInt(1_000_000+r.last.Add(1), 10))
+	}
+}
+
+func (r *restless) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (r *restless) ProcessHook(next redis.ProcessHook) redis.ProcessHook {
+	return func(ctx context.Context, cmd redis.Cmder) error {
+		err := next(ctx, cmd)
+		r.raise(cmd)
+		return err
+	}
+}
+
+func (r *restless) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		err := next(ctx, cmds)
+		for _, cmd := range cmds {
+			r.raise(cmd)
+		}
+		return err
+	}
+}
 
 // bareVisits keeps sessions with separate commands, none of which is atomic with another.
 type bareVisits struct {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/bits"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -48,7 +49,9 @@ type number struct {
 }
 
 func openCopies(m *member, pattern string) (*cache.Cache[int64], error) {
-	return cache.New[int64](m.rdb, cache.Config{Key: pattern, TTL: time.Minute, Local: cache.Local{MaxEntries: 100}})
+	return cache.New[int64](m.rdb, cache.Config{
+		Key: pattern, TTL: time.Minute, Local: cache.Local{MaxEntries: 1000}, Verify: cache.Verify{OneIn: 1},
+	})
 }
 
 func newCopies() *copies {
@@ -74,8 +77,12 @@ func (c *copies) start(rd *round) {
 		c.caches[m], c.probes[m] = near, probe
 	}
 	rd.each(2, time.Millisecond, func(rng *rand.Rand, m *member) { c.read(m, rng.IntN(copyIDs), maxCopyAge) })
-	rd.each(1, 20*time.Millisecond, func(rng *rand.Rand, m *member) { c.raise(m, rng.IntN(copyIDs)) })
+	rd.each(1, 20*time.Millisecond, func(rng *rand.Rand, m *member) { c.raise(m, uneven(rng)) })
 }
+
+// uneven returns each number half as often as the one before it: some values change all the
+// time, and others keep still for long enough to be verified.
+func uneven(rng *rand.Rand) int { return min(bits.TrailingZeros64(rng.Uint64()), copyIDs-1) }
 
 // read checks that a copy is not older than age.
 func (c *copies) read(m *member, i int, age time.Duration) {
@@ -143,14 +150,30 @@ func (c *copies) check(rd *round) {
 		for i := range c.ids {
 			c.read(m, i, settleTime)
 		}
-		if near, ok := c.caches[m].(*cache.Cache[int64]); ok && near.Stats().LocalHits == 0 {
-			rd.t.Errorf("no copy answered %s", m.name)
+		c.verified(rd, m)
+	}
+}
+
+// verified counts what the cache of m has verified, and checks that copies answered.
+func (c *copies) verified(rd *round, m *member) {
+	var stats cache.Stats
+	switch near := c.caches[m].(type) {
+	case *cache.Cache[int64]:
+		stats = near.Stats()
+	case remoteCopies:
+		var err error
+		if stats, err = near.stats(rd.t.Context()); err != nil {
+			rd.t.Errorf("ask the process of %s: %v", m.name, err)
 		}
-		if far, ok := c.caches[m].(remoteCopies); ok {
-			if n, err := far.hits(rd.t.Context()); n == 0 || err != nil {
-				rd.t.Errorf("no copy answered the process of %s: %v", m.name, err)
-			}
-		}
+	default: // a stand-in
+		return
+	}
+	if stats.LocalHits == 0 {
+		rd.t.Errorf("no copy answered %s", m.name)
+	}
+	rd.checked(verifiedCopies, int(stats.LocalSame+stats.LocalStale))
+	for range stats.LocalStale {
+		rd.violated(verifiedCopies, "a hit of %s was out of date: %+v", m.name, stats)
 	}
 }
 

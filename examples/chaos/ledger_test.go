@@ -15,9 +15,11 @@ var (
 	noStaleSet      = &invariant{"stale", "A read that begins after a Delete has returned gets no value from before the Delete. While Redis does not answer, it gets no value from a load that began earlier than one load time-out before the read."}
 	oneLoad         = &invariant{"loads", "One member of the fleet at a time loads a list, unless the list was deleted meanwhile. While Redis does not answer, each member may load it, with one load at a time."}
 	freshCopies     = &invariant{"copies", "A value from the near cache was current at most 2 s before the read, whatever happens to its connection, and at most 5 s where an address moves in silence. What a server loses because it was replaced does not count. After half a second without writes it is current. The writers do not use the cache."}
+	verifiedCopies  = &invariant{"verified", "Config.Verify reads hits of the near caches again, as many as it can, and finds none that is out of date without an explanation. Checks that prove nothing, because the value has changed meanwhile or Redis did not answer, are not counted."}
 	quickAnswers    = &invariant{"outages", "While the breaker is open, 99 of 100 GetOrLoads take at most 2 ms more than their loader."}
 	wholeSessions   = &invariant{"partial", "A session that is changed while it expires exists with all its fields or not at all."}
 	exactUpdates    = &invariant{"updates", "A count in a session is at least the number of updates that succeeded, and at most that number plus the updates with an unknown outcome."}
+	kept            = &invariant{"kept", "A session whose creation all replicas of the primary have acknowledged, by Config.Replicas, is there after the fault, whichever of them takes over. One that the primary alone has acknowledged is there if no server lost its data."}
 	oneWinner       = &invariant{"winners", "Of four concurrent transitions exactly one succeeds, or at most one if the outcome of another is unknown."}
 	fencedLocks     = &invariant{"fences", "Operations of lock holders on registers that check fences are linearizable. Porcupine checks that."}
 	exclusion       = &invariant{"holders", "No two holders consider a lock valid at the same time, unless its server may have lost the lock."}
@@ -32,7 +34,7 @@ var (
 )
 
 var invariants = []*invariant{
-	noStaleSet, oneLoad, freshCopies, quickAnswers, wholeSessions, exactUpdates, oneWinner, fencedLocks, exclusion,
+	noStaleSet, oneLoad, freshCopies, verifiedCopies, quickAnswers, wholeSessions, exactUpdates, kept, oneWinner, fencedLocks, exclusion,
 	keptLimits, accountedEvents, storedOnce, everyTTL, grants, boundedCalls, recovery, noGrowth,
 }
 
@@ -42,6 +44,9 @@ type ledger struct {
 	checks   map[*invariant]int
 	failures map[*invariant]int
 	notes    []string
+
+	// Sessions that the primary alone has acknowledged, and those of them that the fault took.
+	madeAlone, lostAlone int
 }
 
 func newLedger() *ledger {
@@ -53,6 +58,13 @@ func (l *ledger) checked(inv *invariant, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.checks[inv] += n
+}
+
+// keptAlone counts sessions that the primary alone has acknowledged.
+func (l *ledger) keptAlone(made, lost int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.madeAlone, l.lostAlone = l.madeAlone+made, l.lostAlone+lost
 }
 
 // clockFormat is the time in notes.

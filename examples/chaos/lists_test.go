@@ -121,14 +121,19 @@ func (l *lists) read(m *member, i int) {
 }
 
 // load is the loader of a call of m that began at began. Two loads of one list at the
-// same time are a violation, unless a Delete came between them or Redis did not answer.
+// same time are a violation, unless a Delete came between their calls or Redis did not
+// answer. Of the two calls the older one may be the later to load: its lease took longer.
 func (s *source) load(rd *round, m *member, began time.Time) list {
 	s.mu.Lock()
 	now := time.Now()
 	rd.checked(oneLoad, 1)
 	for _, other := range s.loading {
 		coordinated := other.m == m || rd.window.quiet(other.from.Add(-loadTimeout), now)
-		if coordinated && !s.deletedSince(other.from) {
+		first := other.from
+		if began.Before(first) {
+			first = began
+		}
+		if coordinated && !s.deletedSince(first) {
 			rd.violated(oneLoad, "%s loads a list while %s loads it, whose call began %v ago", m.name, other.m.name, now.Sub(other.from))
 		}
 	}

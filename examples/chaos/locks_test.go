@@ -108,23 +108,22 @@ func (l *locks) visit(m *member, client int, rng *rand.Rand) {
 	id := rng.IntN(lockIDs)
 	var held holding
 	var fence int64
+	var err error
 	began := time.Now()
 	l.rd.within("Acquire", callTimeout/2, func(ctx context.Context) {
-		var err error
 		if held, err = l.lockers[m].Acquire(ctx, fmt.Sprint(id)); err != nil {
 			held = nil
 			return
 		}
 		fence, err = held.Fence(ctx)
-		if err != nil {
-			l.release(held)
-			held = nil
-		}
 	})
 	if held == nil {
 		return
 	}
 	defer l.release(held)
+	if err != nil {
+		return
+	}
 	l.record(client, began, access{id: id, kind: "acquire", fence: fence, accepted: true})
 	h := hold{time.Now(), time.Now()}
 	trusted := func() bool {

@@ -42,8 +42,8 @@ func labServer(t testing.TB) *topology {
 // labSentinels is a primary with two replicas, so that one of them can confirm the writes
 // of the other.
 func labSentinels(t testing.TB) *topology {
-	s := &topology{t: t, lab: netlab.New(t)}
-	s.sentinel = s.lab.Sentinel(func(o *redistest.SentinelOptions) { o.Replicas = 2 })
+	s := &topology{t: t, lab: netlab.New(t), copies: 2}
+	s.sentinel = s.lab.Sentinel(func(o *redistest.SentinelOptions) { o.Replicas = s.copies })
 	for _, p := range s.sentinel.Servers() {
 		s.run(p, "config", "set", "min-replicas-to-write", "1", "min-replicas-max-lag", "1")
 	}

@@ -86,8 +86,8 @@ func (p *process) handler() http.Handler {
 			n, err := p.near.Get(ctx, id)
 			return answer{Value: n}, err
 		},
-		"/hits": func(context.Context, string) (answer, error) {
-			return answer{Value: int64(p.near.Stats().LocalHits)}, nil
+		"/stats": func(context.Context, string) (answer, error) {
+			return answer{Stats: p.near.Stats()}, nil
 		},
 		"/acquire": func(ctx context.Context, id string) (answer, error) {
 			held, err := p.locker.Acquire(ctx, id)

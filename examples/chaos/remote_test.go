@@ -49,6 +49,7 @@ type answer struct {
 	Value  int64     // a number, a fence, an object
 	At     time.Time // when the process looked
 	Tick   tick
+	Stats  cache.Stats
 	Missed uint64
 	Error  string
 }
@@ -89,9 +90,9 @@ func (r remoteCopies) Get(ctx context.Context, id string) (int64, error) {
 	return a.Value, err
 }
 
-func (r remoteCopies) hits(ctx context.Context) (int64, error) {
-	a, err := r.ask(ctx, "/hits", "")
-	return a.Value, err
+func (r remoteCopies) stats(ctx context.Context) (cache.Stats, error) {
+	a, err := r.ask(ctx, "/stats", "")
+	return a.Stats, err
 }
 
 func (remoteCopies) Close() error { return nil }

@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"strings"
 	"time"
+
+	"github.com/convkit/rediskit/internal/redistest"
 )
 
 // silence replaces go-redis's logger, which writes much during each fault.
@@ -38,6 +40,7 @@ func (r *results) add(f fault, l *ledger) {
 		sum.checked(inv, l.checks[inv])
 		sum.failures[inv] += l.failures[inv]
 	}
+	sum.keptAlone(l.madeAlone, l.lostAlone)
 }
 
 // skip notes that this machine cannot inject f.
@@ -70,10 +73,10 @@ func (r *results) write(path string) error {
 	for _, inv := range invariants {
 		fmt.Fprintf(&b, " %s |", inv)
 	}
-	b.WriteString("\n|---|" + strings.Repeat("--:|", len(invariants)+1) + "\n")
+	b.WriteString(" lost |\n|---|" + strings.Repeat("--:|", len(invariants)+2) + "\n")
 	for _, f := range faults {
 		if r.skips[f.name] {
-			fmt.Fprintf(&b, "| %s | skipped |%s\n", f.name, strings.Repeat(" |", len(invariants)))
+			fmt.Fprintf(&b, "| %s | skipped |%s\n", f.name, strings.Repeat(" |", len(invariants)+1))
 		}
 		if r.runs[f.name] == 0 {
 			continue
@@ -86,11 +89,28 @@ func (r *results) write(path string) error {
 			}
 			fmt.Fprintf(&b, " %d |", sum.checks[inv])
 		}
-		b.WriteString("\n")
+		fmt.Fprintf(&b, " %d of %d |\n", r.sums[f.name].lostAlone, r.sums[f.name].madeAlone)
 	}
 	b.WriteString("\nWhat is checked:\n\n")
 	for _, inv := range invariants {
 		fmt.Fprintf(&b, "- **%s** – %s\n", inv, inv.meaning)
 	}
+	b.WriteString("\nThe last column is no check: of the sessions whose creation the primary alone has\n" +
+		"acknowledged, without Config.Replicas, so many were gone after the fault.\n")
+	b.WriteString("\n" + r.consistency())
 	return os.WriteFile(path, []byte(b.String()), 0o644)
+}
+
+// consistency says what the verified hits prove.
+func (r *results) consistency() string {
+	checks, stale := 0, 0
+	for _, sum := range r.sums {
+		checks += sum.checks[verifiedCopies]
+		stale += sum.failures[verifiedCopies]
+	}
+	if stale > 0 {
+		return fmt.Sprintf("Of %d verified hits %d were out of date.\n", checks, stale)
+	}
+	return fmt.Sprintf("Of %d verified hits none was out of date. That proves a consistency of %s: a number of nines\n"+
+		"needs ten times its inverse. `make verify` makes more checks.\n", checks, redistest.Nines(checks))
 }

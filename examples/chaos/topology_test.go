@@ -34,6 +34,7 @@ type topology struct {
 	replicas []*redistest.Process // of the Cluster's first nodes, in their order
 	lab      *netlab.Lab          // of servers whose network is cut packet by packet
 	remote   bool                 // the first member has a process of its own
+	copies   int                  // replicas of each primary, if only they can take its place
 }
 
 func (s *topology) single() bool { return s.server != nil }
@@ -172,6 +173,7 @@ func pair(t testing.TB) *topology {
 	s := plain(asAdmin...)(t)
 	s.standby = redistest.Start(t, append(asAdmin, "--aclfile", s.users)...)
 	s.follow(s.standby, s.server)
+	s.copies = 1
 	return s
 }
 
@@ -215,7 +217,9 @@ func withTLS(t testing.TB) *topology {
 	return s
 }
 
-func sentinels(t testing.TB) *topology { return &topology{t: t, sentinel: redistest.StartSentinel(t)} }
+func sentinels(t testing.TB) *topology {
+	return &topology{t: t, sentinel: redistest.StartSentinel(t), copies: 1}
+}
 
 func cluster(t testing.TB) *topology { return &topology{t: t, cluster: redistest.StartCluster(t, 3)} }
 
@@ -225,6 +229,7 @@ func clusterWithReplicas(t testing.TB) *topology {
 	for _, primary := range s.cluster.Nodes() {
 		s.replicas = append(s.replicas, s.cluster.AddReplica(primary))
 	}
+	s.copies = 1
 	return s
 }
 

@@ -22,8 +22,8 @@ type local interface {
 type nearTable struct{ *near.Table[int] }
 
 func (n nearTable) get(id string) (int, bool) {
-	if v := n.Get(id); v != nil {
-		return *v, true
+	if e := n.Get(id); e != nil {
+		return e.Value, true
 	}
 	return 0, false
 }

@@ -42,14 +42,14 @@ type Table[V any] struct {
 // A set is the unit of invalidation: all values whose ids are hashed into it.
 type set[V any] struct {
 	generation atomic.Uint64
-	ways       [ways]atomic.Pointer[entry[V]]
+	ways       [ways]atomic.Pointer[Entry[V]]
 }
 
-// An entry is found while its set has the same generation, its epoch is valid and its
-// deadline is in the future.
-type entry[V any] struct {
+// An Entry is a value that was put. It is found while its set has the same generation, its
+// epoch is valid and its deadline is in the future. Do not change it.
+type Entry[V any] struct {
 	Claim
-	value    V
+	Value    V
 	deadline time.Duration
 	used     atomic.Int32 // lookups, less one for each time that the clock hand passed it
 }
@@ -57,9 +57,11 @@ type entry[V any] struct {
 // A Claim is what was true before a value was read. While it is still true, the value has
 // not changed.
 type Claim struct {
-	id         string
+	ID    string
+	Epoch *tracking.Epoch
+	Taken time.Duration // when, by tracking.Now
+
 	generation uint64
-	epoch      *tracking.Epoch
 }
 
 // New returns a Table of up to limit values, at least 1.
@@ -71,14 +73,13 @@ func New[V any](limit int) *Table[V] {
 	}
 }
 
-// Get returns the value of id, or nil if there is none that is still valid. Do not change
-// it.
-func (t *Table[V]) Get(id string) *V {
+// Get returns the entry of id, or nil if there is none that is still valid.
+func (t *Table[V]) Get(id string) *Entry[V] {
 	s := t.set(id)
 	generation := s.generation.Load()
 	for i := range s.ways {
 		e := s.ways[i].Load()
-		if e == nil || e.id != id {
+		if e == nil || e.ID != id {
 			continue
 		}
 		if !e.live(generation, tracking.Now()) {
@@ -87,7 +88,7 @@ func (t *Table[V]) Get(id string) *V {
 		if used := e.used.Load(); used < maxUsed {
 			e.used.Store(used + 1)
 		}
-		return &e.value
+		return e
 	}
 	return nil
 }
@@ -95,21 +96,27 @@ func (t *Table[V]) Get(id string) *V {
 // Claim returns what Put needs. Call it before the value of id is read, from a server
 // that announces its changes in epoch.
 func (t *Table[V]) Claim(id string, epoch *tracking.Epoch) Claim {
-	return Claim{id, t.set(id).generation.Load(), epoch}
+	return Claim{ID: id, Epoch: epoch, Taken: tracking.Now(), generation: t.set(id).generation.Load()}
+}
+
+// Changed reports whether the value of the claim's id was invalidated since the claim was
+// taken. It may report it for another id of the same set.
+func (t *Table[V]) Changed(claim Claim) bool {
+	return t.set(claim.ID).generation.Load() != claim.generation
 }
 
 // Put keeps a value until deadline, by tracking.Now, unless its claim is void already. A
 // valid value that is there stays.
 func (t *Table[V]) Put(claim Claim, value V, deadline time.Duration) {
-	e := &entry[V]{Claim: claim, value: value, deadline: deadline}
-	s, now := t.set(e.id), tracking.Now()
+	e := &Entry[V]{Claim: claim, Value: value, deadline: deadline}
+	s, now := t.set(e.ID), tracking.Now()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	generation := s.generation.Load()
 	if !e.live(generation, now) {
 		return
 	}
-	var place *atomic.Pointer[entry[V]]
+	var place *atomic.Pointer[Entry[V]]
 	for i := range s.ways {
 		old := s.ways[i].Load()
 		switch {
@@ -118,7 +125,7 @@ func (t *Table[V]) Put(claim Claim, value V, deadline time.Duration) {
 			place = &s.ways[i]
 		case old == nil:
 			place = &s.ways[i]
-		case old.id == e.id:
+		case old.ID == e.ID:
 			return
 		}
 	}
@@ -161,13 +168,16 @@ func (t *Table[V]) set(id string) *set[V] {
 	return &t.sets[n]
 }
 
-func (e *entry[V]) live(generation uint64, now time.Duration) bool {
-	return e.generation == generation && now < e.deadline && e.epoch.Valid(now)
+func (e *Entry[V]) live(generation uint64, now time.Duration) bool {
+	return e.generation == generation && !e.Expired(now) && e.Epoch.Valid(now)
 }
+
+// Expired reports whether the entry's deadline is not in the future.
+func (e *Entry[V]) Expired(now time.Duration) bool { return now >= e.deadline }
 
 // victim chooses which value of a full set to evict: one that is not looked up while the
 // clock hand of the set goes round, else the first.
-func (s *set[V]) victim() *atomic.Pointer[entry[V]] {
+func (s *set[V]) victim() *atomic.Pointer[Entry[V]] {
 	for i := range ways * (maxUsed + 1) {
 		if place := &s.ways[i%ways]; !place.Load().spared() {
 			return place
@@ -177,7 +187,7 @@ func (s *set[V]) victim() *atomic.Pointer[entry[V]] {
 }
 
 // spared reports whether the clock hand passes over e.
-func (e *entry[V]) spared() bool {
+func (e *Entry[V]) spared() bool {
 	used := e.used.Load()
 	if used > 0 {
 		e.used.Store(used - 1)
@@ -205,7 +215,7 @@ func (t *Table[V]) clear(s *set[V]) {
 	}
 }
 
-func (t *Table[V]) drop(place *atomic.Pointer[entry[V]]) {
+func (t *Table[V]) drop(place *atomic.Pointer[Entry[V]]) {
 	place.Store(nil)
 	t.count--
 }

@@ -19,11 +19,11 @@ func TestAValueThatWasPutIsFound(t *testing.T) {
 	t.Parallel()
 	table := New[int](100)
 	put(table, "1", 1)
-	if v := table.Get("1"); v == nil || *v != 1 {
+	if v := table.Get("1"); v == nil || v.Value != 1 {
 		t.Errorf("got %v", v)
 	}
 	if v := table.Get("2"); v != nil {
-		t.Errorf("got %d for an id without a value", *v)
+		t.Errorf("got %d for an id without a value", v.Value)
 	}
 	table.Invalidate("1")
 	if v := table.Get("1"); v != nil || table.Len() != 0 {
@@ -47,13 +47,46 @@ func TestAClaimFromBeforeAnInvalidationIsVoid(t *testing.T) {
 	}
 }
 
+func TestAnEntryKnowsWhetherItsIDWasInvalidated(t *testing.T) {
+	t.Parallel()
+	for name, invalidate := range map[string]func(*Table[int]){
+		"of the id": func(table *Table[int]) { table.Invalidate("1") },
+		"of all":    func(table *Table[int]) { table.InvalidateAll() },
+	} {
+		table := New[int](100)
+		put(table, "1", 1)
+		e := table.Get("1")
+		if table.Changed(e.Claim) {
+			t.Error("changed without an invalidation")
+		}
+		invalidate(table)
+		put(table, "1", 1)
+		if !table.Changed(e.Claim) || table.Changed(table.Get("1").Claim) {
+			t.Errorf("only the entry from before an invalidation %s has changed", name)
+		}
+	}
+}
+
+func TestAnEvictedEntryHasNotChanged(t *testing.T) {
+	t.Parallel()
+	table := New[int](1)
+	put(table, "1", 1)
+	e := table.Get("1")
+	for i := 2; table.Get("1") != nil; i++ {
+		put(table, fmt.Sprint(i), i)
+	}
+	if table.Changed(e.Claim) || e.Expired(tracking.Now()) {
+		t.Error("an eviction says nothing of the value")
+	}
+}
+
 func TestPutDoesNotReplaceAValidValue(t *testing.T) {
 	t.Parallel()
 	table := New[int](100)
 	older := table.Claim("1", tracking.Forever)
 	put(table, "1", 2)
 	table.Put(older, 1, tracking.Now()+time.Hour)
-	if v := table.Get("1"); v == nil || *v != 2 || table.Len() != 1 {
+	if v := table.Get("1"); v == nil || v.Value != 2 || table.Len() != 1 {
 		t.Errorf("got %v of %d", v, table.Len())
 	}
 }
@@ -69,7 +102,7 @@ func TestNoValueOutlivesItsDeadline(t *testing.T) {
 			t.Fatal("a value after its deadline")
 		} else if late {
 			put(table, "1", 2) // in the place of the old one
-			if v := table.Get("1"); v == nil || *v != 2 || table.Len() != 1 {
+			if v := table.Get("1"); v == nil || v.Value != 2 || table.Len() != 1 {
 				t.Errorf("got %v of %d", v, table.Len())
 			}
 			return
@@ -203,8 +236,8 @@ func TestNoReaderSeesAnInvalidatedValue(t *testing.T) {
 				n := rand.IntN(ids)
 				id, low := fmt.Sprint(n), floor[n].Load()
 				if v := table.Get(id); v != nil {
-					if *v < low {
-						t.Errorf("version %d, though %d was known", *v, low)
+					if v.Value < low {
+						t.Errorf("version %d, though %d was known", v.Value, low)
 						return
 					}
 					continue

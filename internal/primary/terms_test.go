@@ -185,6 +185,31 @@ func clusterOf(t *testing.T) (*Cluster, *redistest.Cluster) {
 	return c, nodes
 }
 
+func TestNoMoreThanFourDialsAreUnderWayToAServerThatIsNotWell(t *testing.T) {
+	t.Parallel()
+	d := dials{}
+	now := time.Now()
+	for range unwell {
+		_ = d.enter(now)
+		d.leave(errOlder)
+	}
+	now = now.Add(2 * time.Second) // so that only the dials under way are too many
+	for n := range 4 {
+		if err := d.enter(now); err != nil {
+			t.Fatalf("dial %d: %v", n+1, err)
+		}
+	}
+	if err := d.enter(now); !errors.Is(err, errOlder) {
+		t.Errorf("a fifth dial got %v, want the last failure", err)
+	}
+	d.leave(nil)
+	for range 8 { // it is well again
+		if err := d.enter(now); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 func TestADialConfirmsNoNodeOfACluster(t *testing.T) {
 	t.Parallel()
 	c, nodes := clusterOf(t)

@@ -28,6 +28,8 @@ type SentinelOptions struct {
 	// Password is what the servers require of every client and replica. The Sentinels
 	// require none. Defaults to none.
 	Password string
+	// Args are further settings of the servers, as in Start. Defaults to none.
+	Args []string
 	// Place returns the place of each server and Sentinel. Defaults to loopback.
 	Place func() Place
 }
@@ -56,6 +58,7 @@ func StartSentinel(t testing.TB, opts ...func(*SentinelOptions)) *Sentinel {
 	if p := s.options.Password; p != "" {
 		args = append(args, "--requirepass", p, "--masterauth", p)
 	}
+	args = append(args, s.options.Args...)
 	primary := StartAt(t, s.options.Place(), args...)
 	s.servers = append(s.servers, primary)
 	for range s.options.Replicas {
@@ -84,7 +87,8 @@ func (s *Sentinel) Addrs() []string {
 // Watchers returns the processes of the Sentinels, in the order of Addrs.
 func (s *Sentinel) Watchers() []*Process { return s.sentinels }
 
-// Servers returns the primary and its replicas, in no order.
+// Servers returns the primary and its replicas, in the order in which they were started: the
+// first one was the primary then.
 func (s *Sentinel) Servers() []*Process { return s.servers }
 
 // Master asks the Sentinels which server is the primary now, and returns the server that at

@@ -39,6 +39,11 @@ func (r *Reporter) Fail(op string, err error) error {
 // error, unless ctx has ended. If ctx has ended, the result satisfies
 // errors.Is(err, ctx.Err()).
 func (r *Reporter) Redis(ctx context.Context, op string, err error) error {
+	return r.Fail(op, r.Cause(ctx, err))
+}
+
+// Cause is Redis without the names, for an error that becomes part of another one.
+func (r *Reporter) Cause(ctx context.Context, err error) error {
 	err = redact.Clean(err)
 	switch ended := End(ctx); {
 	case ended == nil:
@@ -46,7 +51,7 @@ func (r *Reporter) Redis(ctx context.Context, op string, err error) error {
 	case !errors.Is(err, ended):
 		err = fmt.Errorf("%w: %w", ended, err)
 	}
-	return r.Fail(op, err)
+	return err
 }
 
 // OnError passes an error that no caller gets to the object's OnError. A panic of that one

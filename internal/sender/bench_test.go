@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -42,6 +44,34 @@ func BenchmarkGet(b *testing.B) {
 					})
 				})
 			}
+		}
+	}
+}
+
+// BenchmarkCharge shows what it would cost if charges waited for a replica: WAIT takes them
+// out of the lane. Run it with -count 10 and give benchstat -col /by of the output.
+func BenchmarkCharge(b *testing.B) {
+	primary := redistest.Start(b)
+	redistest.StartReplica(b, primary)
+	ctx, c := b.Context(), sender.New(primary.Client(func(o *redis.Options) { o.PoolSize = 64 }), false)
+	one := sender.Replicas{N: 1, Timeout: time.Second}
+	for _, goroutines := range []int{2, 64} {
+		for _, by := range []string{"lane", "replica"} {
+			b.Run(fmt.Sprintf("goroutines=%d/by=%s", goroutines, by), func(b *testing.B) {
+				b.SetParallelism(goroutines / 2) // times GOMAXPROCS
+				b.RunParallel(func(pb *testing.PB) {
+					for pb.Next() {
+						cmds, class := []redis.Cmder{redis.NewIntCmd(ctx, "incr", "charge")}, sender.Charge
+						if by == "replica" {
+							cmds, class = append(cmds, one.Wait(ctx)...), sender.Pinned
+						}
+						if err := c.Do(ctx, class, "charge", cmds...); err != nil || cmds[0].Err() != nil {
+							b.Error(err, cmds[0].Err())
+							return
+						}
+					}
+				})
+			})
 		}
 	}
 }

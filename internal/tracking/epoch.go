@@ -42,6 +42,16 @@ func (e *Epoch) Valid(now time.Duration) bool {
 	return e != nil && validAt(now, e.pinged.Load())
 }
 
+// Announced reports whether every change until then has been reported. It is false after the
+// end of the epoch, and always of an epoch without an end: nothing is reported in that. What
+// was reported has been passed on before Announced says so.
+func (e *Epoch) Announced(then time.Duration) bool {
+	return !e.Endless() && int64(then) < e.pinged.Load()
+}
+
+// Endless reports whether the epoch is one without an end, in which nothing is reported.
+func (e *Epoch) Endless() bool { return e.pinged.Load() == always }
+
 func validAt(now time.Duration, pinged int64) bool { return int64(now)-pinged < int64(liveness) }
 
 // prolong takes the reply to a PING that was sent at pinged. It returns false, and

@@ -48,3 +48,26 @@ func TestTheReplyToAnOlderPINGDoesNotShortenAnEpoch(t *testing.T) {
 		t.Error("the reply to an older PING shortened the epoch")
 	}
 }
+
+func TestAChangeWasAnnouncedOnceALaterPINGIsAnswered(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := newEpoch(Now())
+		changed := Now()
+		if e.Announced(changed) {
+			t.Error("announced without a reply")
+		}
+		if e.prolong(changed); e.Announced(changed) {
+			t.Error("announced, though the PING may have come before the change")
+		}
+		time.Sleep(time.Millisecond)
+		if e.prolong(Now()); !e.Announced(changed) {
+			t.Error("a later PING was answered, and still not announced")
+		}
+		if e.end(); e.Announced(changed) {
+			t.Error("announced after the end")
+		}
+		if !Forever.Endless() || Forever.Announced(changed) || e.Endless() {
+			t.Error("an epoch without an end announces nothing")
+		}
+	})
+}
