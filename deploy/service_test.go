@@ -192,14 +192,6 @@ func useState(t testing.TB, rdb redis.UniversalClient) {
 	ok(t, err)
 	_, err = sub.Next(ctx)
 	ok(t, err)
-
-	kept, err := pubsub.NewTopic[string](rdb, "conversation:kept", pubsub.Config{OnError: onError, History: pubsub.History{Messages: 100}})
-	ok(t, err)
-	_, err = kept.Publish(ctx, "message_received")
-	ok(t, err)
-	healing, err := kept.Listen(ctx)
-	ok(t, err)
-	defer healing.Close()
 }
 
 // useAsOtherLanguages sends what services in other languages send.

@@ -47,6 +47,7 @@ func contests() []contest {
 		tries("Lock/call=Try+Release"),
 		handOvers("HandOver"),
 		idleWaiters("Idle/waiters=100"),
+		publishes("Publish"),
 		fanOut("Receive", 1, 1),
 		fanOut("Receive", 1, 100),
 		fanOut("Receive", 1, 1000),
