@@ -13,8 +13,9 @@
 //
 //   - Connect waits for a Redis that is still starting, until its context ends. If
 //     waiting does not help, it fails at once and says what to do.
-//   - A dead Redis costs each caller at most one time-out, and a silent node of a
-//     Cluster at most four. After five failures in a row the circuit breaker opens:
+//   - A dead Redis costs each caller at most two time-outs: PoolTimeout for a
+//     connection, and ReadTimeout for the reply. A silent node of a Cluster costs at most
+//     four of each. After five failures in a row the circuit breaker opens:
 //     calls are refused with [ErrUnavailable], in less than a microsecond. They are
 //     refused until a ping is answered. One caller sends that ping, and waits for it,
 //     250 ms after the breaker opened and 250 ms after each ping that failed. On a
