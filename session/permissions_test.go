@@ -2,6 +2,8 @@ package session_test
 
 import (
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,6 +36,22 @@ func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 		}
 		if err := every["Delete"](t.Context(), "1"); err != nil {
 			t.Errorf("Delete: %v", err)
+		}
+	})
+}
+
+// Beside those, Replicas need WAIT. Here is no replica, so a change is made and unreplicated.
+func TestReplicasNeedThePermissionToWait(t *testing.T) {
+	t.Parallel()
+	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
+		const rules = "+@scripting +@connection +hget +hmget +hgetall +hlen +hset +hdel +exists +del +set +pexpire +time"
+		for _, wait := range []string{"+wait", "-wait"} {
+			_, limited := s.User(rules + " " + wait + " ~" + s.Prefix() + ":* ~rediskit:*")
+			store := newStoreOn[talk](t, s, s.Client(limited), replicas(1, time.Millisecond))
+			err := store.Put(t.Context(), "1", aTalk())
+			if denied := strings.Contains(fmt.Sprint(err), "NOPERM"); !errors.Is(err, session.ErrUnreplicated) || denied != (wait == "-wait") {
+				t.Errorf("with %s: %v", wait, err)
+			}
 		}
 	})
 }

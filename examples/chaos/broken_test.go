@@ -24,6 +24,7 @@ import (
 func TestBrokenStandInsAreCaught(t *testing.T) {
 	t.Parallel()
 	none := fault{name: "none", topology: plain(), inject: func(_ *round, duration time.Duration) { time.Sleep(duration) }}
+	cuts := fault{name: "connections cut", topology: plain(), inject: again(cutAll)}
 	move := fault{name: "address moves", topology: pair, inject: moveAddress(true), loses: true}
 	outage := fault{name: "refused", topology: plain(), inject: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)}
 	for _, c := range []struct {
@@ -92,6 +93,7 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 			}
 			return e
 		}, []*invariant{accountedEvents}, none},
+		{"a channel without a history, taken for one with it", func() workload { return &heals{} }, []*invariant{healedEvents}, cuts},
 		{"a service that loses an answer", func() workload { return forgetful{newServices()} }, []*invariant{storedOnce}, none},
 		{"a call that ends late, and a recovery that takes too long", func() workload { return &late{} }, []*invariant{boundedCalls, recovery}, none},
 		{"a cache that waits although Redis is known to be down", func() workload {

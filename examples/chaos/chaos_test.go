@@ -96,7 +96,7 @@ func TestChaos(t *testing.T) {
 func (rd *round) test(t *testing.T, f fault, duration time.Duration) {
 	rd.t, rd.topology = t, f.topology(t)
 	rd.connect()
-	rd.run(f, duration, newLists(), newCopies(), newOutages(*runFor >= fullRun), newSessions(), newAcknowledged(), newLocks(), newLimits(), newEvents(), newServices())
+	rd.run(f, duration, newLists(), newCopies(), newOutages(*runFor >= fullRun), newSessions(), newAcknowledged(), newLocks(), newLimits(), newEvents(), newHeals(), newServices())
 	for _, note := range rd.notes {
 		t.Error(note)
 	}
