@@ -32,7 +32,11 @@ func Bubble(t *testing.T, test func(t *testing.T, s *Server)) {
 			connect: func(o *redis.Options) {
 				o.PoolSize = 1000
 				o.Dialer = func(context.Context, string, string) (net.Conn, error) {
-					return m.Dial()
+					server, err := m.Dial()
+					if err != nil {
+						return nil, err
+					}
+					return newReadAhead(server), nil
 				}
 			},
 		})
