@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
 
 	"github.com/redis/go-redis/v9"
 
@@ -62,11 +61,11 @@ func New[V any](rdb redis.UniversalClient, cfg Config) (*Cache[V], error) {
 		far: c.far, cfg: cfg, report: c.report, stats: c.stats, life: c.life,
 		check: c.codec.check, recode: c.codec.recode, changed: c.near.invalidate,
 	}
-	if oneIn := cfg.Verify.OneIn; oneIn > 0 && c.near != nil {
-		c.near.checks = newBacklog(oneIn, c.life, background, &c.stats.verifiedLocal, c.near.verify)
+	if cfg.Verify.OneIn > 0 && c.near != nil {
+		c.near.checks = newBacklog(cfg.Verify.OneIn, c.life, background, &c.stats.verifiedLocal, c.near.verify)
 	}
-	if oneIn := cfg.Verify.OneIn; cfg.Verify.Source > 0 {
-		c.checks = newBacklog(oneIn, c.life, background, &c.stats.verifiedSource, c.loads.verifySource)
+	if cfg.Verify.Source > 0 {
+		c.checks = newBacklog(cfg.Verify.OneIn, c.life, background, &c.stats.verifiedSource, c.loads.verifySource)
 	}
 	return c, nil
 }
@@ -118,7 +117,7 @@ func (c *Cache[V]) GetOrLoad(ctx context.Context, id string, load func(ctx conte
 	if !l.found {
 		return c.loadMissing(ctx, id, l.far.err, load)
 	}
-	if l.key != "" && c.checks.chooses(rand.Uint64()) {
+	if c.toVerify(l.key) {
 		c.verifyLater(ctx, renewal{id, l.key, l.far.data}, loadOne(c.encode, load))
 	}
 	if c.loads.due(l.far.ttl) {

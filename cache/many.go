@@ -3,7 +3,6 @@ package cache
 import (
 	"context"
 	"maps"
-	"math/rand/v2"
 	"slices"
 )
 
@@ -140,7 +139,7 @@ func (c *Cache[V]) readBatch(ctx context.Context, op string, ids []string, ahead
 		if c.loads.due(l.far.ttl) {
 			b.due = append(b.due, renewal{l.id, l.key, l.far.data})
 		}
-		if ahead && l.key != "" && c.checks.chooses(rand.Uint64()) {
+		if ahead && c.toVerify(l.key) {
 			b.chosen = append(b.chosen, renewal{l.id, l.key, l.far.data})
 		}
 	}

@@ -3,6 +3,7 @@ package cache
 import (
 	"context"
 	"errors"
+	"math/rand/v2"
 	"time"
 
 	"github.com/convkit/rediskit/internal/tracking"
@@ -23,6 +24,12 @@ type sourceCheck struct {
 // sameWrite is how far apart two looks may see the end of one value: the answers to their
 // PTTLs travel, and clocks drift.
 const sameWrite = 50 * time.Millisecond
+
+// toVerify reports whether the hit of a key in Redis is chosen for a check. A hit in this
+// process has no key.
+func (c *Cache[V]) toVerify(key string) bool {
+	return c.checks != nil && key != "" && c.checks.chooses(rand.Uint64())
+}
 
 // verifyLater has a hit in Redis compared with what load returns.
 func (c *Cache[V]) verifyLater(ctx context.Context, hit renewal, load loader) {

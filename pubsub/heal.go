@@ -30,7 +30,7 @@ func (c *chain[T]) heal() {
 		return
 	}
 	c.healing, c.progress = true, time.Now()
-	c.life.Go(context.Background(), func(ctx context.Context) { c.run(ctx) })
+	c.life.Go(context.Background(), c.run)
 }
 
 // A healing is one way back from the history to the connection. It has one goroutine.
