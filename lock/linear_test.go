@@ -367,7 +367,7 @@ func TestFencedHoldersAreLinearizable(t *testing.T) {
 	s := redistest.Real(t)
 	const processes = 3
 	rounds := 12_000 // of each process, of three operations each
-	if raceEnabled {
+	if redistest.RaceEnabled {
 		rounds = 1_000 // races show early, and cost ten times as much
 	}
 	seed := uint64(time.Now().UnixNano())

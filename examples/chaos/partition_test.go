@@ -83,11 +83,7 @@ func (rd *round) clients() []*netlab.Host {
 // soon waits for a condition, and looks often: the recovery is measured from then on.
 func (rd *round) soon(condition func() bool, what string) {
 	rd.t.Helper()
-	for deadline := time.Now().Add(15 * time.Second); !condition(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			rd.t.Fatalf("not within 15 s: %s", what)
-		}
-	}
+	redistest.Within(rd.t, 15*time.Second, condition, what)
 }
 
 func vanish(rd *round, duration time.Duration) {

@@ -17,7 +17,7 @@ func (r *run) startCluster() (c *redistest.Cluster, node *redistest.Process, rep
 	for range r.setting.replicas {
 		replicas = append(replicas, c.AddReplica(node))
 	}
-	rdb := past(node)
+	rdb := node.SocketClient()
 	defer rdb.Close()
 	for i := 0; rdb.ClusterKeySlot(context.Background(), r.tag).Val() >= 5000; i++ {
 		r.tag = fmt.Sprint("t", i)
@@ -33,7 +33,7 @@ func (r *run) taken(c *redistest.Cluster, replicas []*redistest.Process) (primar
 	r.soon(func() bool {
 		var owners []string
 		for _, p := range c.Nodes()[1:] {
-			rdb := past(p)
+			rdb := p.SocketClient()
 			for _, s := range rdb.ClusterSlots(context.Background()).Val() {
 				if s.Start == 0 && len(s.Nodes) > 0 {
 					owners = append(owners, s.Nodes[0].Addr)

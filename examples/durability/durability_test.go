@@ -19,9 +19,6 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 
 // TestDurability makes the runs, several at once, and then measures the costs alone.
 func TestDurability(t *testing.T) {
-	if raceEnabled && *runs == 0 {
-		t.Skip("make test runs this: the tests of the packages show the race detector all that runs here")
-	}
 	found := newResults(max(*runs, 1))
 	t.Run("faults", func(t *testing.T) {
 		for range max(*runs, 1) {

@@ -73,12 +73,7 @@ func newDisk(t *testing.T) disk {
 	for _, program := range []string{"mkfs.ext4", "unshare", "mount", "cp"} {
 		redistest.Require(t, program)
 	}
-	if os.Geteuid() != 0 {
-		if redistest.Required() {
-			t.Fatal("a disk that loses power needs root, and REDISTEST_REQUIRE=1 says that it must be possible")
-		}
-		t.Skip("a disk that loses power needs root: run this test as root")
-	}
+	redistest.RequireRoot(t, "a disk that loses power")
 	d := disk{filepath.Join(t.TempDir(), "image")}
 	if err := os.WriteFile(d.image, nil, 0o600); err != nil {
 		t.Fatal(err)

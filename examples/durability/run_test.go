@@ -7,8 +7,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/redis/go-redis/v9"
-
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/internal/redistest/netlab"
 )
@@ -47,7 +45,7 @@ func measure(t *testing.T, f fault, s setting) figures {
 	survivor := f.inject(r)
 	r.near.end()
 	r.far.end()
-	found := r.figures(past(survivor))
+	found := r.figures(survivor.SocketClient())
 	t.Log(found)
 	return found
 }
@@ -77,16 +75,12 @@ func (r *run) observe() { time.Sleep(after) }
 // soon waits for a condition for longer than a failover takes whose first vote fails.
 func (r *run) soon(condition func() bool, what string) {
 	r.t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			r.t.Fatalf("not within 30 s: %s", what)
-		}
-	}
+	redistest.Within(r.t, 30*time.Second, condition, what)
 }
 
 // role reports whether p is a primary, or a replica with all data.
 func role(p *redistest.Process, line ...string) bool {
-	rdb := past(p)
+	rdb := p.SocketClient()
 	defer rdb.Close()
 	info := rdb.Info(context.Background(), "replication").Val()
 	for _, l := range line {
@@ -100,10 +94,5 @@ func role(p *redistest.Process, line ...string) bool {
 func isPrimary(p *redistest.Process) bool { return role(p, "role:master") }
 
 func isReplica(p *redistest.Process) bool { return role(p, "role:slave", "master_link_status:up") }
-
-// past returns a client that does not use the network.
-func past(p *redistest.Process) *redis.Client {
-	return p.Client(func(o *redis.Options) { o.Network, o.Addr = "unix", p.Socket() })
-}
 
 func prefix(kind, tag string) string { return fmt.Sprintf("%s:{%s}:", kind, tag) }

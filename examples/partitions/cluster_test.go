@@ -20,7 +20,7 @@ func (r *run) startCluster(replica bool) (c *redistest.Cluster, node, second *re
 	if replica {
 		second = c.AddReplica(node)
 	}
-	rdb := past(node)
+	rdb := node.SocketClient()
 	defer rdb.Close()
 	for i := 0; ; i++ {
 		r.tag = fmt.Sprint("t", i)
@@ -40,7 +40,7 @@ func busCut(r *run) *redistest.Process {
 	heal()
 	soon(r.t, func() bool {
 		for _, p := range c.Nodes() {
-			rdb := past(p)
+			rdb := p.SocketClient()
 			info := rdb.ClusterInfo(context.Background()).Val()
 			rdb.Close()
 			if !strings.Contains(info, "cluster_state:ok") {
@@ -61,7 +61,7 @@ func busCutPromoted(r *run) *redistest.Process {
 	soon(r.t, func() bool {
 		named := 0
 		for _, p := range c.Nodes()[1:] {
-			rdb := past(p)
+			rdb := p.SocketClient()
 			slots := rdb.ClusterSlots(context.Background()).Val()
 			rdb.Close()
 			for _, s := range slots {
@@ -79,7 +79,7 @@ func busCutPromoted(r *run) *redistest.Process {
 }
 
 func acceptsClusterWrites(p *redistest.Process, tag string) bool {
-	rdb := past(p)
+	rdb := p.SocketClient()
 	defer rdb.Close()
 	return rdb.Set(context.Background(), "accepts:{"+tag+"}", 1, time.Minute).Err() == nil
 }
@@ -97,8 +97,8 @@ func hangUp(r *run) *redistest.Process {
 	r.breaks(node.Addr())
 	r.send("move " + node.Addr() + " " + proxy.Addr())
 	time.Sleep(20 * time.Millisecond)
-	past(node).ClientKillByFilter(context.Background(), "type", "normal", "skipme", "yes")
-	past(node).ClientKillByFilter(context.Background(), "type", "pubsub")
+	node.SocketClient().ClientKillByFilter(context.Background(), "type", "normal", "skipme", "yes")
+	node.SocketClient().ClientKillByFilter(context.Background(), "type", "pubsub")
 	r.lasts(short)
 	r.send("move " + node.Addr() + " " + node.Addr())
 	r.observe(node)

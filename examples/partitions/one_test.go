@@ -52,7 +52,7 @@ func (r *run) pair() (old, next *redistest.Process, promote func()) {
 	return old, next, func() {
 		r.truth.moveTo(nil)
 		time.Sleep(50 * time.Millisecond) // the copy gets the last writes
-		if err := past(next).SlaveOf(context.Background(), "NO", "ONE").Err(); err != nil {
+		if err := next.SocketClient().SlaveOf(context.Background(), "NO", "ONE").Err(); err != nil {
 			r.t.Fatal(err)
 		}
 	}
@@ -89,7 +89,7 @@ func demoted(r *run) *redistest.Process {
 	r.start(old, settings{Addrs: []string{proxy.Addr()}})
 	promote()
 	r.breaks()
-	if err := past(old).SlaveOf(context.Background(), next.Host(), fmt.Sprint(next.Port())).Err(); err != nil {
+	if err := old.SocketClient().SlaveOf(context.Background(), next.Host(), fmt.Sprint(next.Port())).Err(); err != nil {
 		r.t.Fatal(err)
 	}
 	r.lasts(500 * time.Millisecond)

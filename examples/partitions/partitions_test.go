@@ -25,7 +25,7 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 
 // TestPartitions injects faults, one after the other.
 func TestPartitions(t *testing.T) {
-	if raceEnabled && *runs == 0 {
+	if redistest.RaceEnabled && *runs == 0 {
 		t.Skip("make test runs this: three more rounds with the race detector take minutes, and examples/chaos has the same faults")
 	}
 	results := newResults(max(*runs, 1))

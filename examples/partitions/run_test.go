@@ -53,7 +53,7 @@ func (r *run) start(primary *redistest.Process, s settings) {
 	}
 	r.settings = s
 	ctx := context.Background()
-	rdb := past(primary)
+	rdb := primary.SocketClient()
 	if err := rdb.Set(ctx, lockPrefix(r.tag)+waitedID, "somebody", 10*time.Minute).Err(); err != nil {
 		r.t.Fatal(err)
 	}
@@ -158,7 +158,7 @@ func (r *run) finish(survivor *redistest.Process) map[string]figures {
 	if r.stopRival != nil {
 		rival = r.stopRival()
 	}
-	r.survivor = past(survivor)
+	r.survivor = survivor.SocketClient()
 	records := map[string]*record{}
 	for _, kind := range kinds {
 		r.processes[kind].Send("stop")
@@ -205,14 +205,14 @@ func (r *run) lost(kind string, calls []call) map[[2]int]bool {
 
 // acceptsWrites reports whether p is a primary that confirms writes.
 func acceptsWrites(p *redistest.Process) bool {
-	rdb := past(p)
+	rdb := p.SocketClient()
 	defer rdb.Close()
 	return strings.Contains(rdb.Info(context.Background(), "replication").Val(), "role:master") &&
 		rdb.Set(context.Background(), "accepts", 1, time.Minute).Err() == nil
 }
 
 func isReplica(p *redistest.Process) bool {
-	rdb := past(p)
+	rdb := p.SocketClient()
 	defer rdb.Close()
 	info := rdb.Info(context.Background(), "replication").Val()
 	return strings.Contains(info, "role:slave") && strings.Contains(info, "master_link_status:up")
@@ -221,11 +221,7 @@ func isReplica(p *redistest.Process) bool {
 // soon waits for a condition, and looks often: it decides when a reference is.
 func soon(t *testing.T, condition func() bool, what string) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !condition(); time.Sleep(2 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-	}
+	redistest.Within(t, 30*time.Second, condition, what)
 }
 
 func newRun(t *testing.T, f fault, full bool) *run {

@@ -18,7 +18,7 @@ func (r *run) startSentinel(minReplicas bool) (s *redistest.Sentinel, old *redis
 		}
 	})
 	for _, p := range s.Servers() {
-		rdb := past(p)
+		rdb := p.SocketClient()
 		if minReplicas {
 			for setting, value := range map[string]string{"min-replicas-to-write": "1", "min-replicas-max-lag": "1"} {
 				if err := rdb.ConfigSet(context.Background(), setting, value).Err(); err != nil {

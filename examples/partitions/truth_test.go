@@ -52,7 +52,7 @@ func (h *truth) moveTo(p *redistest.Process) {
 	defer h.mu.Unlock()
 	h.server = nil
 	if p != nil {
-		h.server = past(p)
+		h.server = p.SocketClient()
 	}
 }
 
@@ -93,9 +93,4 @@ func (h *truth) write(ctx context.Context) {
 		}
 	}
 	h.sent = append(h.sent, message{h.n, start})
-}
-
-// past returns a client that does not use the network.
-func past(p *redistest.Process) *redis.Client {
-	return p.Client(func(o *redis.Options) { o.Network, o.Addr = "unix", p.Socket() })
 }

@@ -106,6 +106,11 @@ func (p *Process) Client(opts ...func(*redis.Options)) *redis.Client {
 	return newClient(p.t, at(p.Addr()), opts)
 }
 
+// SocketClient is Client over the server's Unix socket, which no cut of a network reaches.
+func (p *Process) SocketClient() *redis.Client {
+	return p.Client(func(o *redis.Options) { o.Network, o.Addr = "unix", p.Socket() })
+}
+
 // Kill ends the server with SIGKILL, as a crash does, and waits for its end.
 func (p *Process) Kill() { p.launched().kill() }
 

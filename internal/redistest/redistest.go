@@ -89,9 +89,15 @@ func RunReal(t *testing.T, test func(t *testing.T, s *Server)) {
 // are the bubble's. Call it from the test's goroutine.
 func Eventually(t testing.TB, cond func() bool, what ...any) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); !cond(); time.Sleep(pollEvery) {
+	Within(t, patience, cond, what...)
+}
+
+// Within is Eventually with a limit of its own.
+func Within(t testing.TB, limit time.Duration, cond func() bool, what ...any) {
+	t.Helper()
+	for deadline := time.Now().Add(limit); !cond(); time.Sleep(pollEvery) {
 		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", patience, fmt.Sprint(what...))
+			t.Fatalf("not within %v: %s", limit, fmt.Sprint(what...))
 		}
 	}
 }
@@ -110,6 +116,19 @@ func Require(t testing.TB, program string) {
 
 // Required reports whether REDISTEST_REQUIRE=1 says that nothing may be missing.
 func Required() bool { return os.Getenv("REDISTEST_REQUIRE") == "1" }
+
+// RequireRoot skips the test if it does not run as root, or fails it if REDISTEST_REQUIRE=1
+// says that what, which needs root, must be possible.
+func RequireRoot(t testing.TB, what string) {
+	t.Helper()
+	if os.Geteuid() == 0 {
+		return
+	}
+	if Required() {
+		t.Fatalf("%s needs root, and REDISTEST_REQUIRE=1 says that it must be possible", what)
+	}
+	t.Skipf("%s needs root: run this test as root", what)
+}
 
 // requireProgram skips the test if program is missing, or fails it if REDISTEST_REQUIRE=1
 // says that every program must be installed.

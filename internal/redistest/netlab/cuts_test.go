@@ -25,7 +25,7 @@ func TestAServerThatVanishedAnswersNothing(t *testing.T) {
 	heal := lab.Vanish(lab.Host(p))
 	isCutOff(t, p)
 	reaches(t, other)
-	if err := past(p).Ping(t.Context()).Err(); err != nil {
+	if err := p.SocketClient().Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the server ended: %v", err)
 	}
 	p.Restart()
@@ -47,7 +47,7 @@ func TestOneDirectionCanBeCut(t *testing.T) {
 	if err := set("reply lost"); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("SET without a reply: %v", err)
 	}
-	if n := past(p).Exists(t.Context(), "reply lost").Val(); n != 1 {
+	if n := p.SocketClient().Exists(t.Context(), "reply lost").Val(); n != 1 {
 		t.Error("the command did not arrive")
 	}
 	heal()
@@ -61,7 +61,7 @@ func TestOneDirectionCanBeCut(t *testing.T) {
 	if err := set("request lost"); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("SET that did not arrive: %v", err)
 	}
-	if n := past(p).Exists(t.Context(), "request lost").Val(); n != 0 {
+	if n := p.SocketClient().Exists(t.Context(), "request lost").Val(); n != 0 {
 		t.Error("the command arrived")
 	}
 	lab.Heal()
@@ -231,9 +231,4 @@ func isCutOff(t *testing.T, p *redistest.Process) {
 // impatient returns a client that waits a short time for a reply.
 func impatient(p *redistest.Process) *redis.Client {
 	return p.Client(func(o *redis.Options) { o.ReadTimeout = short })
-}
-
-// past returns a client that does not use the network.
-func past(p *redistest.Process) *redis.Client {
-	return p.Client(func(o *redis.Options) { o.Network, o.Addr = "unix", p.Socket() })
 }

@@ -21,7 +21,6 @@ package netlab
 
 import (
 	"net"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -54,12 +53,7 @@ func New(t testing.TB) *Lab {
 	for _, program := range []string{"redis-server", "ip", "iptables-restore", "nsenter"} {
 		redistest.Require(t, program)
 	}
-	if os.Geteuid() != 0 {
-		if redistest.Required() {
-			t.Fatal("a network that can be cut needs root, and REDISTEST_REQUIRE=1 says that it must be possible")
-		}
-		t.Skip("a network that can be cut needs root: run this test as root")
-	}
+	redistest.RequireRoot(t, "a network that can be cut")
 	r, err := newRouter()
 	if err != nil {
 		t.Skipf("this machine refuses a network that can be cut: %v", err)

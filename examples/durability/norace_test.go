@@ -1,5 +1,0 @@
-//go:build !race
-
-package durability
-
-const raceEnabled = false

@@ -1,5 +1,0 @@
-//go:build race
-
-package partitions
-
-const raceEnabled = true
