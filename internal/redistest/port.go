@@ -11,32 +11,47 @@ import (
 // busOffset is how much higher the bus port of a Cluster node is than its port.
 const busOffset = 10000
 
-// givenPorts holds the UDP port of each number that freePort has returned, until the
+// heldPorts holds the UDP port of each number that freePort has given away, until the
 // binary ends. Servers use TCP alone.
-var givenPorts struct {
+var heldPorts struct {
 	sync.Mutex
-	held []net.PacketConn
+	all []net.PacketConn
 }
 
 // freePort returns a port that no test binary has, where no program listens on it or on its
-// bus port. It is the binary's own until that ends: another one, which runs at the same
-// time, does not take it while its server is down. It is below the range that systems use
-// for outgoing connections: such a connection could take the port while a server restarts,
-// or connect to itself while no server listens.
+// bus port. Both are the binary's own until that ends: another one, which runs at the same
+// time, neither takes nor tries them while their server is down. They are below the range
+// that systems use for outgoing connections: such a connection could take the port while a
+// server restarts, or connect to itself while no server listens.
 func freePort() (int, error) {
-	givenPorts.Lock()
-	defer givenPorts.Unlock()
 	for range 1000 {
-		port := 10000 + rand.IntN(12000)
-		if !isFree(port) || !isFree(port+busOffset) {
-			continue
-		}
-		if hold, err := net.ListenPacket("udp", loopback(port)); err == nil {
-			givenPorts.held = append(givenPorts.held, hold)
+		if port := 10000 + rand.IntN(busOffset); hold(port, port+busOffset) {
 			return port, nil
 		}
 	}
 	return 0, errors.New("found no free loopback port")
+}
+
+// hold makes free ports this binary's own. It returns false if one is in use. A port that
+// another binary holds is not even tried with TCP: for that moment it would not refuse.
+func hold(ports ...int) bool {
+	var held []net.PacketConn
+	for _, port := range ports {
+		conn, err := net.ListenPacket("udp", loopback(port))
+		if err == nil {
+			held = append(held, conn)
+		}
+		if err != nil || !isFree(port) {
+			for _, conn := range held {
+				conn.Close()
+			}
+			return false
+		}
+	}
+	heldPorts.Lock()
+	defer heldPorts.Unlock()
+	heldPorts.all = append(heldPorts.all, held...)
+	return true
 }
 
 func isFree(port int) bool {

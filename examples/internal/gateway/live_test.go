@@ -261,10 +261,18 @@ func TestCloseLetsBrowsersReadWhatWasReceivedAndClosesThem(t *testing.T) {
 		s := newService(t, r.Addr(), patient, echo)
 		b, rdb := s.browse(t), r.Client()
 		const n = 50
+		received := s.hub.Subscribe()
 		for i := range n {
 			publish(t, rdb, fmt.Sprintf("%s-%d-", r.Prefix(), i), "")
 		}
-		redistest.Eventually(t, func() bool { return s.hub.Stats().Received >= n }, "the messages")
+		for last := fmt.Sprintf("%s-%d-", r.Prefix(), n-1); ; { // a count would include other tests' messages
+			if got, err := received.Next(t.Context()); err != nil {
+				t.Fatal(err)
+			} else if got.Value.ConversationID == last {
+				break
+			}
+		}
+		received.Close()
 		ended := make(chan error, 1)
 		go func() { ended <- s.Close() }()
 		for i := range n {
