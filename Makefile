@@ -14,8 +14,8 @@ demo: ## start the example services and their Dashboard on 127.0.0.1:8080; ARGS=
 test: ## run all tests; those that need redis-server are skipped and counted if it is not installed
 	@scripts/test.sh
 
-race: ## run all tests under the race detector, shuffled, three times
-	@scripts/test.sh -race -shuffle=on -count=3
+race: ## run all tests under the race detector, shuffled, COUNT (3) times
+	@scripts/test.sh -race -shuffle=on -count=$(or $(COUNT),3)
 
 deploy-test: ## test the deploy kit on redis-server: its configurations, access rules, Compose files, runbook, alerts and dashboard
 	@modules=deploy scripts/test.sh
