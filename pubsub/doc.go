@@ -100,7 +100,8 @@
 //     even if nothing is missing. The Hub asks each server with INFO; where that is refused,
 //     each lost connection is a gap.
 //   - The Hub has heard messages of other programs, which no history keeps.
-//   - The history could not be read for Config.Liveness, or its reading was refused.
+//   - The history could not be read for Config.Liveness, or for ten times as long because Redis
+//     was not reached for it. Or its reading was refused.
 //
 // [Hub.SubscribeAfter] begins behind the message with a given Message.Position: with what the
 // Hub keeps, which is at least the history, and then with what comes. A text for a browser's

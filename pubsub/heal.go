@@ -194,14 +194,22 @@ func (h *healing[T]) failed(err error) {
 	h.hub.reporter("read the history")(err)
 }
 
+// outagePatience is how many times Config.Liveness a history may take to be read because
+// Redis is not reached for it, as when no client slot is free.
+const outagePatience = 10
+
 // abandoned gives up reading the history if the server refuses it for good, or if it has
-// brought nothing for Config.Liveness though the connection is there. What is missing is a
-// gap then. For its first reading Listen waits instead.
+// brought nothing for Config.Liveness, in an outage for longer, though the connection is
+// there. What is missing is a gap then. For its first reading Listen waits instead.
 func (h *healing[T]) abandoned(err error) bool {
 	r, refused := refusal.Of(err)
 	refused = refused && !r.Passes
 	h.mu.Lock()
-	late := h.complete && h.connected && time.Since(h.progress) >= h.hub.cfg.Liveness
+	patience := h.hub.cfg.Liveness
+	if reply := redis.Error(nil); err != nil && (r.Passes || !errors.As(err, &reply)) {
+		patience *= outagePatience
+	}
+	late := h.complete && h.connected && time.Since(h.progress) >= patience
 	if !refused && !late {
 		h.mu.Unlock()
 		return false

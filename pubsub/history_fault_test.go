@@ -3,6 +3,7 @@ package pubsub_test
 import (
 	"context"
 	"errors"
+	"io"
 	"fmt"
 	"slices"
 	"strings"
@@ -323,6 +324,44 @@ func TestAHistoryThatCannotBeReadIsAGap(t *testing.T) {
 					if got = next(t, sub); got != "2" && got != "3" && got != "gap 0" {
 						t.Fatalf("received %q", got)
 					}
+				}
+			})
+		})
+	}
+}
+
+// The Hub's own connection may be there before the pool has one, as when few client slots
+// are free.
+func TestAnOutageWhileTheHistoryIsReadIsNoGap(t *testing.T) {
+	t.Parallel()
+	for name, answer := range map[string]error{
+		"no slot":     reply("ERR max number of clients reached"),
+		"unreachable": io.EOF,
+	} {
+		t.Run(name, func(t *testing.T) {
+			redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
+				rdb, server := reluctantClient(s)
+				hub := listen(t, newTopic[int](t, rdb, s.Prefix(), history(10), liveness(100*time.Millisecond)))
+				topic := newTopic[int](t, s.Client(), s.Prefix(), history(10))
+				sub := hub.Subscribe()
+				publish(t, topic, 0)
+				expect(t, sub, "0")
+				failures := hub.Stats().Errors
+				var since time.Time // of the first failure; the answers end after twice Liveness
+				server.set(func(context.Context) error {
+					if since.IsZero() {
+						since = time.Now()
+					}
+					if time.Since(since) > 200*time.Millisecond {
+						return nil
+					}
+					return answer
+				})
+				killListeners(t, s.Client(), s.Prefix())
+				topic.Publish(t.Context(), 1)
+				expect(t, sub, "1")
+				if hub.Stats().Errors == failures {
+					t.Error("the history was read at once")
 				}
 			})
 		})
