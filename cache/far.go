@@ -164,7 +164,13 @@ func (f *far) delete(ctx context.Context, keyList []string) error {
 	for i, key := range keyList {
 		unlinks[i] = unlink(ctx, family(key)...)
 	}
-	f.sender.DoMany(ctx, sender.Repeatable, unlinks...)
+	if len(keyList) == 1 {
+		if err := f.sender.Do(ctx, sender.Repeatable, keyList[0], unlinks[0]); err != nil {
+			return err
+		}
+	} else {
+		f.sender.DoMany(ctx, sender.Repeatable, unlinks...)
+	}
 	var first error
 	var moving []string
 	for i, unlink := range unlinks {

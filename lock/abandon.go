@@ -4,6 +4,7 @@ import (
 	"context"
 	_ "embed"
 
+	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -47,14 +48,15 @@ func (k *Locker) abandon(ctx context.Context, key, value string, start instant) 
 func (k *Locker) cleanUp(ctx context.Context, key, value string) bool {
 	ctx, cancel := context.WithTimeout(ctx, detachedTimeout)
 	defer cancel()
-	deleted, err := k.sender.Run(ctx, sender.Change, sender.Call{
+	cmd := k.sender.Run(ctx, sender.Keep, releaseCall(key, value))
+	return cmd.Err() == nil && cmd.Val() != int64(0)
+}
+
+// releaseCall gives back the lock that a request took, whose value it is.
+func releaseCall(key, value string) sender.Call {
+	return sender.Call{
 		Script: releaseScript,
 		Keys:   []string{key},
-		Args:   []any{value},
-	}).Int()
-	if err != nil || deleted == 0 {
-		return false
+		Args:   []any{value, keys.Sibling(kindReleased, key)},
 	}
-	_ = k.sender.Do(ctx, sender.Pinned, key, announcement(ctx, key)) // if it fails, waiters poll
-	return true
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/bsm/redislock"
 	"github.com/redis/go-redis/v9"
 
-	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/sender"
 )
 
@@ -73,8 +72,7 @@ func (l *Lock) Context() context.Context { return l.ctx }
 // On any other error it is not known whether the lock was given back; it ends by its TTL at
 // the latest. If Redis does not answer, the release is sent once more.
 //
-// One round trip: a pipeline of a script of GET and DEL, and a PUBLISH. If an ACL refuses
-// the channel, Release does not fail: Config.OnError receives that, and waiters see the
+// One round trip: a script of GET, DEL and PUBLISH. If an ACL refuses the channel, Release does not fail: Config.OnError receives that, and waiters see the
 // release within Config.Poll.
 func (l *Lock) Release(ctx context.Context) error {
 	l.releasing.Do(func() { l.released = l.release(ctx) })
@@ -114,29 +112,38 @@ func (l *Lock) release(ctx context.Context) error {
 	return nil
 }
 
-// giveBack deletes the key, if it still holds our token, and announces that.
+// giveBack deletes the key, if it still holds our token, and announces that. It returns
+// ErrLockNotHeld if it does not.
 func (l *Lock) giveBack(ctx context.Context) error {
-	k := l.locker
-	publish := announcement(ctx, l.key)
-	handle := l.with(publish)
-	err := handle.Release(ctx)
+	err := l.sendRelease(ctx)
 	if err != nil && !errors.Is(err, redislock.ErrLockNotHeld) {
-		again := handle.Release(ctx)
+		again := l.sendRelease(ctx)
 		// The second copy finds no lock either because the first copy ran or because the
 		// lock was lost before. If the first may have run, its error stands.
 		if !errors.Is(again, redislock.ErrLockNotHeld) || sender.OutcomeOf(err) != sender.MayHaveRun {
 			err = again
 		}
 	}
-	if err == nil && publish.Err() != nil {
-		k.report.OnError(ctx, k.report.Redis(ctx, "announce a release", publish.Err()))
-	}
 	return err
 }
 
-// announcement is the command that wakes the waiters of key.
-func announcement(ctx context.Context, key string) *redis.IntCmd {
-	return redis.NewIntCmd(ctx, "publish", keys.Sibling(kindReleased, key), "")
+func (l *Lock) sendRelease(ctx context.Context) error {
+	k := l.locker
+	cmd := k.sender.Run(ctx, sender.Keep, releaseCall(l.key, l.handle.Token()+l.handle.Metadata()))
+	if err := cmd.Err(); err != nil {
+		return err
+	}
+	switch reply := cmd.Val().(type) {
+	case int64:
+		if reply == 0 {
+			return redislock.ErrLockNotHeld
+		}
+	case string:
+		k.report.OnError(ctx, k.report.Redis(ctx, "announce a release", sender.Refused(reply)))
+	default:
+		return sender.ErrReply
+	}
+	return nil
 }
 
 // with returns the lock's handle, which sends extra behind each script.
@@ -144,7 +151,7 @@ func (l *Lock) with(extra ...redis.Cmder) *redislock.Lock {
 	h := &struct { // one allocation for both
 		redislock.Lock
 		scripter sender.Scripter
-	}{*l.handle, l.locker.scripter(nil, extra)}
+	}{*l.handle, l.locker.scripter(sender.Keep, nil, extra)}
 	h.Client = redislock.New(&h.scripter)
 	return &h.Lock
 }

@@ -58,7 +58,7 @@ func New(rdb redis.UniversalClient, cfg Config) (*Locker, error) {
 		return nil, err
 	}
 	k := &Locker{
-		rdb: rdb, sender: sender.New(rdb, true), cfg: cfg, pattern: pattern,
+		rdb: rdb, sender: sender.New(rdb, false), cfg: cfg, pattern: pattern,
 		report:   report.New("lock", cfg.Name, cfg.OnError),
 		clock:    systemClock(),
 		named:    cfg.named(),

@@ -1,11 +1,15 @@
--- Gives back a lock that a request may have taken although its reply was lost.
+-- Gives back the lock of one request, and wakes its waiters.
 --
 -- KEYS 1 lock
 -- ARGV 1 value of that request: its token and its TTL
--- returns 1 if it had taken the lock, 0 otherwise
+--      2 channel of the waiters
+-- returns 1 if it was given back, 0 if that request does not have it, or the text of why nobody could be woken
 --
 -- One transition: another holder's lock must not be deleted.
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
+-- Sent twice, the second copy finds nothing.
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then
+  return 0
 end
-return 0
+redis.call('DEL', KEYS[1])
+local told = redis.pcall('PUBLISH', ARGV[2], '') -- an ACL may refuse the channel, and the lock is given back all the same
+return type(told) == 'table' and told.err or 1

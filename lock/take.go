@@ -70,7 +70,7 @@ func (c Config) named() string { return fmt.Sprintf(":px=%d", c.TTL.Milliseconds
 
 // obtainer returns a redislock that takes locks by obtain.lua in place of its own script.
 func (k *Locker) obtainer(extra []redis.Cmder) *redislock.Client {
-	s := k.scripter(obtained, extra)
+	s := k.scripter(sender.Take, obtained, extra)
 	send := s.Send
 	s.Send = func(ctx context.Context, call sender.Call) *redis.Cmd {
 		call.Script = obtainScript
@@ -83,12 +83,11 @@ func (k *Locker) obtainer(extra []redis.Cmder) *redislock.Client {
 // sender. extra goes out behind each script, in the same round trip and on the same
 // connection. want is the only reply, other than nil and errors, that a script may have;
 // nil for any.
-func (k *Locker) scripter(want any, extra []redis.Cmder) sender.Scripter {
+func (k *Locker) scripter(class sender.Class, want any, extra []redis.Cmder) sender.Scripter {
+	if k.cfg.Replicas.N > 0 {
+		class = sender.Pinned // WAIT has no key that leads it to the lock's primary
+	}
 	return sender.Scripter{UniversalClient: k.rdb, Send: func(ctx context.Context, call sender.Call) *redis.Cmd {
-		class := sender.Change
-		if len(extra) > 0 { // WAIT and PUBLISH have no key that leads them to the lock's primary
-			class = sender.Pinned
-		}
 		cmd := k.sender.Run(ctx, class, call, extra...)
 		if want != nil && cmd.Err() == nil && cmd.Val() != want {
 			cmd.SetErr(sender.ErrReply)

@@ -37,7 +37,7 @@ type publisher struct {
 // channel that it belongs to.
 func newPublisher(rdb redis.UniversalClient, channel, of string) *publisher {
 	return &publisher{
-		sender: sender.New(rdb, true), script: publishScript,
+		sender: sender.New(rdb, false), script: publishScript,
 		keys: []string{keys.Sibling("published", of)}, args: []any{channel},
 	}
 }
@@ -45,7 +45,7 @@ func newPublisher(rdb redis.UniversalClient, channel, of string) *publisher {
 // newRecorder returns a publisher that keeps what it publishes in the channel's history.
 func newRecorder(rdb redis.UniversalClient, channel string, history History) *publisher {
 	return &publisher{
-		sender: sender.New(rdb, true), script: recordScript, keys: historyKeys(channel), random: true,
+		sender: sender.New(rdb, false), script: recordScript, keys: historyKeys(channel), random: true,
 		args: []any{channel, positionsOf(channel), history.Messages, history.Age.Milliseconds(), (history.Age + lastTTL).Milliseconds()},
 	}
 }
@@ -61,8 +61,7 @@ func (p *publisher) publish(ctx context.Context, payloads ...[]byte) (receivers 
 	for _, payload := range payloads {
 		args = append(args, payload)
 	}
-	// Pinned: go-redis's own routing does not ask for the map anew when a primary is gone.
-	cmd := p.sender.Run(ctx, sender.Pinned, sender.Call{Script: p.script, Keys: p.keys, Args: args})
+	cmd := p.sender.Run(ctx, sender.Change, sender.Call{Script: p.script, Keys: p.keys, Args: args})
 	if err := cmd.Err(); err != nil {
 		return 0, err
 	}

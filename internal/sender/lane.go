@@ -20,15 +20,15 @@ import (
 // when it began. So no call waits for others to come, and the busier it gets, the
 // more calls share a round trip.
 //
-//   - A call ends when its ctx does. One that is still queued then is never sent. One
-//     that was sent goes on without its caller.
+//   - A call ends when its ctx does. One that is still queued then is withdrawn: it is
+//     never sent, and its error says so. One that was sent goes on without its caller.
 //   - The end of a connection fails every command of the pipeline that was not
 //     answered. A pipeline of a class that runs once is never sent again.
 //   - A queued call counts among those that the client's Bulkhead bounds, from the
 //     queue to the end of its pipeline, also after its caller has left. So a slow
 //     server collects neither goroutines nor requests without end.
-//   - A call with large replies does not share, so that small ones need not wait for
-//     them (sizes.go).
+//   - A call with large arguments or replies does not share, so that small ones need not
+//     wait for it (sizes.go).
 //
 // A pipeline passes the hooks of the client with a context of its own, since it
 // belongs to several callers. Its goroutine ends with it, at the client's time-outs
@@ -54,7 +54,7 @@ const (
 	// answers one, the other is written or read.
 	maxPipelines = 2
 	// maxCommands and maxBytes bound a pipeline: its commands, and the size that
-	// their replies are expected to have. A call that comes after it waits for all of
+	// their arguments and replies are expected to have. A call that comes after it waits for all of
 	// it, and the client's ReadTimeout is for all of it.
 	maxCommands = 512
 	maxBytes    = 256 << 10
@@ -64,9 +64,17 @@ const (
 type request struct {
 	ctx  context.Context
 	cmds []redis.Cmder
-	size int           // its part of a pipeline: commands, or values that they ask for
+	size int           // its part of a pipeline: commands, or what counts as much
 	done chan struct{} // receives once, when the commands have their outcomes
+	fate atomic.Int32  // queued until the pipeline sends it or its caller withdraws it
 }
+
+// The fates of a request.
+const (
+	queued = iota
+	sent
+	left
+)
 
 func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
 	defer l.busy.Add(-1)
@@ -82,6 +90,9 @@ func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
 	select {
 	case <-r.done:
 	case <-ctx.Done():
+		if r.fate.CompareAndSwap(queued, left) {
+			return withdrawn{ctx.Err()}
+		}
 		select {
 		case <-r.done: // both are ready
 		default:
@@ -90,6 +101,7 @@ func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
 	}
 	clear(r.cmds)
 	r.ctx, r.cmds = nil, r.cmds[:0]
+	r.fate.Store(queued)
 	l.free.Put(r)
 	return nil
 }
@@ -104,7 +116,7 @@ func (l *lane) enqueue(ctx context.Context, cmds []redis.Cmder) *request {
 	for _, cmd := range cmds {
 		r.cmds = append(r.cmds, l.class.deliver(cmd))
 	}
-	r.size = max(len(cmds), int(values(cmds)))
+	r.size = max(len(cmds), int(values(cmds))) + argumentBytes(cmds)/(maxBytes/maxCommands)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue = append(l.queue, r)
@@ -164,7 +176,7 @@ func (l *lane) send(batch []*request) {
 	var latest time.Time
 	endless := false
 	for _, r := range batch {
-		if r.ctx.Err() != nil {
+		if r.ctx.Err() != nil || !r.fate.CompareAndSwap(queued, sent) {
 			continue
 		}
 		waiting = append(waiting, r)
@@ -196,6 +208,9 @@ func (l *lane) send(batch []*request) {
 		}
 	}()
 	exec(ctx, l.rdb, cmds)
+	if cluster, ok := l.rdb.(*redis.ClusterClient); ok && lost(cmds) {
+		cluster.ReloadState(ctx)
+	}
 	returned = true
 }
 

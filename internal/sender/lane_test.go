@@ -59,8 +59,8 @@ func TestAQueuedCommandWhoseContextEndsIsNeverSent(t *testing.T) {
 		redistest.Eventually(t, func() bool { return c.Queued() == 3 }, "three are queued")
 		cancel()
 		for i, want := range []error{context.Canceled, context.DeadlineExceeded} {
-			if r := <-left[i]; r.Err != want { // although nothing moves
-				t.Errorf("a caller whose context ended: %v, want %v", r.Err, want)
+			if r := <-left[i]; !errors.Is(r.Err, want) || sender.OutcomeOf(r.Err) != sender.Unsent { // although nothing moves
+				t.Errorf("a caller whose context ended: %v, want %v, unsent", r.Err, want)
 			}
 		}
 		close(g.open)

@@ -21,7 +21,10 @@ type lanes struct {
 }
 
 func newLanes(rdb redis.UniversalClient, class Class) *lanes {
-	l := &lanes{rdb: rdb, class: class, sizes: newSizes()}
+	l := &lanes{rdb: rdb, class: class}
+	if class == Read { // no other one has replies of any size
+		l.sizes = newSizes()
+	}
 	l.calls = sync.OnceValue(func() *breaker.Bulkhead { return breaker.BulkheadOf(rdb) })
 	if _, cluster := rdb.(*redis.ClusterClient); !cluster {
 		l.only = l.newLane()
@@ -40,7 +43,7 @@ func (l *lanes) do(ctx context.Context, key string, cmds []redis.Cmder) error {
 		Send(ctx, l.rdb, l.class, cmds...)
 		return nil
 	}
-	if !l.sizes.small(key, cmds) {
+	if argumentBytes(cmds) >= largeArguments || !l.sizes.small(key, cmds) {
 		Send(ctx, l.rdb, l.class, cmds...)
 	} else if err := to.do(ctx, cmds); err != nil {
 		return err

@@ -31,6 +31,9 @@ func OutcomeOf(err error) Outcome {
 	if err == nil {
 		return Answered
 	}
+	if _, left := errors.AsType[withdrawn](err); left {
+		return Unsent
+	}
 	for _, unsent := range []error{redis.ErrPoolTimeout, redis.ErrPoolExhausted, redis.ErrClosed, breaker.ErrOpen, breaker.ErrOverloaded, ErrNoMap} {
 		if errors.Is(err, unsent) {
 			return Unsent
@@ -49,3 +52,8 @@ func OutcomeOf(err error) Outcome {
 	}
 	return MayHaveRun
 }
+
+// withdrawn is the end of a caller's ctx before its commands were sent. They never will be.
+type withdrawn struct{ error }
+
+func (w withdrawn) Unwrap() error { return w.error }

@@ -21,6 +21,14 @@ func NewScript(source string) *Script {
 	return &Script{digest: hex.EncodeToString(sum[:]), source: source}
 }
 
+// Refused is an error reply that a script caught, and returned as a text.
+type Refused string
+
+func (r Refused) Error() string { return string(r) }
+
+// RedisError makes it a redis.Error.
+func (Refused) RedisError() {}
+
 // A Call is a script with its keys, all of one cluster slot, and its arguments.
 type Call struct {
 	Script *Script
@@ -92,9 +100,13 @@ func (s *Sender) run(ctx context.Context, class Class, cmd *redis.Cmd, call Call
 }
 
 // RunMany sends calls in one round trip, on a Cluster one to each primary, and
-// returns their commands in order. It shares no round trip. Calls whose script a
-// server did not know are sent again with the source, all in one more round trip.
+// returns their commands in order. Several share no round trip with others; one is Run.
+// Calls whose script a server did not know are sent again with the source, all in one
+// more round trip.
 func (s *Sender) RunMany(ctx context.Context, class Class, calls ...Call) []*redis.Cmd {
+	if len(calls) == 1 {
+		return []*redis.Cmd{s.Run(ctx, class, calls[0])}
+	}
 	replies := make([]*redis.Cmd, len(calls))
 	batch := make([]redis.Cmder, len(calls))
 	for i, call := range calls {

@@ -69,7 +69,7 @@ func TestOnlyWhatMayRunTwiceIsSentAgainAfterALostReply(t *testing.T) {
 		incr := sender.NewScript("return redis.call('INCR', KEYS[1])")
 		for _, calls := range []int{1, 2} {
 			for class, want := range map[sender.Class]int{
-				sender.Read: 2, sender.Repeatable: 2, sender.Charge: 1, sender.Change: 1, sender.Pinned: 1,
+				sender.Read: 2, sender.Repeatable: 2, sender.Charge: 1, sender.Change: 1, sender.Take: 1, sender.Keep: 1, sender.Pinned: 1,
 			} {
 				key := s.Prefix() + strconv.Itoa(int(class)) + ":" + strconv.Itoa(calls)
 				call := sender.Call{Script: incr, Keys: []string{key}}

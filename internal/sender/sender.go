@@ -25,31 +25,38 @@ import (
 	"github.com/redis/go-redis/v9"
 )
 
-// Class says how commands are delivered.
+// Class says how commands are delivered. Each class that shares round trips has lanes of
+// its own: what may run twice never shares a pipeline with what must not, since go-redis
+// sends all commands of a pipeline again or none, and what others wait for does not wait
+// behind what may have to wait anyway.
 type Class int
 
 const (
-	// Read is for what may run twice. It shares round trips with other calls.
+	// Read is for what may run twice and changes nothing.
 	Read Class = iota
-	// Charge is for what must run once at most. It shares round trips with other
-	// calls.
+	// Charge is for what must run once at most, and decides about a request.
 	Charge
-	// Repeatable is for what may run twice. It has a round trip of its own.
+	// Repeatable is for changes that may run twice.
 	Repeatable
-	// Change is for what must run once at most. It has a round trip of its own.
+	// Change is for changes that must run once at most.
 	Change
-	// Pinned is Change for commands some of which have no key: all of them go to
-	// the primary of one key, in their order and on one connection.
+	// Take is for a Change that asks for what another caller may hold.
+	Take
+	// Keep is for a Change of what this caller holds, such as giving it back.
+	Keep
+	// Pinned is for a Change followed by commands without a key, such as WAIT: all of
+	// them go to the primary of one key, in their order and on one connection. It shares
+	// no round trip: WAIT holds up its connection.
 	Pinned
 
 	classes = iota
 )
 
 // once reports whether commands of the class are never sent again.
-func (c Class) once() bool { return c == Charge || c == Change || c == Pinned }
+func (c Class) once() bool { return c != Read && c != Repeatable }
 
 // shares reports whether commands of the class share round trips.
-func (c Class) shares() bool { return c == Read || c == Charge }
+func (c Class) shares() bool { return c != Pinned }
 
 // A Sender sends the commands of one object over one client. It is safe for
 // concurrent use, owns no goroutine while nothing is under way, and needs no Close.
@@ -102,7 +109,8 @@ func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
 // Send sends cmds over a client, several of them in one pipeline, and shares
 // nothing. Each command then has its own outcome.
 func Send(ctx context.Context, rdb redis.UniversalClient, class Class, cmds ...redis.Cmder) {
-	if _, cluster := rdb.(*redis.ClusterClient); cluster {
+	cluster, _ := rdb.(*redis.ClusterClient)
+	if cluster != nil {
 		// A client that has a map once always has one, and answers this from it. Without
 		// a map the command would fail too, perhaps with redis.Nil.
 		if _, err := PrimaryOf(ctx, rdb, "any"); err != nil {
@@ -121,6 +129,21 @@ func Send(ctx context.Context, rdb redis.UniversalClient, class Class, cmds ...r
 		}
 		exec(ctx, rdb, batch)
 	}
+	if cluster != nil && lost(cmds) {
+		// Another primary may have taken over. go-redis would look at the next periodic
+		// reload of its map.
+		cluster.ReloadState(ctx)
+	}
+}
+
+// lost reports whether a command was not answered.
+func lost(cmds []redis.Cmder) bool {
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && OutcomeOf(err) != Answered {
+			return true
+		}
+	}
+	return false
 }
 
 // exec sends commands in one pipeline.

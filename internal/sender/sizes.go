@@ -11,8 +11,12 @@ import (
 // round trip is a small part of its cost by then, and the others would wait for it.
 const large = 64 << 10
 
+// largeArguments is the size from which arguments do not share one. A pipeline is written
+// as a whole before its first reply is read.
+const largeArguments = 16 << 10
+
 // sizes remembers how large replies were: the mean of all, and the keys that had
-// large ones. So only the first large reply of a key shares a pipeline.
+// large ones. A nil sizes remembers nothing and expects small ones. So only the first large reply of a key shares a pipeline.
 type sizes struct {
 	seed maphash.Seed
 	keys [1024]atomic.Uint64 // hashes of keys with large replies, each at the index that its hash gives
@@ -24,7 +28,7 @@ func newSizes() *sizes { return &sizes{seed: maphash.MakeSeed()} }
 // small reports whether the replies to cmds are expected to be small.
 func (s *sizes) small(key string, cmds []redis.Cmder) bool {
 	n := values(cmds)
-	if n == 0 {
+	if n == 0 || s == nil {
 		return true
 	}
 	hash := maphash.String(s.seed, key)
@@ -34,7 +38,7 @@ func (s *sizes) small(key string, cmds []redis.Cmder) bool {
 // note remembers how large the replies to cmds were.
 func (s *sizes) note(key string, cmds []redis.Cmder) {
 	n := values(cmds)
-	if n == 0 {
+	if n == 0 || s == nil {
 		return
 	}
 	size := int64(0)
@@ -58,6 +62,9 @@ func (s *sizes) place(hash uint64) *atomic.Uint64 { return &s.keys[hash%uint64(l
 
 // fit returns how many commands a pipeline may have, and how many values it may ask for.
 func (s *sizes) fit() int {
+	if s == nil {
+		return maxCommands
+	}
 	return int(max(1, min(maxCommands, maxBytes/max(1, s.mean.Load()))))
 }
 
@@ -92,4 +99,20 @@ func bytes(cmd redis.Cmder) int64 {
 		}
 	}
 	return int64(n)
+}
+
+// argumentBytes returns the size of the long arguments of cmds, which are texts.
+func argumentBytes(cmds []redis.Cmder) int {
+	size := 0
+	for _, cmd := range cmds {
+		for _, arg := range cmd.Args() {
+			switch arg := arg.(type) {
+			case string:
+				size += len(arg)
+			case []byte:
+				size += len(arg)
+			}
+		}
+	}
+	return size
 }
