@@ -4,7 +4,6 @@
 -- status 'done', 'exists', 'refused'
 return {once(function()
   if alive() then return 'exists' end
-  redis.call('HSET', key, unpack(ARGV, own))
-  slide()
+  write({unpack(ARGV, own)})
   return 'done'
 end), now}

@@ -4,7 +4,7 @@
 -- status 'done', 'refused'
 return {once(function()
   if alive() then redis.call('DEL', key) end
-  redis.call('HSET', key, unpack(ARGV, own))
-  slide()
+  hash, at = {}, {}
+  write({unpack(ARGV, own)})
   return 'done'
 end), now}

@@ -20,7 +20,8 @@ local own       = 8                 -- where the script's own arguments begin
 
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
-local deadline, touched
+local hash, at          -- what HGETALL returns, and where in it the text of each field is
+local deadline, touched -- the times in the fields _until and touch, nil for none
 
 -- Calls apply unless this operation was done before. A copy that arrives outside its time is refused, because the record
 -- of the copy that was done may be gone by then. A record is kept of what was done. It is also kept of what a second copy
@@ -35,6 +36,12 @@ local function once(apply)
   return status
 end
 
+-- The session as HGETALL returns it. It is read once. What a script writes is written here too.
+local function session()
+  hash = hash or redis.call('HGETALL', key)
+  return hash
+end
+
 -- A time of at most 15 digits, which a Lua number holds exactly; nil for any other text.
 local function millis(text)
   return text and #text <= 15 and string.find(text, '^%d+$') and tonumber(text) or nil
@@ -42,22 +49,52 @@ end
 
 -- Whether there is a session. One that some program kept beyond its MaxLifetime is removed.
 local function alive()
-  local held = redis.call('HMGET', key, '_until', touch)
-  deadline, touched = millis(held[1]), millis(held[2])
+  at = {}
+  for i, text in ipairs(session()) do
+    if i % 2 == 1 then at[text] = i + 1 end
+  end
+  deadline, touched = millis(hash[at._until]), millis(hash[at[touch]])
   if deadline and deadline <= now then
     redis.call('DEL', key)
-    deadline, touched = nil, nil
+    hash, at, deadline, touched = {}, {}, nil, nil
   end
-  return redis.call('EXISTS', key) == 1
+  return hash[1] ~= nil
 end
 
--- Gives the session its TTL anew, but never beyond its MaxLifetime, and stamps its activity, never backwards. The TTL
--- comes first: a server that is out of memory still grants it, and then the rest. If a server stood still meanwhile, even
--- the new TTL may be over, and the server removes the session (up to Redis 7.0): nothing more must be written then.
-local function slide()
+-- Adds to fields, for HSET, the stamps of this activity, which never go backwards, and notes all of them in the copy of
+-- the session. It returns how many of them the session did not have.
+local function stamp(fields)
   if lifetime > 0 then deadline = deadline or now + lifetime end
+  if deadline then
+    fields[#fields+1], fields[#fields+2] = '_until', string.format('%.0f', deadline)
+  end
+  if touch ~= '' then
+    fields[#fields+1], fields[#fields+2] = touch, string.format('%.0f', math.max(touched or 0, now))
+  end
+  local added = 0
+  for i = 1, #fields, 2 do
+    local place = at[fields[i]]
+    if not place then
+      added, place = added + 1, #hash + 2
+      hash[place-1], at[fields[i]] = fields[i], place
+    end
+    hash[place] = fields[i+1]
+  end
+  return added
+end
+
+-- Gives the session its TTL anew, but never beyond its MaxLifetime.
+local function extend()
   redis.call('PEXPIRE', key, deadline and math.min(ttl, deadline - now) or ttl)
-  if redis.call('EXISTS', key) == 0 then return end
-  if deadline then redis.call('HSET', key, '_until', deadline) end
-  if touch ~= '' then redis.call('HSET', key, touch, math.max(touched or 0, now)) end
+end
+
+-- Writes fields and the stamps, removes others, and extends the session. A server that is out of memory refuses all of it.
+local function write(fields, removed)
+  stamp(fields)
+  if fields[1] then redis.call('HSET', key, unpack(fields)) end
+  if removed and removed[1] then
+    redis.call('HDEL', key, unpack(removed))
+    hash = nil -- what is left is read again
+  end
+  extend()
 end

@@ -7,9 +7,8 @@ local mayBeUnset = ARGV[own + 2] -- '1' if the field may also be missing
 local to         = ARGV[own + 3] -- the text that it gets
 return {once(function()
   if not alive() then return 'absent' end
-  local held = redis.call('HGET', key, field)
+  local held = hash[at[field]]
   if held ~= from and (held or mayBeUnset ~= '1') then return 'conflict' end
-  redis.call('HSET', key, field, to)
-  slide()
+  write({field, to})
   return 'done'
-end), now, redis.call('HGETALL', key)}
+end), now, session()}

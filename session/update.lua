@@ -6,21 +6,19 @@
 -- status 'done', 'absent', 'conflict', 'refused', with HGETALL
 return {once(function()
   if not alive() then return 'absent' end
-  local at = own
-  local function nextArg()
-    at = at + 1
-    return ARGV[at - 1]
+  local next = own
+  local function argument()
+    next = next + 1
+    return ARGV[next - 1]
   end
-  for _ = 1, tonumber(nextArg()) do
-    local field, present, text = nextArg(), nextArg() == '1', nextArg()
-    if redis.call('HGET', key, field) ~= (present and text) then return 'conflict' end
+  for _ = 1, tonumber(argument()) do
+    local field, present, text = argument(), argument() == '1', argument()
+    if hash[at[field]] ~= (present and text or nil) then return 'conflict' end
   end
-  for _ = 1, tonumber(nextArg()) do
-    redis.call('HSET', key, nextArg(), nextArg())
+  local changes = {}
+  for i = 1, 2 * tonumber(argument()) do
+    changes[i] = argument()
   end
-  for i = at, #ARGV do
-    redis.call('HDEL', key, ARGV[i])
-  end
-  slide()
+  write(changes, {unpack(ARGV, next)})
   return 'done'
-end), now, redis.call('HGETALL', key)}
+end), now, session()}
