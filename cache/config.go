@@ -67,9 +67,10 @@ type Config struct {
 	// byte for byte as encoding/json writes it.
 	Codec Codec
 
-	// NoPipelining sends each read by itself. Otherwise reads of this cache share
-	// round trips while five or more of them are under way: hooks of the client
-	// then see pipelines, with a context of their own. With Local, only reads of
+	// NoPipelining sends each read, set, delete, lease and fill by itself. Otherwise
+	// those of one id share round trips, each kind with its like, while five or more
+	// of them are under way: hooks of the client then see pipelines, with a context
+	// of their own. With Local, only reads of
 	// one id on a single server are shared: reads of several ids, and all reads on
 	// a Cluster, take a round trip of their own to each primary. Defaults to false.
 	NoPipelining bool

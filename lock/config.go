@@ -121,8 +121,20 @@ func (c Config) complete(rdb redis.UniversalClient) (Config, keys.Pattern, error
 // is for clocks that run at different speeds, and for holders to stop.
 func (c Config) validFor() time.Duration { return c.TTL - c.TTL/10 }
 
-// renewEvery returns the pause between two renewals.
+// renewEvery returns the longest pause between two renewals.
 func (c Config) renewEvery() time.Duration { return c.TTL / 3 }
+
+// renewalsTogether is into how many moments the renewals of all locks of a Locker fall in
+// each renewEvery. Those of one moment share round trips.
+const renewalsTogether = 4
+
+// renewAfter returns the pause before the next renewal of a lock that was extended at start:
+// renewEvery, or up to a quarter of it less.
+func (c Config) renewAfter(start instant) time.Duration {
+	every := c.renewEvery()
+	grid := max(every/renewalsTogether, 1)
+	return every - (start.mono+every)%grid
+}
 
 // renewAfterFailure returns the pause after a renewal that failed.
 func (c Config) renewAfterFailure() time.Duration { return c.TTL / 12 }

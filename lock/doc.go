@@ -13,7 +13,8 @@
 // locked EX 10 NX, and DEL, exclude a holder here and are excluded by one. They need not know
 // the value. Nothing here deletes or extends a key that holds another value.
 //
-// A holder renews its lock every third of its TTL. Failures and outages that are shorter
+// A holder renews its lock every third of its TTL, or a little earlier, so that the renewals
+// of a process that holds many locks share round trips. Failures and outages that are shorter
 // than the rest of the TTL do no harm. When nine tenths of the TTL have passed since the
 // last successful request was sent, the lock's context ends with the cause [ErrLost], before
 // the key can expire. The time is the larger of what the wall clock and the monotonic clock

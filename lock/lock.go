@@ -43,7 +43,7 @@ func (k *Locker) newLock(parent context.Context, key string, handle *redislock.L
 	l := &Lock{locker: k, key: key, handle: handle, state: newState(&k.cfg, start)}
 	l.ctx, l.cancel = context.WithCancelCause(parent)
 	l.mu.Lock() // until it is among those that are held: its end must find it there
-	l.timer = time.AfterFunc(k.cfg.renewEvery(), l.tick)
+	l.timer = time.AfterFunc(l.state.next(start), l.tick)
 	k.mu.Lock()
 	ended := k.life.Ended()
 	if !ended {

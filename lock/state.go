@@ -43,7 +43,7 @@ type state struct {
 }
 
 func newState(cfg *Config, taken instant) state {
-	return state{cfg: cfg, taken: taken, valid: taken, since: taken, pause: cfg.renewEvery()}
+	return state{cfg: cfg, taken: taken, valid: taken, since: taken, pause: cfg.renewAfter(taken)}
 }
 
 // holds reports whether the lock may still be trusted, as far as is known.
@@ -101,7 +101,7 @@ func (s *state) renewed(start instant) bool {
 	if s.phase != renewing {
 		return false
 	}
-	s.phase, s.valid, s.since, s.pause = held, start, start, s.cfg.renewEvery()
+	s.phase, s.valid, s.since, s.pause = held, start, start, s.cfg.renewAfter(start)
 	return true
 }
 

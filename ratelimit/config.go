@@ -42,8 +42,9 @@ type Config struct {
 	DenyCache int
 
 	// NoPipelining sends each script by itself. Otherwise calls of this limiter share
-	// round trips while five or more of them are under way: hooks of the client then
-	// see pipelines, with a context of their own. Defaults to false.
+	// round trips while five or more of them are under way, and those of one id that
+	// wait at the same time are one call of the script: hooks of the client then see
+	// pipelines, with a context of their own. Defaults to false.
 	NoPipelining bool
 
 	// Name stands for this limiter in errors and metrics. Defaults to Key.

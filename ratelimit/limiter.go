@@ -73,7 +73,7 @@ func New(rdb redis.UniversalClient, cfg Config, policies ...Policy) (*Limiter, e
 		}
 	}
 	if policies[0].kind == gcra {
-		l.redis = newGCRACounts(rdb, l.sender, policies[0])
+		l.redis = newGCRACounts(l.sender, policies[0])
 	} else {
 		l.redis = newWindowCounts(l.sender, l.policies)
 	}
@@ -100,8 +100,11 @@ func (l *Limiter) Allow(ctx context.Context, id string) (Result, error) {
 // charged. When Redis does not answer, Config.WhenDown decides, and the Result is
 // Degraded. The Result of an error allows nothing.
 //
-// One round trip: a script. None for a denial that Config.DenyCache remembers. The script
-// is never sent twice, so that a lost reply does not charge twice.
+// One round trip: a script. None for a denial that Config.DenyCache remembers. Calls for one
+// id that wait at the same moment, up to 128, are one run of the script. It decides them in
+// the order of arrival, and each gets the Result that it would have got alone. The script
+// is never sent twice, so that a lost reply does not charge twice. It is lost for all whose
+// run it was.
 func (l *Limiter) AllowN(ctx context.Context, id string, n int) (Result, error) {
 	if err := l.check(ctx, "allow", id, n); err != nil {
 		return Result{}, err

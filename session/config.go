@@ -33,9 +33,10 @@ type Config struct {
 	// is an ErrUnreplicated. Defaults to none.
 	Replicas Replicas
 
-	// NoPipelining sends each Get by itself. Otherwise the reads of this store
-	// share round trips while five or more of them are under way: hooks of the
-	// client then see pipelines, with a context of their own. Defaults to false.
+	// NoPipelining sends each Get and each change by itself. Otherwise the reads of
+	// this store share round trips while five or more of them are under way, and so
+	// do its changes: hooks of the client then see pipelines, with a context of
+	// their own. Changes that wait for Replicas never share. Defaults to false.
 	NoPipelining bool
 
 	// Name stands for this store in errors and metrics. Defaults to Key.

@@ -2,8 +2,11 @@
 --
 -- ARGV own and so on: field, text, ...
 -- status 'done', 'exists', 'refused'
-return {once(function()
-  if alive() then return 'exists' end
+local status = before
+if not status and hash[1] then
+  status = 'exists'
+elseif not status then
   write({unpack(ARGV, own)})
-  return 'done'
-end), now}
+  status = 'done'
+end
+return {recorded(status), now}

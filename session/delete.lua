@@ -1,8 +1,9 @@
 -- Removes a session, if there is one. A key of another type is an error and stays.
 --
 -- status 'done', 'refused'
-return {once(function()
-  redis.call('HLEN', key)
+local status = before
+if not status then
   redis.call('DEL', key)
-  return 'done'
-end), now}
+  status = 'done'
+end
+return {recorded(status), now}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -229,12 +230,18 @@ func parseReply(parts []any) (r reply, ok bool) {
 	}
 	r.hash = make(map[string]string, len(fields)/2)
 	for pair := range slices.Chunk(fields, 2) {
-		name, isName := pair[0].(string)
-		text, isText := pair[1].(string)
-		if !isName || !isText {
+		name, ok := pair[0].(string)
+		if !ok {
 			return r, false
 		}
-		r.hash[name] = text
+		switch value := pair[1].(type) {
+		case string:
+			r.hash[name] = value
+		case int64: // a time that the script wrote
+			r.hash[name] = strconv.FormatInt(value, 10)
+		default:
+			return r, false
+		}
 	}
 	return r, true
 }

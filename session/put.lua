@@ -2,9 +2,11 @@
 --
 -- ARGV own and so on: field, text, ...
 -- status 'done', 'refused'
-return {once(function()
-  if alive() then redis.call('DEL', key) end
+local status = before
+if not status then
+  if hash[1] then redis.call('DEL', key) end
   hash, at = {}, {}
   write({unpack(ARGV, own)})
-  return 'done'
-end), now}
+  status = 'done'
+end
+return {recorded(status), now}

@@ -1,9 +1,12 @@
 -- Stamps the activity of a session and gives it its TTL anew. It needs no record: touching twice is touching once, a
 -- little later.
 --
--- status 'done', 'absent', 'refused', with HGETALL
-return {once(function()
-  if not alive() then return 'absent' end
+-- status 'done', 'absent', 'refused', with the session
+local status = before
+if not status and not hash[1] then
+  status = 'absent'
+elseif not status then
+  status = 'done'
   local stamps = {}
   local added = stamp(stamps)
   extend() -- first: a server that is out of memory still grants it, and then the rest
@@ -15,5 +18,5 @@ return {once(function()
       hash = {}
     end
   end
-  return 'done'
-end), now, session()}
+end
+return {status, now, hash}

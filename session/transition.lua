@@ -1,14 +1,17 @@
 -- Changes one field, if it has the text that the transition begins with.
 --
--- status 'done', 'absent', 'conflict', 'refused', with HGETALL
+-- status 'done', 'absent', 'conflict', 'refused', with the session
 local field      = ARGV[own]
 local from       = ARGV[own + 1] -- the text that the field must have
 local mayBeUnset = ARGV[own + 2] -- '1' if the field may also be missing
 local to         = ARGV[own + 3] -- the text that it gets
-return {once(function()
-  if not alive() then return 'absent' end
-  local held = hash[at[field]]
-  if held ~= from and (held or mayBeUnset ~= '1') then return 'conflict' end
+local status, held = before, hash[at[field]]
+if not status and not hash[1] then
+  status = 'absent'
+elseif not status and held ~= from and (held or mayBeUnset ~= '1') then
+  status = 'conflict'
+elseif not status then
   write({field, to})
-  return 'done'
-end), now, session()}
+  status = 'done'
+end
+return {recorded(status), now, hash}

@@ -60,13 +60,14 @@ const (
 	maxBytes    = 256 << 10
 )
 
-// A request is the commands of one call that waits for a pipeline.
+// A request is one call that waits for a pipeline: its commands, or its charge.
 type request struct {
-	ctx  context.Context
-	cmds []redis.Cmder
-	size int           // its part of a pipeline: commands, or what counts as much
-	done chan struct{} // receives once, when the commands have their outcomes
-	fate atomic.Int32  // queued until the pipeline sends it or its caller withdraws it
+	ctx    context.Context
+	cmds   []redis.Cmder
+	charge *charge       // nil for commands
+	size   int           // its part of a pipeline: commands, or what counts as much
+	done   chan struct{} // receives once, when the commands have their outcomes
+	fate   atomic.Int32  // queued until the pipeline sends it or its caller withdraws it
 }
 
 // The fates of a request.
@@ -76,6 +77,7 @@ const (
 	left
 )
 
+// do sends the commands of one call, as Sender.Do does.
 func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
 	defer l.busy.Add(-1)
 	if l.busy.Add(1) <= maxDirect || ctx.Value(inPipeline{}) != nil {
@@ -86,7 +88,19 @@ func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
 		fail(cmds, err)
 		return nil
 	}
-	r := l.enqueue(ctx, cmds)
+	r := l.request()
+	for _, cmd := range cmds {
+		r.cmds = append(r.cmds, l.class.deliver(cmd))
+	}
+	r.size = max(len(cmds), int(values(cmds))) + argumentBytes(cmds)/(maxBytes/maxCommands)
+	return l.ride(ctx, r)
+}
+
+// ride queues a request and waits until it has its outcome. If ctx ends first, the
+// outcome is not the caller's any more.
+func (l *lane) ride(ctx context.Context, r *request) error {
+	r.ctx = ctx
+	l.enqueue(r)
 	select {
 	case <-r.done:
 	case <-ctx.Done():
@@ -100,23 +114,21 @@ func (l *lane) do(ctx context.Context, cmds []redis.Cmder) error {
 		}
 	}
 	clear(r.cmds)
-	r.ctx, r.cmds = nil, r.cmds[:0]
+	r.ctx, r.cmds, r.charge = nil, r.cmds[:0], nil
 	r.fate.Store(queued)
 	l.free.Put(r)
 	return nil
 }
 
+func (l *lane) request() *request {
+	if r, ok := l.free.Get().(*request); ok {
+		return r
+	}
+	return &request{done: make(chan struct{}, 1)}
+}
+
 // enqueue queues a request, and starts a pipeline unless enough are under way.
-func (l *lane) enqueue(ctx context.Context, cmds []redis.Cmder) *request {
-	r, ok := l.free.Get().(*request)
-	if !ok {
-		r = &request{done: make(chan struct{}, 1)}
-	}
-	r.ctx = ctx
-	for _, cmd := range cmds {
-		r.cmds = append(r.cmds, l.class.deliver(cmd))
-	}
-	r.size = max(len(cmds), int(values(cmds))) + argumentBytes(cmds)/(maxBytes/maxCommands)
+func (l *lane) enqueue(r *request) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.queue = append(l.queue, r)
@@ -124,7 +136,6 @@ func (l *lane) enqueue(ctx context.Context, cmds []redis.Cmder) *request {
 		l.pipelines++
 		go l.run()
 	}
-	return r
 }
 
 // run sends one pipeline after the other until the queue is empty.
@@ -180,7 +191,9 @@ func (l *lane) send(batch []*request) {
 			continue
 		}
 		waiting = append(waiting, r)
-		cmds = append(cmds, r.cmds...)
+		if r.charge == nil {
+			cmds = append(cmds, r.cmds...)
+		}
 		deadline, ok := r.ctx.Deadline()
 		endless = endless || !ok
 		if deadline.After(latest) {
@@ -190,6 +203,11 @@ func (l *lane) send(batch []*request) {
 	l.calls().Leave(len(batch) - len(waiting))
 	if len(waiting) == 0 {
 		return
+	}
+	if l.class == Charge {
+		for _, cmd := range merge(waiting) {
+			cmds = append(cmds, l.class.deliver(cmd))
+		}
 	}
 	ctx := pipelineContext
 	if !endless { // no caller waits for longer

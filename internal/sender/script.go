@@ -145,8 +145,8 @@ func (c Call) command(ctx context.Context, name string, script any) *redis.Cmd {
 	return redis.NewCmd(ctx, append(args, c.Args...)...)
 }
 
-// A Scripter is the client that redislock and redis_rate get: it passes each of
-// their scripts to Send. What else a client can do, they do not ask for.
+// A Scripter is the client that redislock gets: it passes each of its scripts to Send.
+// What else a client can do, it does not ask for.
 type Scripter struct {
 	redis.UniversalClient
 	// Send sends a call, whose script has only a digest or only a source.
