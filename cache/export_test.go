@@ -15,7 +15,7 @@ func (c *Cache[V]) GetClaimingLate(ctx context.Context, id string) (V, error) {
 		return v, nil
 	}
 	began, key := tracking.Now(), c.far.pattern.Key(id)
-	e := getManyOver(ctx, c.far.rdb, []string{key}, true)[0]
+	e := c.far.getManyOver(ctx, c.far.rdb, []string{key}, true)[0]
 	if e.err != nil {
 		return *new(V), e.err
 	}

@@ -65,8 +65,9 @@ func (f *far) get(ctx context.Context, key string, ttl bool) entry {
 	return e
 }
 
-// getMany reads several keys in one round trip, on a Cluster one to each primary. On
-// a single server without ttl it sends MGET; MGET must not cross slots.
+// getMany reads several keys, in one round trip unless they are too many, on a Cluster
+// one to each primary. On a single server without ttl it sends MGET; MGET must not cross
+// slots.
 func (f *far) getMany(ctx context.Context, keys []string, ttl bool) []entry {
 	if len(keys) == 1 {
 		return []entry{f.get(ctx, keys[0], ttl)}
@@ -74,27 +75,14 @@ func (f *far) getMany(ctx context.Context, keys []string, ttl bool) []entry {
 	if _, single := f.rdb.(*redis.Client); single && !ttl {
 		return f.mget(ctx, keys)
 	}
-	return getManyOver(ctx, f.rdb, keys, ttl)
+	return f.getManyOver(ctx, f.rdb, keys, ttl)
 }
 
 func (f *far) mget(ctx context.Context, keys []string) []entry {
-	args := make([]any, 1, 1+len(keys))
-	args[0] = "mget"
-	for _, key := range keys {
-		args = append(args, key)
-	}
-	mget := redis.NewSliceCmd(ctx, args...)
-	err := f.sender.Do(ctx, sender.Read, keys[0], mget)
-	var values []any
-	if err == nil {
-		values, err = mget.Result()
-	}
-	if err == nil && len(values) != len(keys) {
-		err = sender.ErrReply
-	}
+	values, err := f.sender.MGet(ctx, keys)
 	entries := make([]entry, len(keys))
 	for i := range entries {
-		if err != nil {
+		if i >= len(values) {
 			entries[i].err = err
 			continue
 		}
@@ -103,8 +91,13 @@ func (f *far) mget(ctx context.Context, keys []string) []entry {
 	return entries
 }
 
-// getManyOver reads keys over a client in one pipeline, as get does.
-func getManyOver(ctx context.Context, rdb redis.UniversalClient, keys []string, ttl bool) []entry {
+// getManyOver reads keys over a client in pipelines, as get does.
+func (f *far) getManyOver(ctx context.Context, rdb redis.UniversalClient, keys []string, ttl bool) []entry {
+	return getManyBy(ctx, func(cmds []redis.Cmder) { f.sender.DoManyOver(ctx, rdb, sender.Repeatable, cmds...) }, keys, ttl)
+}
+
+// getManyBy reads keys with the commands that send sends.
+func getManyBy(ctx context.Context, send func([]redis.Cmder), keys []string, ttl bool) []entry {
 	cmds := make([]redis.Cmder, 0, 2*len(keys))
 	gets := make([]*redis.StringCmd, len(keys))
 	pttls := make([]*redis.DurationCmd, len(keys))
@@ -116,7 +109,7 @@ func getManyOver(ctx context.Context, rdb redis.UniversalClient, keys []string, 
 		gets[i] = redis.NewStringCmd(ctx, "get", key)
 		cmds = append(cmds, gets[i])
 	}
-	sender.Send(ctx, rdb, sender.Repeatable, cmds...)
+	send(cmds)
 	entries := make([]entry, len(keys))
 	for i := range entries {
 		entries[i] = entryOf(gets[i])
@@ -141,7 +134,7 @@ func (f *far) stale(ctx context.Context, keyList []string) []entry {
 	for i, key := range keyList {
 		copies[i] = keys.Sibling(kindStale, key)
 	}
-	return getManyOver(ctx, f.rdb, copies, false)
+	return f.getManyOver(ctx, f.rdb, copies, false)
 }
 
 // set stores values by their keys, each with a script that ends the loads of its key.

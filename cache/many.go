@@ -11,7 +11,8 @@ import (
 //
 // One round trip: MGET; on a Cluster a pipeline of GET to each primary. With
 // Config.Local it is a pipeline of PTTL and GET, for the ids that this process does not
-// have.
+// have. More than 1,000 ids, or values that are large for the connection, take several:
+// each ends within its time-out, and what has arrived is used if a later one fails.
 func (c *Cache[V]) GetMany(ctx context.Context, ids []string) (map[string]V, error) {
 	if err := c.ready("get many", ids...); err != nil {
 		return nil, err
@@ -72,7 +73,9 @@ func (c *Cache[V]) GetOrLoadMany(ctx context.Context, ids []string, load func(ct
 // SetMany stores values by their ids, each as Set does. It returns the first failure,
 // which leaves open which of the values were stored.
 //
-// One round trip, on a Cluster one to each primary, never sent twice.
+// One round trip, on a Cluster one to each primary, never sent twice; several for more than
+// 1,000 values or so many bytes as the connection carries in 100 ms. After one that fails
+// the others are not sent.
 func (c *Cache[V]) SetMany(ctx context.Context, values map[string]V) error {
 	ids := slices.Collect(maps.Keys(values))
 	if err := c.ready("set", ids...); err != nil {

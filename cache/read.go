@@ -26,7 +26,7 @@ type lookup[V any] struct {
 }
 
 // read looks up every id in this process and, where it holds no value, in Redis: in one
-// round trip, on a Cluster one to each primary. All calls that return values use it.
+// round trip unless they are too many, on a Cluster one to each primary. All calls that return values use it.
 // ahead says that the caller renews values before they expire, and needs their TTL.
 //
 // A value that does not decode is not found; Config.OnError receives why.
@@ -130,7 +130,7 @@ func (c *Cache[V]) readAt(ctx context.Context, at map[*redis.Client][]int, keysO
 	for primary, which := range at {
 		parts = append(parts, part{which: which})
 		p, keys := &parts[len(parts)-1], keysOf(which)
-		read := func() { p.entries = getManyOver(ctx, primary, keys, ttl) }
+		read := func() { p.entries = c.far.getManyOver(ctx, primary, keys, ttl) }
 		if len(at) == 1 {
 			read()
 		} else {

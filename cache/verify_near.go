@@ -7,6 +7,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/near"
+	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/internal/tracking"
 )
 
@@ -72,7 +73,7 @@ func (n *nearStore[V]) compare(ctx context.Context, primary *redis.Client, hits 
 	for i, hit := range hits {
 		keys[i] = n.pattern.Key(hit.entry.ID)
 	}
-	read := getManyOver(ctx, primary, keys, false)
+	read := getManyBy(ctx, func(cmds []redis.Cmder) { sender.Send(ctx, primary, sender.Repeatable, cmds...) }, keys, false)
 	now := tracking.Now()
 	for i, hit := range hits {
 		switch {

@@ -79,7 +79,7 @@ func (l *loads) unchanged(ctx context.Context, hits []sourceCheck) (same []sourc
 		for i, hit := range some {
 			keys[i] = hit.key
 		}
-		read := getManyOver(ctx, l.far.rdb, keys, true)
+		read := l.far.getManyOver(ctx, l.far.rdb, keys, true)
 		now := tracking.Now()
 		for i, hit := range some {
 			e := read[i]

@@ -93,7 +93,7 @@ func (l *link) forwardReplies() {
 		if !out.opaque && !isPush(reply) {
 			f = l.nextFault()
 		}
-		delay := l.proxy.latency()
+		delay := l.proxy.latency(len(reply))
 		if f != nil {
 			if f.drop {
 				lost = true

@@ -24,6 +24,7 @@ type Proxy struct {
 	links    map[*link]bool
 	flowing  chan struct{} // closed while bytes flow
 	delay    time.Duration
+	rate     int // bytes of replies in a second, 0 for no limit
 	faults   []*fault
 	accepted int
 	requests map[string]int
@@ -117,11 +118,11 @@ func (p *Proxy) BlackHole() {
 }
 
 // Heal ends BlackHole. What was held back is delivered, as after a partition that was
-// shorter than the time-outs of TCP. It also ends Delay.
+// shorter than the time-outs of TCP. It also ends Delay and Throttle.
 func (p *Proxy) Heal() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.delay = 0
+	p.delay, p.rate = 0, 0
 	if !p.isFlowing() {
 		close(p.flowing)
 	}
@@ -133,6 +134,14 @@ func (p *Proxy) Delay(d time.Duration) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.delay = d
+}
+
+// Throttle lets each connection carry so many bytes of replies in a second from now on. Zero
+// ends that.
+func (p *Proxy) Throttle(bytesPerSecond int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.rate = bytesPerSecond
 }
 
 // DropReply forwards the next command that contains match, drops its reply, and ends the
@@ -222,11 +231,14 @@ func (p *Proxy) behind() string {
 	return p.target
 }
 
-// latency returns what Delay has set.
-func (p *Proxy) latency() time.Duration {
+// latency returns how long Delay and Throttle hold back a reply of n bytes.
+func (p *Proxy) latency(n int) time.Duration {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.delay
+	if p.rate == 0 {
+		return p.delay
+	}
+	return p.delay + time.Duration(n)*time.Second/time.Duration(p.rate)
 }
 
 // admit starts a link. It returns false if the connection was accepted just before Down.

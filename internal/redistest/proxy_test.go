@@ -323,3 +323,21 @@ func TestTheProxyWorksAfterFaultsUnderLoad(t *testing.T) {
 		}
 	})
 }
+
+func TestThrottleCarriesSoManyBytesASecond(t *testing.T) {
+	proxied(t, func(t *testing.T, p *Proxy, through, past *redis.Client, key string) {
+		ctx := t.Context()
+		if err := past.Set(ctx, key, strings.Repeat("v", 10_000), time.Minute).Err(); err != nil {
+			t.Fatal(err)
+		}
+		through.Ping(ctx)
+		p.Throttle(100_000)
+		began := time.Now()
+		if got := through.Get(ctx, key).Val(); len(got) != 10_000 {
+			t.Errorf("%d bytes", len(got))
+		}
+		if took := time.Since(began); took < 100*time.Millisecond {
+			t.Errorf("10 kB took %v through 100 kB a second", took)
+		}
+	})
+}

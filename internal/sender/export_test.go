@@ -6,6 +6,7 @@ const (
 	MaxPipelines = maxPipelines
 	Large        = large
 	Classes      = classes
+	MaxBudget    = maxBudget
 )
 
 // Queued returns how many calls wait for a pipeline.

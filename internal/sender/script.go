@@ -99,10 +99,8 @@ func (s *Sender) run(ctx context.Context, class Class, cmd *redis.Cmd, call Call
 	return cmd
 }
 
-// RunMany sends calls in one round trip, on a Cluster one to each primary, and
-// returns their commands in order. Several share no round trip with others; one is Run.
-// Calls whose script a server did not know are sent again with the source, all in one
-// more round trip.
+// RunMany sends calls as DoMany does, and returns their commands in order; one call is
+// Run. Calls whose script a server did not know are sent again with the source.
 func (s *Sender) RunMany(ctx context.Context, class Class, calls ...Call) []*redis.Cmd {
 	if len(calls) == 1 {
 		return []*redis.Cmd{s.Run(ctx, class, calls[0])}

@@ -64,6 +64,7 @@ type Sender struct {
 	rdb     redis.UniversalClient
 	cluster *redis.ClusterClient // nil unless rdb is one
 	lanes   [classes]*lanes      // nil for classes that do not share
+	trips   *trips
 
 	// For Run, while a server does not know a script.
 	teaching chan struct{} // holds a token while somebody sends a source
@@ -72,7 +73,7 @@ type Sender struct {
 
 // New returns a Sender over rdb. With direct no command shares its round trip.
 func New(rdb redis.UniversalClient, direct bool) *Sender {
-	s := &Sender{rdb: rdb, teaching: make(chan struct{}, 1)}
+	s := &Sender{rdb: rdb, trips: newTrips(), teaching: make(chan struct{}, 1)}
 	s.cluster, _ = rdb.(*redis.ClusterClient)
 	for class := range Class(classes) {
 		if class.shares() && !direct {
@@ -98,12 +99,6 @@ func (s *Sender) Do(ctx context.Context, class Class, key string, cmds ...redis.
 		Send(ctx, s.rdb, class, cmds...)
 	}
 	return nil
-}
-
-// DoMany sends cmds of any keys in one round trip, on a Cluster one to each primary,
-// side by side. Each command then has its own outcome. It shares no round trip.
-func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
-	Send(ctx, s.rdb, class, cmds...)
 }
 
 // Send sends cmds over a client, several of them in one pipeline, and shares
