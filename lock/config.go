@@ -132,8 +132,8 @@ const renewalsTogether = 4
 // renewEvery, or up to a quarter of it less.
 func (c Config) renewAfter(start instant) time.Duration {
 	every := c.renewEvery()
-	grid := max(every/renewalsTogether, 1)
-	return every - (start.mono+every)%grid
+	moment := (start.mono + every) * renewalsTogether / every
+	return moment*every/renewalsTogether - start.mono
 }
 
 // renewAfterFailure returns the pause after a renewal that failed.

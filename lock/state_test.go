@@ -77,7 +77,7 @@ func TestWhatIsDueAndWhen(t *testing.T) {
 		{"just taken", func(*state) {}, 0, nothing, nil, stateConfig.TTL / 3},
 		{"a third of the TTL later", func(*state) {}, 4 * time.Second, toRenew, nil, 0},
 		{"while a renewal waits", func(s *state) { s.beginRenewal() }, 4 * time.Second, nothing, nil, 5 * time.Second},
-		{"after a renewal", func(s *state) { s.beginRenewal(); s.renewed(at(4 * time.Second)) }, 5 * time.Second, nothing, nil, 4*time.Second + stateConfig.TTL/3 - 5*time.Second},
+		{"after a renewal", func(s *state) { s.beginRenewal(); s.renewed(at(4 * time.Second)) }, 5 * time.Second, nothing, nil, 8*(stateConfig.TTL/3)/4 - 5*time.Second}, // the last moment before a third of the TTL is over
 		{"after a renewal that failed", func(s *state) { s.beginRenewal(); s.renewalFailed(at(4 * time.Second)) }, 4 * time.Second, nothing, nil, stateConfig.TTL / 12},
 		{"nine tenths of the TTL later", func(s *state) { s.beginRenewal() }, 9 * time.Second, toLose, errExpired, 0},
 		{"at MaxHold", func(s *state) { s.beginRenewal(); s.renewed(at(59 * time.Second)) }, time.Minute, toLose, ErrMaxHold, 0},

@@ -52,6 +52,9 @@ func TestChargesOfOneKeyThatWaitAreOneCommandInTheirOrder(t *testing.T) {
 	t.Parallel()
 	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
+		if _, err := spent(t.Context(), sender.New(rdb, false), s.Prefix(), 1); err != nil { // the server knows the script from now on
+			t.Fatal(err)
+		}
 		g, c := newGate(rdb), sender.New(rdb, false)
 		hot, cold := s.Prefix()+"hot", s.Prefix()+"cold"
 		others := g.fill(t, c, sender.Charge, "busy")

@@ -101,9 +101,10 @@ func (t *trips) note(cmds []redis.Cmder, took time.Duration) {
 // primary side by side. Each command then has its own outcome. It shares no round trip.
 //
 // A trip that was late leaves its replies that arrived. What may run twice, and was not
-// answered, is sent again in smaller trips as long as replies arrive. If none does, or for
-// another failure of the connection, what was not sent yet fails with the same error. On a
-// Cluster, where that may be one primary's, the other trips go on while any is answered.
+// answered, is sent again in smaller trips as long as replies arrive. If none does twice in
+// a row, or for another failure of the connection, what was not sent yet fails with the
+// same error. On a Cluster, where that may be one primary's, the other trips go on while
+// any is answered.
 func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
 	s.DoManyOver(ctx, s.rdb, class, cmds...)
 }
@@ -111,17 +112,21 @@ func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
 // DoManyOver is DoMany over another client, such as that of one primary.
 func (s *Sender) DoManyOver(ctx context.Context, rdb redis.UniversalClient, class Class, cmds ...redis.Cmder) {
 	_, cluster := rdb.(*redis.ClusterClient)
-	for len(cmds) > 0 {
+	for vain := 0; len(cmds) > 0; {
 		n := s.trips.cut(cmds)
 		trip := cmds[:n:n]
 		began := time.Now()
 		Send(ctx, rdb, class, trip...)
-		s.trips.note(trip, time.Since(began))
-		cmds = cmds[n:]
+		took := time.Since(began)
 		unanswered, err := lostOf(trip)
+		s.trips.note(trip, took)
+		cmds = cmds[n:]
+		if vain++; len(unanswered) < n {
+			vain = 0
+		}
 		switch {
-		case err == nil, cluster && len(unanswered) < n && ctx.Err() == nil:
-		case len(unanswered) < n && !class.once() && breaker.TimedOut(err) && ctx.Err() == nil:
+		case err == nil, cluster && vain == 0 && ctx.Err() == nil:
+		case vain < 2 && !class.once() && breaker.TimedOut(err) && ctx.Err() == nil:
 			fail(unanswered, nil)
 			cmds = append(unanswered, cmds...)
 		default:
@@ -131,10 +136,16 @@ func (s *Sender) DoManyOver(ctx context.Context, rdb redis.UniversalClient, clas
 	}
 }
 
-// lostOf returns those of cmds that were not answered, and the first of their errors.
+// lostOf returns those of cmds that were not answered, and the first of their errors. When
+// a connection fails, go-redis gives its error to the commands of the pipeline that were
+// answered, too. Their values show it; they lose the error.
 func lostOf(cmds []redis.Cmder) (unanswered []redis.Cmder, first error) {
 	for _, cmd := range cmds {
-		if err := cmd.Err(); err != nil && !errors.Is(err, redis.Nil) && OutcomeOf(err) != Answered {
+		switch err := cmd.Err(); {
+		case err == nil, errors.Is(err, redis.Nil), OutcomeOf(err) == Answered:
+		case OutcomeOf(err) == MayHaveRun && hasValue(cmd):
+			cmd.SetErr(nil)
+		default:
 			unanswered = append(unanswered, cmd)
 			if first == nil {
 				first = err
@@ -142,6 +153,23 @@ func lostOf(cmds []redis.Cmder) (unanswered []redis.Cmder, first error) {
 		}
 	}
 	return unanswered, first
+}
+
+// hasValue reports whether a reply has certainly arrived. A map may have arrived in part.
+func hasValue(cmd redis.Cmder) bool {
+	switch cmd := cmd.(type) {
+	case *redis.StringCmd:
+		return cmd.Val() != ""
+	case *redis.StatusCmd:
+		return cmd.Val() != ""
+	case *redis.IntCmd:
+		return cmd.Val() != 0
+	case *redis.DurationCmd:
+		return cmd.Val() != 0
+	case *redis.Cmd:
+		return cmd.Val() != nil
+	}
+	return false
 }
 
 // MGet reads keys in as few MGETs as are right, and returns their values in order, nil for

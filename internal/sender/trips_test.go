@@ -38,7 +38,7 @@ func fill(t *testing.T, rdb *redis.Client, prefix string, n, size int) []string 
 
 func TestManySmallCommandsAreOneTripOnceTheirSizeIsKnown(t *testing.T) {
 	t.Parallel()
-	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		rdb := s.Client()
 		keys := fill(t, rdb, s.Prefix(), 1000, 200)
 		g, c := newGate(rdb), sender.New(rdb, false)
