@@ -2,6 +2,7 @@ package sender
 
 import (
 	"context"
+	"slices"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -27,64 +28,60 @@ type charge struct {
 // The script runs once at most, in the class Charge. If ctx ends while the charge waits, it
 // is withdrawn. If the reply is lost, it is lost for all that rode together.
 func (s *Sender) Charge(ctx context.Context, call Call, cost int) (reply any, at int, err error) {
-	c := &charge{call: call, cost: cost}
 	for {
 		taught := s.taught.Load()
-		if err := s.charge(ctx, c); err != nil { // c.cmd still belongs to a pipeline
+		cmd, at, err := s.charge(ctx, call, cost)
+		if err != nil { // the command still belongs to a pipeline
 			return nil, 0, err
 		}
-		if !isUnknown(c.cmd.Err()) {
-			return c.cmd.Val(), c.at, c.cmd.Err()
+		if !isUnknown(cmd.Err()) {
+			return cmd.Val(), at, cmd.Err()
 		}
 		select {
 		case s.teaching <- struct{}{}:
 		case <-ctx.Done():
 			return nil, 0, withdrawn{ctx.Err()}
 		}
-		if cmd := s.teach(ctx, taught, Charge, c.alone(), nil); cmd != nil {
+		alone := call
+		alone.Args = append(slices.Clip(call.Args), cost)
+		if cmd := s.teach(ctx, taught, Charge, alone, nil); cmd != nil {
 			return cmd.Val(), 0, cmd.Err()
 		}
-		c = &charge{call: call, cost: cost}
 	}
-}
-
-// alone returns the call with this cost alone.
-func (c *charge) alone() Call {
-	call := c.call
-	call.Args = append(append(make([]any, 0, len(call.Args)+1), call.Args...), c.cost)
-	return call
 }
 
 // charge sends one charge by its script's digest.
-func (s *Sender) charge(ctx context.Context, c *charge) error {
-	var to *lane
+func (s *Sender) charge(ctx context.Context, call Call, cost int) (cmd *redis.Cmd, at int, err error) {
 	if lanes := s.lanes[Charge]; lanes != nil {
-		to = lanes.to(ctx, c.call.Keys[0])
+		if to := lanes.to(ctx, call.Keys[0]); to != nil {
+			return to.charge(ctx, call, cost)
+		}
 	}
-	if to == nil {
-		c.cmd = c.alone().byDigest(ctx)
-		Send(ctx, s.rdb, Charge, c.cmd)
-		return nil
-	}
-	return to.charge(ctx, c)
+	cmd = call.byDigest(ctx, cost)
+	Send(ctx, s.rdb, Charge, cmd)
+	return cmd, 0, nil
 }
 
 // charge sends one charge, alone or merged with others of its key.
-func (l *lane) charge(ctx context.Context, c *charge) error {
+func (l *lane) charge(ctx context.Context, call Call, cost int) (cmd *redis.Cmd, at int, err error) {
 	defer l.busy.Add(-1)
 	if l.busy.Add(1) <= maxDirect || ctx.Value(inPipeline{}) != nil {
-		c.cmd = c.alone().byDigest(ctx)
-		Send(ctx, l.rdb, l.class, c.cmd)
-		return nil
+		cmd = call.byDigest(ctx, cost)
+		Send(ctx, l.rdb, l.class, cmd)
+		return cmd, 0, nil
 	}
 	if err := l.calls().Enter(ctx); err != nil {
-		c.cmd = redis.NewCmd(ctx)
-		c.cmd.SetErr(err)
-		return nil
+		cmd = redis.NewCmd(ctx)
+		cmd.SetErr(err)
+		return cmd, 0, nil
 	}
+	c := &charge{call: call, cost: cost}
 	r := l.request()
 	r.charge, r.size = c, 1
-	return l.ride(ctx, r)
+	if err := l.ride(ctx, r); err != nil {
+		return nil, 0, err
+	}
+	return c.cmd, c.at, nil
 }
 
 // merge makes one command for the charges of each key, in the order of arrival, and notes
@@ -111,14 +108,11 @@ func merge(requests []*request) []*redis.Cmd {
 	}
 	cmds := make([]*redis.Cmd, len(all))
 	for i, m := range all {
-		call := m.charges[0].call
-		args := make([]any, len(call.Args), len(call.Args)+len(m.charges))
-		copy(args, call.Args)
-		for _, c := range m.charges {
-			args = append(args, c.cost)
+		costs := make([]any, len(m.charges))
+		for n, c := range m.charges {
+			costs[n] = c.cost
 		}
-		call.Args = args
-		cmds[i] = call.byDigest(pipelineContext)
+		cmds[i] = m.charges[0].call.byDigest(pipelineContext, costs...)
 		for _, c := range m.charges {
 			c.cmd = cmds[i]
 		}

@@ -126,21 +126,23 @@ func (s *Sender) RunMany(ctx context.Context, class Class, calls ...Call) []*red
 
 func isUnknown(err error) bool { return err != nil && redis.HasErrorPrefix(err, "NOSCRIPT") }
 
-func (c Call) byDigest(ctx context.Context) *redis.Cmd {
-	return c.command(ctx, "evalsha", c.Script.digest)
+// byDigest returns the command of a call, with more arguments behind its own.
+func (c Call) byDigest(ctx context.Context, more ...any) *redis.Cmd {
+	return c.command(ctx, "evalsha", c.Script.digest, more)
 }
 
 func (c Call) bySource(ctx context.Context) *redis.Cmd {
-	return c.command(ctx, "eval", c.Script.source)
+	return c.command(ctx, "eval", c.Script.source, nil)
 }
 
-func (c Call) command(ctx context.Context, name string, script any) *redis.Cmd {
-	args := make([]any, 0, 3+len(c.Keys)+len(c.Args))
+func (c Call) command(ctx context.Context, name string, script any, more []any) *redis.Cmd {
+	args := make([]any, 0, 3+len(c.Keys)+len(c.Args)+len(more))
 	args = append(args, name, script, len(c.Keys))
 	for _, key := range c.Keys {
 		args = append(args, key)
 	}
-	return redis.NewCmd(ctx, append(args, c.Args...)...)
+	args = append(args, c.Args...)
+	return redis.NewCmd(ctx, append(args, more...)...)
 }
 
 // A Scripter is the client that redislock gets: it passes each of its scripts to Send.
