@@ -13,7 +13,7 @@ var clockFaults = []fault{
 	{name: "clock of the server an hour back", topology: clocked, inject: step(-time.Hour)},
 	{name: "clock of the server an hour forward", topology: clocked, inject: step(time.Hour), loses: true},
 	{name: "clock of the server forward and back", topology: clocked, inject: swing, loses: true, slow: true},
-	{name: "Sentinel: clocks of all servers set, and the primary killed", topology: clockedSentinels, inject: stepAndFailOver, loses: true, slow: true},
+	{name: "Sentinel: clocks of all servers set, and the primary killed", topology: clockedSentinels, inject: stepAndFailOver, loses: true, rewinds: true, slow: true},
 	{name: "Cluster: clocks of the primaries set apart", topology: clockedCluster, inject: stepNodes, loses: true, slow: true},
 }
 

@@ -26,6 +26,7 @@ type fault struct {
 	inject func(rd *round, duration time.Duration)
 
 	loses    bool          // Redis may lose what it has confirmed
+	rewinds  bool          // what may be lost with it is the time too: the next server's clock is behind
 	settles  time.Duration // how long after the fault a client may still use a server that does not count
 	duration time.Duration // zero for a random duration
 	slow     bool          // only a full run injects it

@@ -191,7 +191,7 @@ func (rd *round) run(f fault, duration time.Duration, loads ...workload) {
 	}
 	rd.awaitRecovery(loads) // at the beginning everything must work
 	sleep(rd.t.Context(), 500*time.Millisecond)
-	rd.window.begin(f.loses)
+	rd.window.begin(f)
 	f.inject(rd, duration)
 	ended := time.Now()
 	rd.awaitRecovery(loads)

@@ -11,12 +11,24 @@ type faultWindow struct {
 	mu       sync.Mutex
 	from, to time.Time // from is zero before the fault, to until it has ended
 	loses    bool
+	rewinds  bool
 }
 
-func (w *faultWindow) begin(loses bool) {
+func (w *faultWindow) begin(f fault) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.from, w.loses = time.Now(), loses
+	w.from, w.loses, w.rewinds = time.Now(), f.loses, f.rewinds
+}
+
+// risingUntil returns until when counters that rise with the server's time do so for
+// certain: until the fault, if it may lose them and its next server's clock is behind.
+func (w *faultWindow) risingUntil() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.loses && w.rewinds {
+		return w.from
+	}
+	return time.Now()
 }
 
 func (w *faultWindow) end() {
