@@ -186,7 +186,7 @@ func TestTheCallsOfAGuardedClientAreCollected(t *testing.T) {
 	if _, ok := collector()["rediskit_pool_calls_limit{pool=main}"]; ok {
 		t.Error("a client without a bound has a limit")
 	}
-	breaker.Guard(rdb, 1, nil)
+	breaker.Guard(rdb, breaker.Config{MaxWaiting: 1})
 	for range 2 { // the first stays under way
 		_ = breaker.BulkheadOf(rdb).Enter(t.Context())
 	}

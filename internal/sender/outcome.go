@@ -31,7 +31,7 @@ func OutcomeOf(err error) Outcome {
 	if err == nil {
 		return Answered
 	}
-	for _, unsent := range []error{redis.ErrPoolTimeout, redis.ErrPoolExhausted, redis.ErrClosed, breaker.ErrOpen, breaker.ErrOverloaded, ErrNoMap} {
+	for _, unsent := range []error{redis.ErrPoolTimeout, redis.ErrPoolExhausted, redis.ErrClosed, breaker.ErrOpen, breaker.ErrOverloaded, refusal.ErrMisfit, ErrNoMap} {
 		if errors.Is(err, unsent) {
 			return Unsent
 		}
