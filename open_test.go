@@ -2,10 +2,13 @@ package rediskit_test
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
+	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -18,7 +21,11 @@ import (
 	"github.com/convkit/rediskit"
 	"github.com/convkit/rediskit/cache"
 	"github.com/convkit/rediskit/internal/redistest"
+	"github.com/convkit/rediskit/lock"
+	"github.com/convkit/rediskit/pubsub"
+	"github.com/convkit/rediskit/ratelimit"
 	"github.com/convkit/rediskit/secrets"
+	"github.com/convkit/rediskit/session"
 )
 
 func open(t *testing.T, cfg rediskit.Config) redis.UniversalClient {
@@ -68,8 +75,7 @@ func TestAServiceStartsBeforeItsRedis(t *testing.T) {
 func TestWhatWaitingDoesNotMendIsToldByEachCall(t *testing.T) {
 	t.Parallel()
 	locked := redistest.Start(t, "--requirepass", canary)
-	plain := redistest.Start(t)
-	replica := redistest.StartReplica(t, plain)
+	replica := redistest.StartReplica(t, redistest.Start(t))
 	evicts := redistest.Start(t, "--maxmemory-policy", "allkeys-lru")
 	cluster := redistest.Start(t, "--cluster-enabled", "yes")
 	wrong := at(locked.Addr())
@@ -87,7 +93,6 @@ func TestWhatWaitingDoesNotMendIsToldByEachCall(t *testing.T) {
 		"a replica":            {at(replica.Addr()), "Config.Replica", func() { mustDo(t, replica.Client(), "replicaof", "no", "one") }},
 		"a Cluster's node":     {at(cluster.Addr()), "Config.Cluster", nil},
 		"a server that evicts": {noEviction, "allkeys-lru", func() { mustDo(t, evicts.Client(), "config", "set", "maxmemory-policy", "noeviction") }},
-		"a server without TLS": {withTLS(at(plain.Addr())), "Config.TLS", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			rdb := open(t, test.cfg)
@@ -286,11 +291,83 @@ func TestReadyIsNotSilentForEver(t *testing.T) {
 	})
 }
 
-func withTLS(cfg rediskit.Config) rediskit.Config {
-	cfg.TLS = &tls.Config{InsecureSkipVerify: true}
-	return cfg
-}
-
 func refuse(context.Context, string, string) (net.Conn, error) {
 	return nil, &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
+}
+
+func TestAClusterOfWhichAPrimaryIsDownIsReady(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 3, "--cluster-require-full-coverage", "no")
+	down := cluster.Nodes()[0]
+	down.Kill()
+	var log errorLog
+	rdb := connect(t, rediskit.Config{Addrs: cluster.Addrs(), OnError: log.onError})
+	served := 0
+	for i := range 30 {
+		if err := rdb.Set(t.Context(), fmt.Sprint("k", i), "v", time.Minute).Err(); err == nil {
+			served++
+		}
+	}
+	if served == 0 || served == 30 {
+		t.Errorf("%d of 30 keys are served, want those of two primaries", served)
+	}
+	if errs := log.all(); !slices.ContainsFunc(errs, func(err error) bool { return strings.Contains(err.Error(), "a primary does not answer") }) {
+		t.Errorf("OnError received %v", errs)
+	}
+}
+
+// replied is an error reply as go-redis returns it.
+type replied string
+
+func (r replied) Error() string { return string(r) }
+func (replied) RedisError()     {}
+
+func TestIsOutageTellsAnOutageFromAMistake(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{rediskit.ErrUnavailable, true},
+		{rediskit.ErrOverloaded, true},
+		{rediskit.ErrMisconfigured, false},
+		{redis.ErrPoolTimeout, true},
+		{redis.ErrClosed, false},
+		{redis.Nil, false},
+		{io.EOF, true},
+		{syscall.ECONNREFUSED, true},
+		{&net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}, true},
+		{&net.OpError{Op: "dial", Err: &net.DNSError{Err: "no such host", Name: "redis"}}, true},
+		{os.ErrDeadlineExceeded, true},
+		{context.DeadlineExceeded, false},
+		{context.Canceled, false},
+		{fmt.Errorf("%w: %w", context.Canceled, io.EOF), false},
+		{fmt.Errorf("%w: %w", context.DeadlineExceeded, &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}), true},
+		{replied("LOADING Redis is loading the dataset in memory"), true},
+		{replied("READONLY You can't write against a read only replica."), true},
+		{replied("OOM command not allowed when used memory > 'maxmemory'."), true},
+		{replied("CLUSTERDOWN The cluster is down"), true},
+		{replied("NOPERM this user has no permissions to run the 'get' command"), false},
+		{replied("NOAUTH Authentication required."), false},
+		{replied("WRONGTYPE Operation against a key holding the wrong kind of value"), false},
+		{replied("ERR syntax error"), false},
+		{cache.ErrMiss, false},
+		{session.ErrNotFound, false},
+		{fmt.Errorf("%w: %w", session.ErrUncertain, io.EOF), true},
+		{session.ErrConflict, false},
+		{lock.ErrHeld, false},
+		{fmt.Errorf("%w: %w", context.DeadlineExceeded, lock.ErrHeld), false},
+		{ratelimit.ErrNotCounter, false},
+		{pubsub.ErrClosed, false},
+	} {
+		for _, err := range []error{test.err, fmt.Errorf("wrapped: %w", test.err)} {
+			if test.err == nil {
+				err = nil
+			}
+			if got := rediskit.IsOutage(err); got != test.want {
+				t.Errorf("%v: %v, want %v", err, got, test.want)
+			}
+		}
+	}
 }

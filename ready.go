@@ -23,9 +23,9 @@ import (
 
 // Ready returns once Redis has answered a client that Open made: it was dialled,
 // authenticated and pinged. A server that serves but refuses PING for now, with MISCONF
-// after a failed snapshot or with BUSY, has answered. A Cluster is ready when a primary
-// of each slot is known and at least one primary has answered: calls for the slots of
-// those that are down fail as they do in any outage, and OnError hears of them.
+// after a failed snapshot or with BUSY, has answered. A Cluster is ready when it has slots
+// and at least one primary has answered: calls for the slots of those that are down fail
+// as they do in any outage, and OnError hears of them.
 //
 // Ready tries again if waiting may help: after refused connections, unknown hosts,
 // time-outs, LOADING, MASTERDOWN, CLUSTERDOWN, no free client slot, or a Cluster without

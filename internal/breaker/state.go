@@ -11,6 +11,7 @@ import (
 
 	"github.com/convkit/rediskit/internal/attach"
 	"github.com/convkit/rediskit/internal/redact"
+	"github.com/convkit/rediskit/internal/refusal"
 )
 
 // State says whether a Breaker lets calls through.
@@ -116,4 +117,22 @@ func States(rdb redis.UniversalClient) ([]NodeState, bool) {
 		return nil, false
 	}
 	return all.states(), true
+}
+
+// Reasons are the words that ReasonWord returns.
+var Reasons = []string{"misconfigured", "timeout", "hung-up", "refused", "unreachable"}
+
+// ReasonWord returns why a breaker opened, in one word.
+func ReasonWord(reason error) string {
+	switch reply := redis.Error(nil); {
+	case errors.Is(reason, refusal.ErrMisfit):
+		return "misconfigured"
+	case TimedOut(reason):
+		return "timeout"
+	case cut(reason):
+		return "hung-up"
+	case errors.As(reason, &reply):
+		return "refused"
+	}
+	return "unreachable"
 }
