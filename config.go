@@ -97,35 +97,49 @@ type Config struct {
 	// those behind them would not get a connection in time.
 	MaxWaiting int
 
-	// NoEviction makes Connect refuse a server whose maxmemory-policy is not
-	// noeviction, or that does not report its policy (the user then needs +info).
-	// Under another policy locks, sessions and counters vanish when memory fills.
-	// Defaults to false: every policy is accepted.
+	// NoEviction refuses a server whose maxmemory-policy is not noeviction, or that does
+	// not report its policy (the user then needs +info). Each new connection looks. Under
+	// another policy locks, sessions and counters vanish when memory fills. Defaults to
+	// false: every policy is accepted.
 	NoEviction bool
 
+	// Replica accepts a server that is a replica, for a service that only reads. Writes
+	// then fail with READONLY. It does not go with MasterName or a Cluster. Defaults to
+	// false: a single server that is a replica is refused.
+	Replica bool
+
 	// MinReplicas is the number of replicas, at least 0, that a server must require for
-	// its writes. Connect refuses a server whose min-replicas-to-write is lower, whose
+	// its writes. Ready refuses a server whose min-replicas-to-write is lower, whose
 	// min-replicas-max-lag is 0, which switches the other off, or that does not report
 	// them. The user needs +info, and for 2 or more also +eval and +config|get. A primary
 	// that is cut off then refuses writes within min-replicas-max-lag and 2 s. Otherwise
 	// it confirms them until its clients hear of the next one, and they are lost. No
-	// write waits for replicas, as those of lock.Config.Replicas do. Connect looks once:
+	// write waits for replicas, as those of lock.Config.Replicas do. Ready looks once:
 	// on a Cluster at all nodes, with Sentinels at the primary. Set all servers alike,
 	// because a replica that is promoted has its own setting. Defaults to 0: every
 	// server is accepted.
 	MinReplicas int
 
-	// OnError receives the errors that no caller gets: failed attempts of Connect, and
+	// OnError receives the errors that no caller gets: failed attempts of Ready, and
 	// passwords that cannot be read (at most one a minute while nothing changes). It
-	// may be called from several goroutines at once and must not block. Defaults to
-	// nil: they are dropped.
+	// may be called from several goroutines at once and must not block. [NewLog] makes
+	// one that logs. Defaults to nil: they are dropped, but for one line of log/slog's
+	// default logger when Ready has waited for five seconds, and one a minute after that.
 	OnError func(context.Context, error)
+
+	// OnState hears each change of the circuit breaker of each node: closed, open,
+	// probing. For one node the changes come in order. It is called in the midst of
+	// calls, from several goroutines at once, and must not block. [NewLog] makes one that
+	// logs. Defaults to nil: nobody hears.
+	OnState func(NodeState)
 
 	// Tune is called last and may change the options of go-redis. It is for what has
 	// no field here. In the options MaxRetries is -1: the breaker itself sends a
 	// command again that found a dead connection, and sends nothing again after a
 	// time-out. Defaults to nil: nothing is changed.
 	Tune func(*redis.UniversalOptions)
+
+	silent bool // OnError was nil
 }
 
 const (
@@ -170,7 +184,8 @@ func (c Config) complete() (Config, error) {
 			*d = defaultTimeout
 		}
 	}
-	if c.OnError == nil {
+	c.silent = c.OnError == nil
+	if c.silent {
 		c.OnError = func(context.Context, error) {}
 	}
 	return c, c.check()
@@ -205,6 +220,8 @@ func (c Config) check() error {
 	}
 	isCluster := c.Cluster || len(c.Addrs) > 1 && c.MasterName == ""
 	switch {
+	case c.Replica && (isCluster || c.MasterName != ""):
+		wrong("Replica", "goes with the address of one server: a Cluster and Sentinels say which server is a primary")
 	case c.Cluster && c.MasterName != "":
 		wrong("Cluster", "and Config.MasterName exclude each other: a Cluster has no Sentinels")
 	case socket && (isCluster || c.MasterName != ""):

@@ -4,19 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/convkit/rediskit/internal/attach"
 	"github.com/convkit/rediskit/internal/breaker"
-	"github.com/convkit/rediskit/internal/life"
 	"github.com/convkit/rediskit/internal/primary"
 	"github.com/convkit/rediskit/internal/redact"
 	"github.com/convkit/rediskit/internal/refusal"
-	"github.com/convkit/rediskit/internal/sender"
 	"github.com/convkit/rediskit/secrets"
 )
 
@@ -30,63 +26,74 @@ var ErrUnavailable = breaker.ErrOpen
 // takes well under a microsecond.
 var ErrOverloaded = breaker.ErrOverloaded
 
-// Connect returns a client of the Redis that cfg describes, once Redis has answered:
-// it was dialled, authenticated and pinged. On a Cluster every primary was. A server that
-// serves but refuses PING for now, with MISCONF after a failed snapshot or with BUSY, has
-// answered. The client is go-redis's own, *redis.Client or *redis.ClusterClient. The
-// caller closes it.
-//
-// Connect tries again if waiting may help: after refused connections, unknown hosts,
-// time-outs, LOADING, MASTERDOWN, CLUSTERDOWN, no free client slot, or a primary that is
-// down. It waits 50 ms, then 100 ms and so on, up to 2 s, until ctx ends. cfg.OnError
-// receives the error of each failed attempt. The error of Connect then satisfies
-// errors.Is(err, ctx.Err()) and contains the last cause. If ctx has no deadline, Connect
-// waits without limit. ctx bounds Connect only, and not the client.
-//
-// Connect fails at once if waiting does not help, with an error that says what to do:
-// a bad cfg, a password source that cannot be read, a wrong or missing password, a
-// missing permission, TLS that does not agree, a database that does not exist, a node
-// of a Cluster or a Sentinel in place of a plain server, and a server that NoEviction or
-// MinReplicas refuses.
-//
-// Each new connection takes three round trips: HELLO together with INFO server, by
-// which the client knows who the server is; HELLO once more, by go-redis; and CLIENT
-// SETNAME together with SELECT. Connect itself adds PING and HELLO, and with NoEviction
-// or MinReplicas those of [Check].
-func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
-	cfg, err := cfg.complete()
-	if err != nil {
-		return nil, err
-	}
-	creds := &credentials{username: cfg.Username, source: cfg.Password, onError: cfg.OnError}
-	if err := creds.first(ctx); err != nil {
-		return nil, err
-	}
-	var sentinelPassword secrets.Secret
-	if cfg.SentinelPassword != nil {
-		if sentinelPassword, err = cfg.SentinelPassword.Read(ctx); err != nil {
-			return nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
-		}
-	}
+// ErrMisconfigured is the error of a call, and of Ready, while the server and the
+// configuration do not fit: a wrong or missing password, TLS that does not agree, a
+// Cluster's node or a Sentinel in place of a plain server, a replica in place of a primary,
+// or a server that Config.NoEviction refuses. The text says what to do. It is no outage.
+// The call was not sent. The client asks again every 250 ms, so a mended server needs no
+// restart of the service; a mended Config does.
+var ErrMisconfigured = refusal.ErrMisfit
 
-	life, abandon := context.WithCancel(context.Background())
-	rdb, err := newClient(life, cfg, creds, sentinelPassword)
+// Connect is Open and Ready together: it returns a client of the Redis that cfg describes
+// once Redis has answered. If it fails, it leaves no connection and no goroutine behind.
+// ctx bounds Connect only, and not the client. Its errors are those of Open and of Ready.
+func Connect(ctx context.Context, cfg Config) (redis.UniversalClient, error) {
+	rdb, abandon, err := open(ctx, cfg)
 	if err != nil {
-		abandon()
 		return nil, err
 	}
-	connected := false
+	ready := false
 	defer func() {
-		if !connected {
+		if !ready {
 			abandon() // ends the dials that are under way
 			_ = rdb.Close()
 		}
 	}()
-	if err := await(ctx, rdb, cfg); err != nil {
+	if err := Ready(ctx, rdb); err != nil {
 		return nil, err
 	}
-	connected = true
+	ready = true
 	return rdb, nil
+}
+
+// Open returns a client of the Redis that cfg describes, without asking it. So a service
+// starts before its Redis does, and serves at once: every call dials, and while Redis is
+// away it fails as it does in any outage, after five failures without asking. What the
+// service makes with the client works as soon as Redis is there. The client is go-redis's
+// own, *redis.Client or *redis.ClusterClient. The caller closes it.
+//
+// Open fails if cfg is wrong or a password source cannot be read. What only the server can
+// tell is told by Ready, and by each call: [ErrMisconfigured] if waiting does not help.
+//
+// Each new connection takes three round trips: HELLO together with INFO server, by
+// which the client knows who the server is; HELLO once more, by go-redis; and CLIENT
+// SETNAME together with SELECT. Config.NoEviction adds INFO memory to the first.
+func Open(cfg Config) (redis.UniversalClient, error) {
+	rdb, _, err := open(context.Background(), cfg)
+	return rdb, err
+}
+
+// open makes the client without touching the network. abandon ends its dials.
+func open(ctx context.Context, cfg Config) (rdb redis.UniversalClient, abandon func(), err error) {
+	if cfg, err = cfg.complete(); err != nil {
+		return nil, nil, err
+	}
+	creds := &credentials{username: cfg.Username, source: cfg.Password, onError: cfg.OnError}
+	if err := creds.first(ctx); err != nil {
+		return nil, nil, err
+	}
+	var sentinelPassword secrets.Secret
+	if cfg.SentinelPassword != nil {
+		if sentinelPassword, err = cfg.SentinelPassword.Read(ctx); err != nil {
+			return nil, nil, fmt.Errorf("rediskit: Config.SentinelPassword: %w", err)
+		}
+	}
+	life, abandon := context.WithCancel(context.Background())
+	if rdb, err = newClient(life, cfg, creds, sentinelPassword); err != nil {
+		abandon()
+		return nil, nil, err
+	}
+	return rdb, abandon, nil
 }
 
 // newClient makes the client without touching the network.
@@ -106,7 +113,11 @@ func newClient(life context.Context, cfg Config, creds *credentials, sentinelPas
 		return nil, errors.New("rediskit: Config.Tune: with Config.MasterName all commands go to the primary: leave ReadOnly, RouteByLatency, RouteRandomly and IsClusterMode false")
 	}
 	rdb, watch := watched(life, cfg, opts)
-	breaker.Guard(rdb, cfg.MaxWaiting, watch)
+	attach.To(rdb, cfg)
+	breaker.Guard(rdb, breaker.Config{
+		MaxWaiting: cfg.MaxWaiting, Watch: watch, OnState: tellState(cfg.OnState),
+		Explain: func(err error) error { return explain(err, cfg) },
+	})
 	return rdb, nil
 }
 
@@ -119,6 +130,13 @@ func watched(life context.Context, cfg Config, opts *redis.UniversalOptions) (rd
 		Timeout:     opts.DialTimeout,
 		Anew:        dialAnew,
 		OnError:     func(err error) { cfg.OnError(context.Background(), fmt.Errorf("rediskit: %w", redact.Clean(err))) },
+		Judge:       func(addr string, who primary.Peer) error { return misfit(cfg, addr, who) },
+	}
+	if cfg.NoEviction {
+		dialing.Sections = []string{"memory"}
+	}
+	if !cfg.Replica {
+		dialing.Replica = &refusal.Misfit{Advice: "the server is a replica: give Config the primary, or set Config.Replica to read from it"}
 	}
 	if opts.TLSConfig != nil {
 		dialing.Anew = dialAnewTLS
@@ -168,108 +186,3 @@ func credentialsOf(opts *redis.UniversalOptions) func(context.Context) (username
 	}
 }
 
-// await tries until rdb is ready for use, trying again does not help, or ctx ends.
-func await(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
-	var last error
-	for attempt := 1; ; attempt++ {
-		err := try(ctx, rdb, cfg)
-		if err == nil {
-			return nil
-		}
-		if ctx.Err() == nil || last == nil || !isContextError(err) {
-			last = err
-		}
-		var final *finalError
-		if errors.As(err, &final) {
-			return fmt.Errorf("rediskit: connecting to %s: %w", cfg.target(), err)
-		}
-		if ctx.Err() == nil {
-			pause := backoff(attempt)
-			cfg.OnError(ctx, fmt.Errorf("rediskit: connecting to %s: attempt %d failed, the next one in %v: %w", cfg.target(), attempt, pause, err))
-			life.Sleep(ctx, pause)
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("rediskit: connecting to %s: %w during attempt %d; the last failure: %w", cfg.target(), ctx.Err(), attempt, last)
-		}
-	}
-}
-
-func (c Config) target() string { return strings.Join(c.Addrs, ", ") }
-
-func backoff(attempt int) time.Duration {
-	return min(time.Duration(attempt)*50*time.Millisecond, 2*time.Second)
-}
-
-func isContextError(err error) bool {
-	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
-}
-
-// try makes one attempt. Its error holds no data.
-func try(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
-	ctx = breaker.Bypass(ctx)
-	err := pingAll(ctx, rdb)
-	if err == nil {
-		err = isWhatWasMeant(ctx, rdb, cfg)
-	}
-	if err == nil {
-		err = isSetAsWanted(ctx, rdb, cfg)
-	}
-	return explain(err, cfg)
-}
-
-// pingAll pings every primary and returns the first error.
-func pingAll(ctx context.Context, rdb redis.UniversalClient) error {
-	failed, err := visit(sender.Primaries(ctx, rdb), func(primary redis.UniversalClient) error {
-		return ping(ctx, primary)
-	})
-	if err == nil && len(failed) > 0 {
-		err = failed[0]
-	}
-	return err
-}
-
-// ping returns an error unless node answers. A refusal of a node that serves is an
-// answer, if it passes: for example, a node whose snapshot failed refuses PING too.
-func ping(ctx context.Context, node redis.UniversalClient) error {
-	cmd := redis.NewStatusCmd(ctx, "ping")
-	sender.Send(ctx, node, sender.Repeatable, cmd)
-	if r, refused := refusal.Of(cmd.Err()); refused && r.Alive && r.Passes {
-		return nil
-	}
-	return cmd.Err()
-}
-
-// visit calls f with each of nodes, side by side, and returns the errors of f, the
-// earliest first. err is the error of nodes; then f was not called.
-func visit(nodes iter.Seq2[redis.UniversalClient, error], f func(node redis.UniversalClient) error) (failed []error, err error) {
-	var mu sync.Mutex
-	visitOne := func(node redis.UniversalClient) {
-		if err := f(node); err != nil {
-			mu.Lock()
-			defer mu.Unlock()
-			failed = append(failed, err)
-		}
-	}
-	var found []redis.UniversalClient
-	for node, err := range nodes {
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, node)
-	}
-	var others sync.WaitGroup
-	for i, node := range found {
-		if i < len(found)-1 {
-			others.Go(func() { visitOne(node) })
-		} else { // a panic of a hook reaches the caller if there is one node
-			visitOne(node)
-		}
-	}
-	others.Wait()
-	return failed, nil
-}
-
-func isReply(err error) bool {
-	var reply redis.Error
-	return errors.As(err, &reply)
-}

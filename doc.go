@@ -7,12 +7,19 @@
 // redis_password. [ConfigFromEnv] reads the configuration from environment variables
 // such as REDIS_URL and REDIS_ADDR. [Connect] returns a client of go-redis, for one
 // server, for Sentinels or for a Cluster. The packages beside this one, such as cache,
-// take that client. [Check] reports the health of each node.
+// take that client. [Check] reports the health of each node. [Open] returns the client
+// without waiting, for a service that starts before its Redis; [Ready] then waits.
 //
 // # What is guaranteed
 //
 //   - Connect waits for a Redis that is still starting, until its context ends. If
 //     waiting does not help, it fails at once and says what to do.
+//   - A client of Open works as soon as Redis does: near caches, hubs and waiters that
+//     were made with it too. What waiting does not mend is told by each call as
+//     [ErrMisconfigured], and not as an outage. It ends when it is mended at the server.
+//   - A Cluster of which a primary is down is ready: the slots that are served work.
+//   - [IsOutage] tells an outage from a mistake. [Config.OnState] and [States] show each
+//     circuit breaker, with the reason for which it opened last.
 //   - A dead Redis costs each caller at most two time-outs: PoolTimeout for a
 //     connection, and ReadTimeout for the reply. A silent node of a Cluster costs at most
 //     four of each. After five failures in a row the circuit breaker opens:
@@ -94,7 +101,8 @@
 //
 // # Logs
 //
-// This package does not log. Config.OnError receives the errors that no caller gets.
-// go-redis logs to standard error; redis.SetLogger sends its log elsewhere, as an
+// This package does not log unasked, but for a line a minute while Ready waits without an
+// OnError. Config.OnError receives the errors that no caller gets, and [NewLog] makes one
+// that logs them: one line for a flood of equal errors, with a count. go-redis logs to standard error; redis.SetLogger sends its log elsewhere, as an
 // example shows.
 package rediskit

@@ -17,33 +17,18 @@ import (
 	"github.com/convkit/rediskit/internal/refusal"
 )
 
-// A finalError is one that another attempt cannot avoid.
-type finalError struct {
-	cause  error // may be nil
-	advice string
-}
-
-func (e *finalError) Error() string {
-	if e.cause == nil {
-		return e.advice
-	}
-	return e.cause.Error() + ": " + e.advice
-}
-
-func (e *finalError) Unwrap() error { return e.cause }
-
-// explain returns err without data, as a *finalError if waiting does not help.
+// explain returns err without data, as a *refusal.Misfit if waiting does not help.
 func explain(err error, cfg Config) error {
-	var final *finalError
-	if err == nil || errors.As(err, &final) {
+	var misfit *refusal.Misfit
+	if err == nil || errors.As(err, &misfit) {
 		return err
 	}
 	clean := redact.Clean(err)
 	if advice := adviceOn(err, cfg); advice != "" {
-		return &finalError{clean, advice}
+		return &refusal.Misfit{Cause: clean, Advice: advice}
 	}
 	if errors.Is(err, primary.ErrUnknownName) {
-		return &finalError{nil, "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
+		return &refusal.Misfit{Advice: "no Sentinel knows Config.MasterName: compare it with the Sentinels' own configuration"}
 	}
 	var op *net.OpError
 	if errors.As(err, &op) && op.Op == opHandshake {
@@ -107,57 +92,52 @@ func adviceOn(err error, cfg Config) string {
 	return ""
 }
 
-// isWhatWasMeant refuses a server that answers PING but is of another kind than cfg
-// says. It accepts a server that does not report its kind.
-func isWhatWasMeant(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
-	client, ok := rdb.(*redis.Client)
-	if !ok {
+// misfit returns an error if the server at addr is not one that cfg means. It accepts a
+// server that does not report its kind. A connection to such a server is never used.
+func misfit(cfg Config, addr string, who primary.Peer) error {
+	if r, refused := refusal.Of(who.Refused); refused && (r.Words == "WRONGPASS" || r.Words == "NOAUTH" || r.Words == "DENIED") {
+		return explain(who.Refused, cfg)
+	}
+	cluster := cfg.Cluster || len(cfg.Addrs) > 1 && cfg.MasterName == ""
+	advice := ""
+	switch {
+	case who.Mode == "sentinel":
+		advice = "the server is a Sentinel: set Config.MasterName"
+	case who.Mode == "cluster" && !cluster:
+		advice = "the server is a Cluster's: set Config.Cluster"
+	case cfg.NoEviction:
+		advice = refusesToEvict(addr, who.Info["maxmemory_policy"])
+	}
+	if advice == "" {
 		return nil
 	}
-	switch greet(ctx, client)["mode"] {
-	case "cluster":
-		return &finalError{nil, "the server is a Cluster's: set Config.Cluster"}
-	case "sentinel":
-		return &finalError{nil, "the server is a Sentinel: set Config.MasterName"}
-	}
-	return nil
+	return &refusal.Misfit{Advice: advice}
 }
 
-// isSetAsWanted refuses nodes that may evict keys, or that take writes with too few
-// replicas, as far as cfg asks for it.
-func isSetAsWanted(ctx context.Context, rdb redis.UniversalClient, cfg Config) error {
-	if !cfg.NoEviction && cfg.MinReplicas == 0 {
-		return nil
-	}
+// haveReplicas refuses nodes that take writes with fewer than least replicas.
+func haveReplicas(ctx context.Context, rdb redis.UniversalClient, least int64) error {
 	health, err := Check(ctx, rdb)
 	if err != nil {
 		return err
 	}
 	for _, node := range health.Nodes {
-		advice := ""
-		if cfg.NoEviction {
-			advice = refusesToEvict(node)
-		}
-		if cfg.MinReplicas > 0 && advice == "" {
-			advice = needsReplicas(node, int64(cfg.MinReplicas))
-		}
-		if advice != "" {
-			return &finalError{nil, advice}
+		if advice := needsReplicas(node, least); advice != "" {
+			return &refusal.Misfit{Advice: advice}
 		}
 	}
 	return nil
 }
 
-// refusesToEvict returns what to do about a node that may evict keys, else "".
-func refusesToEvict(node NodeHealth) string {
-	policy, known := node.EvictionPolicy.Get()
-	switch {
-	case !known:
-		return fmt.Sprintf("Config.NoEviction: %s does not report its maxmemory-policy: grant the user +info", node.Addr)
-	case policy != "noeviction":
-		return fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", node.Addr, policy)
+// refusesToEvict returns what to do about a server with a maxmemory-policy if it may evict
+// keys, else "".
+func refusesToEvict(addr, policy string) string {
+	switch policy {
+	case "noeviction":
+		return ""
+	case "":
+		return fmt.Sprintf("Config.NoEviction: %s does not report its maxmemory-policy: grant the user +info", addr)
 	}
-	return ""
+	return fmt.Sprintf("Config.NoEviction: %s has the maxmemory-policy %s: set it to noeviction, or use another instance for what must not vanish", addr, policy)
 }
 
 // needsReplicas returns what to do about a node that takes writes with fewer than least

@@ -60,7 +60,9 @@ func TestCheckReportsReplication(t *testing.T) {
 	want(ofPrimary, "master, replicas 0 lag unknown, good unknown of 0, primary unknown lag unknown")
 
 	replica := startReplica(t, primary)
-	ofReplica := connect(t, at(replica.Addr()))
+	cfg := at(replica.Addr())
+	cfg.Replica = true
+	ofReplica := connect(t, cfg)
 	want(ofPrimary, "master, replicas 1 lag short, good unknown of 0, primary unknown lag unknown")
 	want(ofReplica, "replica, replicas 0 lag unknown, good unknown of 0, primary true lag short")
 

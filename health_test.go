@@ -100,7 +100,9 @@ func TestCheckSucceedsAfterItsConnectionWasClosed(t *testing.T) {
 func TestCheckReportsAReplica(t *testing.T) {
 	t.Parallel()
 	sentinel := redistest.StartSentinel(t)
-	health, err := rediskit.Check(t.Context(), connect(t, at(sentinel.Replicas()[0].Addr())))
+	cfg := at(sentinel.Replicas()[0].Addr())
+	cfg.Replica = true
+	health, err := rediskit.Check(t.Context(), connect(t, cfg))
 	if err != nil || health.Nodes[0].Role.String() != "replica" {
 		t.Errorf("%+v, %v", health, err)
 	}

@@ -17,6 +17,7 @@
 //	rediskit_pubsub_…     {topic}    pubsub.Topic and pubsub.Hub
 //	rediskit_pool_…       {pool,lane}  a client's connections
 //	rediskit_pool_calls…  {pool}       its calls that are under way, or were refused
+//	rediskit_pool_breakers…  {pool}    its nodes, by the state of the circuit breaker
 //
 // One series counts the failures of Redis for all of them:
 // rediskit_redis_errors_total{package,name}. The help texts say what is counted, as the

@@ -186,7 +186,7 @@ func TestTheCallsOfAGuardedClientAreCollected(t *testing.T) {
 	if _, ok := collector()["rediskit_pool_calls_limit{pool=main}"]; ok {
 		t.Error("a client without a bound has a limit")
 	}
-	breaker.Guard(rdb, 1, nil)
+	breaker.Guard(rdb, breaker.Config{MaxWaiting: 1})
 	for range 2 { // the first stays under way
 		_ = breaker.BulkheadOf(rdb).Enter(t.Context())
 	}
@@ -200,6 +200,36 @@ func TestTheCallsOfAGuardedClientAreCollected(t *testing.T) {
 			t.Errorf("%s is %v (%v), want %v", series, value, ok, want)
 		}
 	}
+}
+
+func TestTheBreakersOfAClientAreCollected(t *testing.T) {
+	t.Parallel()
+	proxy := redistest.StartProxy(t, redistest.Mini(t).Addr())
+	rdb := redistest.Mini(t).Client(func(o *redis.Options) { o.Addr = proxy.Addr() })
+	breaker.Guard(rdb, breaker.Config{MaxWaiting: 100})
+	collector, err := metrics.NewCollector(metrics.Pool("main", rdb))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := func(want map[string]float64) {
+		t.Helper()
+		got := values(t, collector)
+		for series, value := range want {
+			if got[series] != value {
+				t.Errorf("%s is %v, want %v", series, got[series], value)
+			}
+		}
+	}
+	want(map[string]float64{"rediskit_pool_breakers{pool=main,state=closed}": 1, "rediskit_pool_breakers_opened{pool=main,reason=unreachable}": 0})
+	proxy.Down()
+	for range breaker.Threshold {
+		rdb.Ping(t.Context())
+	}
+	want(map[string]float64{
+		"rediskit_pool_breakers{pool=main,state=closed}":              0,
+		"rediskit_pool_breakers{pool=main,state=open}":                1,
+		"rediskit_pool_breakers_opened{pool=main,reason=unreachable}": 1,
+	})
 }
 
 func TestThePoolsOfAClusterAreCollectedTogether(t *testing.T) {

@@ -57,9 +57,45 @@ var callSeries = []series[*breaker.Bulkhead]{
 	counter("rediskit_pool_calls_refused_total", "Calls that were refused because too many others were under way.", (*breaker.Bulkhead).Refused),
 }
 
+// breakerCounts are numbers of nodes.
+type breakerCounts struct {
+	states  [3]uint64         // by breaker.State
+	reasons map[string]uint64 // by why the breaker opened last
+}
+
+const (
+	breakersHelp = "Nodes by the state of their circuit breaker. While it is open or probing, calls are refused."
+	reasonsHelp  = "Nodes by the reason for which their circuit breaker opened last. A node whose breaker never opened is not counted."
+)
+
+// breakerSeries are those of the circuit breakers.
+func breakerSeries() (all []series[breakerCounts]) {
+	for _, state := range []breaker.State{breaker.Closed, breaker.Open, breaker.Probing} {
+		all = append(all, gauge("rediskit_pool_breakers", breakersHelp, func(c breakerCounts) uint64 { return c.states[state] }, "state", state.String()))
+	}
+	for _, reason := range breaker.Reasons {
+		all = append(all, gauge("rediskit_pool_breakers_opened", reasonsHelp, func(c breakerCounts) uint64 { return c.reasons[reason] }, "reason", reason))
+	}
+	return all
+}
+
+// countBreakers counts the nodes that rdb has talked to.
+func countBreakers(rdb redis.UniversalClient) breakerCounts {
+	counts := breakerCounts{reasons: map[string]uint64{}}
+	states, _ := breaker.States(rdb)
+	for _, node := range states {
+		counts.states[node.State]++
+		if node.Reason != nil {
+			counts.reasons[breaker.ReasonWord(node.Reason)]++
+		}
+	}
+	return counts
+}
+
 // A poolSource reads the stats of both lanes together.
 type poolSource struct {
 	calls                    *reader[*breaker.Bulkhead] // nil without a Bulkhead
+	breakers                 *reader[breakerCounts]     // nil without them
 	rdb                      redis.UniversalClient
 	main, pipeline           *reader[poolStats]
 	mainLimit, pipelineLimit int
@@ -85,6 +121,9 @@ func (p pool) source() (source, error) {
 	if calls := breaker.BulkheadOf(p.rdb); calls != nil {
 		s.calls = newReader(func() *breaker.Bulkhead { return calls }, callSeries, "pool", p.name)
 	}
+	if _, guarded := breaker.States(p.rdb); guarded {
+		s.breakers = newReader(func() breakerCounts { return countBreakers(p.rdb) }, breakerSeries(), "pool", p.name)
+	}
 	s.main = newReader(nil, poolSeries, "pool", p.name, "lane", "main")
 	s.pipeline = newReader(nil, poolSeries, "pool", p.name, "lane", "pipeline")
 	return s, nil
@@ -94,6 +133,9 @@ func (s *poolSource) describe(ch chan<- *prometheus.Desc) {
 	if s.calls != nil {
 		s.calls.describe(ch)
 	}
+	if s.breakers != nil {
+		s.breakers.describe(ch)
+	}
 	s.main.describe(ch)
 	s.pipeline.describe(ch)
 }
@@ -101,6 +143,9 @@ func (s *poolSource) describe(ch chan<- *prometheus.Desc) {
 func (s *poolSource) collect(ch chan<- prometheus.Metric) {
 	if s.calls != nil {
 		s.calls.collect(ch)
+	}
+	if s.breakers != nil {
+		s.breakers.collect(ch)
 	}
 	now := s.rdb.PoolStats()
 	s.main.send(ch, poolStats{*now, s.mainLimit})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 )
 
@@ -52,6 +53,8 @@ func (h *Hub[T]) discard() {
 
 // stop ends the connection, the probe and the reading of the history.
 func (h *Hub[T]) stop() error {
+	h.opening.End(ErrClosed)
+	defer h.opening.Wait(math.MaxInt64) // it waits for the connection
 	if h.chain != nil {
 		h.chain.stop()
 	}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+
+	"github.com/convkit/rediskit/internal/redact"
 )
 
 var (
@@ -30,6 +32,9 @@ var (
 	ErrNotInHistory = errors.New("pubsub: the history does not have the message at which to begin")
 )
 
+// errNotYet is the Cause of the gap with which the messages of an opened Hub begin.
+var errNotYet = redact.New("the subscription has only now been confirmed")
+
 // A GapError stands, among a subscription's messages, where some are missing. What was
 // built from the messages so far must be read again from its source.
 type GapError struct {
@@ -38,7 +43,8 @@ type GapError struct {
 	Missed uint64
 
 	// Cause is why the connection to Redis was lost or given up, or on a Cluster what has
-	// changed among the primaries; nil for neither. It is unknown how many messages were
+	// changed among the primaries, or that a Hub of Topic.Open is subscribed only now; nil
+	// for none of these. It is unknown how many messages were
 	// published until the connection was restored, and whether the last ones from before
 	// had arrived. With a History it may also be ErrNotInHistory, or why the history could
 	// not be read.
@@ -47,6 +53,8 @@ type GapError struct {
 
 func (e *GapError) Error() string {
 	switch {
+	case errors.Is(e.Cause, errNotYet):
+		return "pubsub: messages may be missing: " + e.Cause.Error()
 	case errors.Is(e.Cause, ErrNotInHistory):
 		return "pubsub: messages may be missing: " + strings.TrimPrefix(e.Cause.Error(), "pubsub: ")
 	case e.Cause == nil:

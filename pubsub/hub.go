@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -27,6 +28,9 @@ type Hub[T any] struct {
 	log        log[T]
 	stats      counters
 
+	opening  *life.Life // subscribes, if nobody waits for that
+	beginGap func()     // puts the gap with which an opened hub begins; nil if it does not
+
 	mu          sync.Mutex
 	subs        map[*Subscription[T]]struct{}
 	draining    bool
@@ -34,22 +38,37 @@ type Hub[T any] struct {
 	drainedOnce sync.Once
 }
 
-// listen makes a hub and waits until it is subscribed.
-func listen[T any](ctx context.Context, rdb redis.UniversalClient, channel string, pattern bool, cfg Config) (*Hub[T], error) {
-	h := &Hub[T]{
+// newHub makes a hub that is not subscribed. subscribe does that, and waits until it is.
+func newHub[T any](rdb redis.UniversalClient, channel string, pattern bool, cfg Config) (h *Hub[T], subscribe func(context.Context) error, err error) {
+	h = &Hub[T]{
 		cfg:    cfg,
 		json:   jsoncodec.For[T](),
 		report: report.New("pubsub", cfg.Name, cfg.OnError),
 		subs:   map[*Subscription[T]]struct{}{}, drained: make(chan struct{}),
 	}
+	h.opening = life.New(h.reporter("listen"))
 	h.log.init(cfg.Buffer)
-	var err error
 	if cluster, ok := rdb.(*redis.ClusterClient); ok && pattern {
-		err = h.connectAll(ctx, cluster, channel)
-	} else {
-		err = h.connect(ctx, rdb, channel, pattern)
+		connections := h.connectAll(cluster, channel)
+		h.connection = connections
+		return h, connections.await, nil
 	}
+	connection, err := h.connect(rdb, channel, pattern)
 	if err != nil {
+		return nil, nil, h.report.Fail("listen", err)
+	}
+	h.connection = connection
+	return h, func(ctx context.Context) error { return h.subscribeOn(ctx, connection, channel, pattern) }, nil
+}
+
+// listen makes a hub and waits until it is subscribed.
+func listen[T any](ctx context.Context, rdb redis.UniversalClient, channel string, pattern bool, cfg Config) (*Hub[T], error) {
+	h, subscribe, err := newHub[T](rdb, channel, pattern, cfg)
+	if err != nil {
+		return nil, err
+	}
+	if err := subscribe(ctx); err != nil {
+		_ = h.stop()
 		if errors.Is(err, subscriber.ErrClientClosed) {
 			err = ErrClientClosed
 		}
@@ -58,8 +77,37 @@ func listen[T any](ctx context.Context, rdb redis.UniversalClient, channel strin
 	return h, nil
 }
 
-// connect subscribes at one server: on a Cluster at the primary of the channel's slot.
-func (h *Hub[T]) connect(ctx context.Context, rdb redis.UniversalClient, channel string, pattern bool) error {
+// open makes a hub that subscribes by itself. Its first entry is a gap.
+func open[T any](rdb redis.UniversalClient, channel string, pattern bool, cfg Config) (*Hub[T], error) {
+	h, subscribe, err := newHub[T](rdb, channel, pattern, cfg)
+	if err != nil {
+		return nil, err
+	}
+	h.beginGap = sync.OnceFunc(func() { h.log.append(&entry[T]{gap: &GapError{Cause: errNotYet}}) })
+	h.opening.Go(context.Background(), func(ctx context.Context) {
+		for {
+			err := subscribe(ctx)
+			switch {
+			case err == nil:
+				h.beginGap()
+				return
+			case ctx.Err() != nil, errors.Is(err, subscriber.ErrClientClosed):
+				return // the hub has ended
+			}
+			h.reporter("listen")(err) // until it is mended at the server
+			life.Sleep(ctx, refusedPause)
+		}
+	})
+	return h, nil
+}
+
+// refusedPause is the time after which a hub that was refused, as for a missing permission,
+// tries to subscribe again.
+const refusedPause = time.Second
+
+// connect makes the connection to one server: on a Cluster to the primary of the channel's
+// slot.
+func (h *Hub[T]) connect(rdb redis.UniversalClient, channel string, pattern bool) (*subscriber.Subscriber, error) {
 	if every := h.cfg.probeEvery(rdb); every > 0 {
 		h.probe = newProbe(rdb, channel, every, h.cfg.Liveness, h.reporter("probe"))
 	}
@@ -75,45 +123,44 @@ func (h *Hub[T]) connect(ctx context.Context, rdb redis.UniversalClient, channel
 		h.chain = newChain(h, rdb, channel)
 		cfg.Tune, cfg.OnError = h.chain.tune, h.chain.lost
 	}
-	connection, err := subscriber.New(rdb, cfg)
-	if err != nil {
-		return err
-	}
-	h.connection = connection
+	return subscriber.New(rdb, cfg)
+}
+
+// subscribeOn subscribes on the connection, and waits until all is confirmed.
+func (h *Hub[T]) subscribeOn(ctx context.Context, connection *subscriber.Subscriber, channel string, pattern bool) error {
 	subscribe := connection.Subscribe
 	if pattern {
 		subscribe = connection.PSubscribe
 	}
-	err = subscribe(ctx, channel)
-	if err == nil && h.probe != nil {
-		err = connection.Subscribe(ctx, h.probe.channel)
+	if err := subscribe(ctx, channel); err != nil {
+		return err
+	}
+	if h.beginGap != nil {
+		h.beginGap() // before what the history has
+	}
+	if h.probe != nil {
+		err := connection.Subscribe(ctx, h.probe.channel)
 		switch {
 		case err == nil:
 			h.probe.start(connection)
 		case h.cfg.ProbeEvery == 0 && redis.IsPermissionError(err):
 			h.probe.report(err) // nobody asked for it
-			err = nil
+		default:
+			return err
 		}
 	}
-	if err == nil && h.chain != nil {
-		err = h.chain.begin(ctx, connection)
+	if h.chain != nil {
+		return h.chain.begin(ctx, connection)
 	}
-	if err != nil {
-		_ = h.stop()
-	}
-	return err
+	return nil
 }
 
-// connectAll subscribes to a pattern at every primary of a Cluster.
-func (h *Hub[T]) connectAll(ctx context.Context, rdb *redis.ClusterClient, pattern string) error {
-	connections, err := listenSpread(ctx, spreadConfig{
+// connectAll makes the connections of a pattern, to every primary of a Cluster.
+func (h *Hub[T]) connectAll(rdb *redis.ClusterClient, pattern string) *spread {
+	return newSpread(spreadConfig{
 		rdb: rdb, pattern: pattern, liveness: h.cfg.Liveness,
 		receive: h.receive, gap: h.restored, ended: h.clientClosed, report: h.reporter("receive"),
 	})
-	if err == nil {
-		h.connection = connections
-	}
-	return err
 }
 
 func (h *Hub[T]) clientClosed() { h.log.end(h.report.Fail("receive", ErrClientClosed)) }
@@ -161,6 +208,9 @@ func (h *Hub[T]) receive(m *redis.Message) {
 	}
 	if strings.HasPrefix(m.Channel, reserved) {
 		return // a wide pattern also matches the library's own
+	}
+	if h.beginGap != nil {
+		h.beginGap()
 	}
 	h.stats.received.Add(1)
 	switch {

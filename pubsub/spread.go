@@ -65,24 +65,27 @@ type owner struct {
 	primary redis.UniversalClient
 }
 
-// listenSpread returns once every primary has confirmed the pattern.
-func listenSpread(ctx context.Context, cfg spreadConfig) (*spread, error) {
+// newSpread begins to connect to every primary. Before await has returned nil, no message
+// is passed on.
+func newSpread(cfg spreadConfig) *spread {
 	s := &spread{
 		cfg: cfg, life: life.New(cfg.report), changed: make(chan struct{}, 1),
 		nodes: map[*redis.Client]*node{}, owners: map[int]owner{}, ask: true,
 	}
 	s.life.Go(context.Background(), s.watch)
+	return s
+}
+
+// await returns once every primary has confirmed the pattern.
+func (s *spread) await(ctx context.Context) error {
 	for {
 		select {
 		case <-s.changed:
 		case <-s.life.Context().Done():
 		case <-ctx.Done():
 		}
-		if done, err := s.settled(ctx); err != nil {
-			_ = s.Close()
-			return nil, err
-		} else if done {
-			return s, nil
+		if done, err := s.settled(ctx); done || err != nil {
+			return err
 		}
 	}
 }
@@ -146,7 +149,7 @@ func (s *spread) receive(from *redis.Client, m *redis.Message) {
 			s.ask = true
 		}
 	}
-	if at.primary == redis.UniversalClient(from) {
+	if s.begun && at.primary == redis.UniversalClient(from) {
 		s.cfg.receive(m)
 	}
 }

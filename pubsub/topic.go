@@ -114,6 +114,25 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 	return listen[T](ctx, t.rdb, t.channel, false, t.cfg)
 }
 
+// Open is Listen without the wait: the Hub subscribes as soon as Redis lets it, so that a
+// service starts before its Redis. What is published until then is lost: the subscriptions
+// begin inside a gap, and receive its *GapError, once, ahead of their first message. With
+// Config.History, what the history has follows it. Failed attempts go to Config.OnError. After
+// a refusal that waiting does not mend, such as a missing permission, it tries again every
+// second, until that is mended at the server.
+func (t *Topic[T]) Open() (*Hub[T], error) {
+	return open[T](t.rdb, t.channel, false, t.cfg)
+}
+
+// OpenPattern is ListenPattern without the wait, as Topic.Open is Topic.Listen without it.
+func OpenPattern[T any](rdb redis.UniversalClient, pattern string, cfg Config) (*Hub[T], error) {
+	cfg, err := completePattern(rdb, pattern, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return open[T](rdb, pattern, true, cfg)
+}
+
 // ListenPattern returns a Hub of all channels that match a pattern of Redis's
 // PSUBSCRIBE, such as "conversation:*", as Topic.Listen does for one channel.
 // Message.Channel says which one it was. The library's own channels, rediskit:*, are
@@ -123,17 +142,22 @@ func (t *Topic[T]) Listen(ctx context.Context) (*Hub[T], error) {
 // once all have confirmed. There the order of messages holds for each channel, and a
 // message of another program may overtake one that was published at another node.
 func ListenPattern[T any](ctx context.Context, rdb redis.UniversalClient, pattern string, cfg Config) (*Hub[T], error) {
-	if err := report.Client("pubsub", rdb); err != nil {
-		return nil, err
-	}
-	if cfg.History.on() {
-		return nil, errors.New("pubsub: Config.History is set for a pattern; a history is read by Topic.Listen alone")
-	}
-	cfg, err := cfg.complete("pattern", pattern)
+	cfg, err := completePattern(rdb, pattern, cfg)
 	if err != nil {
 		return nil, err
 	}
 	return listen[T](ctx, rdb, pattern, true, cfg)
+}
+
+// completePattern returns cfg with its defaults, for a Hub of a pattern.
+func completePattern(rdb redis.UniversalClient, pattern string, cfg Config) (Config, error) {
+	if err := report.Client("pubsub", rdb); err != nil {
+		return cfg, err
+	}
+	if cfg.History.on() {
+		return cfg, errors.New("pubsub: Config.History is set for a pattern; a history is read by Topic.Listen and Topic.Open alone")
+	}
+	return cfg.complete("pattern", pattern)
 }
 
 // Name is Config.Name.

@@ -11,6 +11,8 @@ package breaker
 
 import (
 	"context"
+	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -73,23 +75,46 @@ type Breaker struct {
 	calls  *Bulkhead // of the client; nil if there is none
 	born   time.Time
 
+	addr    string            // of the node, for onState
+	explain func(error) error // see Config
+	onState func(NodeState)   // see Config
+
 	state    atomic.Int64
-	failures atomic.Int32 // in a row, while closed
+	reason   atomic.Pointer[error] // why it opened last; nil before
+	failures atomic.Int32          // in a row, while closed
 	closedAt atomic.Int64
+
+	changing sync.Mutex // keeps changes of the state, and what is told of them, in order
 }
 
-// Guard puts a Breaker on every node that rdb talks to, and one Bulkhead of maxWaiting
-// calls on all of them. watch returns the Watch through which a node is dialled. It is nil
-// for a client that dials by itself.
-func Guard(rdb redis.UniversalClient, maxWaiting int, watch func(*redis.Client) Watch) {
-	calls := &Bulkhead{limit: int64(maxWaiting)}
+// Config is how Guard guards a client.
+type Config struct {
+	// MaxWaiting is the bound of the Bulkhead. Required.
+	MaxWaiting int
+	// Watch returns the Watch through which a node is dialled. Nil is for a client that
+	// dials by itself.
+	Watch func(node *redis.Client) Watch
+	// Explain returns the error of a failed dial, as a refusal.Misfit if waiting does not
+	// help. Nil changes none.
+	Explain func(error) error
+	// OnState hears each change of the state of each node, in order. It must not block.
+	// Nil is for nobody.
+	OnState func(NodeState)
+}
+
+// Guard puts a Breaker on every node that rdb talks to, and one Bulkhead on all of them.
+func Guard(rdb redis.UniversalClient, cfg Config) {
+	calls := &Bulkhead{limit: int64(cfg.MaxWaiting)}
 	attach.To(rdb, calls)
+	all := &nodes{}
+	attach.To(rdb, all)
 	guard := func(node *redis.Client, opened func(), resend bool) {
 		b := New(pinger(node), opened, resend)
-		b.calls = calls
-		if watch != nil {
-			b.watch = watch(node)
+		b.calls, b.explain, b.onState, b.addr = calls, cfg.Explain, cfg.OnState, node.Options().Addr
+		if cfg.Watch != nil {
+			b.watch = cfg.Watch(node)
 		}
+		all.add(b)
 		node.AddHook(b)
 	}
 	switch rdb := rdb.(type) {
@@ -127,16 +152,25 @@ func (b *Breaker) admit(ctx context.Context) error {
 	switch {
 	case until == closed:
 		return nil
-	case until == probing, b.now() < until, !b.state.CompareAndSwap(until, probing):
-		return ErrOpen
+	case until == probing, b.now() < until, !b.change(until, probing, nil):
+		return b.refusal()
 	}
 	return b.probe(ctx)
 }
 
+// refusal returns the error of a call that is not sent. What waiting does not mend is
+// told to every caller, and not as an outage.
+func (b *Breaker) refusal() error {
+	if reason := b.reason.Load(); reason != nil && errors.Is(*reason, refusal.ErrMisfit) {
+		return *reason
+	}
+	return ErrOpen
+}
+
 // probe pings the node. The caller holds the probing state.
 func (b *Breaker) probe(ctx context.Context) error {
-	next := b.now() // if the ping decides nothing, the next caller may ping at once
-	defer func() { b.state.Store(next) }()
+	next, reason := b.now(), error(nil) // if the ping decides nothing, the next caller may ping at once
+	defer func() { b.change(probing, next, reason) }()
 
 	ctx, cancel := context.WithTimeout(Bypass(ctx), PingTimeout)
 	defer cancel()
@@ -152,9 +186,10 @@ func (b *Breaker) probe(ctx context.Context) error {
 		next = closed
 		return nil
 	case dead, hungUp:
-		next = b.now() + int64(Pause)
+		next, reason = b.now()+int64(Pause), cause(err)
+		b.reason.Store(&reason)
 		b.opened()
-		return ErrOpen
+		return b.refusal()
 	}
 	return err
 }
@@ -163,7 +198,7 @@ func (b *Breaker) probe(ctx context.Context) error {
 // the node can be reached at all: each connection in the pool may be a dead one.
 func (b *Breaker) reach(ctx context.Context) error {
 	if err := b.watch.Probe(ctx); err != nil {
-		return &dialError{err}
+		return b.dialFailed(err)
 	}
 	return b.ping(ctx)
 }
@@ -184,7 +219,7 @@ func (b *Breaker) record(ctx context.Context, start int64, err error, attempt in
 		if start < b.closedAt.Load() || bypassed(ctx) {
 			return // it belongs to an outage that is over, or its caller judges it
 		}
-		if b.failures.Add(1) >= Threshold && b.state.CompareAndSwap(closed, b.now()+int64(Pause)) {
+		if b.failures.Add(1) >= Threshold && b.change(closed, b.now()+int64(Pause), cause(err)) {
 			b.failures.Store(0)
 			b.opened()
 		}

@@ -39,7 +39,7 @@ func (h held) ProcessPipelineHook(redis.ProcessPipelineHook) redis.ProcessPipeli
 func guarded(t *testing.T) (rdb *redis.Client, open chan struct{}, calls *sync.WaitGroup) {
 	rdb, open, calls = redis.NewClient(&redis.Options{}), make(chan struct{}), new(sync.WaitGroup)
 	t.Cleanup(func() { rdb.Close() })
-	breaker.Guard(rdb, 2, nil)
+	breaker.Guard(rdb, breaker.Config{MaxWaiting: 2})
 	rdb.AddHook(held{open})
 	calls.Go(func() { rdb.Get(t.Context(), "k") })
 	calls.Go(func() {
@@ -114,7 +114,7 @@ func TestACallThatPanicsIsNotUnderWayAnyMore(t *testing.T) {
 	for name, how := range map[string]func(){"panic": func() { panic("x") }, "Goexit": runtime.Goexit} {
 		rdb := redis.NewClient(&redis.Options{})
 		defer rdb.Close()
-		breaker.Guard(rdb, 2, nil)
+		breaker.Guard(rdb, breaker.Config{MaxWaiting: 2})
 		rdb.AddHook(breaks{how: how})
 		var call sync.WaitGroup
 		call.Go(func() {
@@ -151,7 +151,7 @@ func TestTheBulkheadOfAClientIsFoundWithoutSending(t *testing.T) {
 		if breaker.BulkheadOf(rdb) != nil {
 			t.Errorf("%T: a client that nothing guards has a bulkhead", rdb)
 		}
-		breaker.Guard(rdb, 7, nil)
+		breaker.Guard(rdb, breaker.Config{MaxWaiting: 7})
 		if b := breaker.BulkheadOf(rdb); b == nil || b.Limit() != 7 {
 			t.Errorf("%T: %+v", rdb, b)
 		}

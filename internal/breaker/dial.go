@@ -23,10 +23,18 @@ func (b *Breaker) DialHook(next redis.DialHook) redis.DialHook {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
 			// go-redis unwraps the error of a handshake once.
-			return deadConn{fmt.Errorf("%w", &dialError{err})}, nil //nolint:nilerr // the connection returns it
+			return deadConn{fmt.Errorf("%w", b.dialFailed(err))}, nil //nolint:nilerr // the connection returns it
 		}
 		return conn, nil
 	}
+}
+
+// dialFailed returns the error of a failed dial.
+func (b *Breaker) dialFailed(err error) error {
+	if b.explain != nil {
+		err = b.explain(err)
+	}
+	return &dialError{err}
 }
 
 // dialError marks the error of a dial.

@@ -63,7 +63,9 @@ func judge(err error, elapsed time.Duration) verdict {
 }
 
 // unsent reports whether a call was refused here.
-func unsent(err error) bool { return errors.Is(err, ErrOpen) || errors.Is(err, ErrOverloaded) }
+func unsent(err error) bool {
+	return errors.Is(err, ErrOpen) || errors.Is(err, ErrOverloaded) || errors.Is(err, refusal.ErrMisfit)
+}
 
 // dialed reports whether err is the error of a failed dial.
 func dialed(err error) bool {
@@ -100,4 +102,20 @@ func broken(err error) bool {
 	var op *net.OpError
 	var errno syscall.Errno
 	return errors.As(err, &op) || errors.As(err, &errno)
+}
+
+// IsOutage reports whether err goes away when the server is back: it was not reached, did
+// not answer, hung up, or gave a refusal that passes, or the call was refused because of
+// that. The end of the caller's context by itself is none.
+func IsOutage(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, refusal.ErrMisfit), errors.Is(err, context.Canceled), errors.Is(err, redis.ErrClosed):
+		return false
+	case errors.Is(err, ErrOpen), errors.Is(err, ErrOverloaded), errors.Is(err, redis.ErrPoolTimeout), errors.Is(err, redis.ErrPoolExhausted):
+		return true
+	}
+	if reply := redis.Error(nil); errors.As(err, &reply) {
+		return refusal.Passes(reply)
+	}
+	return broken(err) || cut(err) || errors.Is(err, os.ErrDeadlineExceeded)
 }

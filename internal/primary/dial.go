@@ -81,26 +81,36 @@ func (w *Watch) rested() {
 }
 
 // reach dials and greets.
-func (w *Watch) reach(ctx context.Context, network, addr string) (net.Conn, peer, error) {
+func (w *Watch) reach(ctx context.Context, network, addr string) (net.Conn, Peer, error) {
 	username, password, err := w.cfg.Credentials(ctx)
 	if err != nil {
-		return nil, peer{}, err
+		return nil, Peer{}, err
 	}
 	conn, err := w.cfg.Dial(ctx, network, addr)
 	if err != nil {
-		return nil, peer{}, err
+		return nil, Peer{}, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	who, err := greet(conn, username, password, !w.mute.Load())
+	sections := w.sections
+	if w.mute.Load() && len(w.cfg.Sections) == 0 { // what Judge needs is asked for until it is granted
+		sections = nil
+	}
+	who, err := greet(conn, username, password, sections...)
 	if !stop() && err == nil {
 		err = os.ErrDeadlineExceeded // it is about to strike
 	}
 	if err != nil {
 		_ = conn.Close()
-		return nil, peer{}, greetingError(ctx, conn, err)
+		return nil, Peer{}, greetingError(ctx, conn, err)
 	}
 	if who.mute {
 		w.mute.Store(true)
+	}
+	if w.cfg.Judge != nil {
+		if err := w.cfg.Judge(addr, who); err != nil {
+			_ = conn.Close()
+			return nil, Peer{}, err
+		}
 	}
 	return conn, who, nil
 }
@@ -128,7 +138,7 @@ func hungUp(err error) bool {
 // admit decides whether s leads to the server that counts, and registers it if so.
 // That is one step: no term begins in between. confirmed is when the server is known to
 // have counted, zero if that is not known.
-func (w *Watch) admit(s *socket, addr string, who peer, began, confirmed time.Time) error {
+func (w *Watch) admit(s *socket, addr string, who Peer, began, confirmed time.Time) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	t := w.current
@@ -142,6 +152,8 @@ func (w *Watch) admit(s *socket, addr string, who peer, began, confirmed time.Ti
 		}
 		w.lookSoon()
 		return ErrReplica
+	case t == nil && w.cluster == nil && who.Replica && w.cfg.Replica != nil:
+		return w.cfg.Replica
 	case t == nil || t.over && w.sentinels == nil:
 		w.begin(found)
 	case w.sentinels != nil:

@@ -12,10 +12,15 @@ import (
 	"github.com/convkit/rediskit/internal/refusal"
 )
 
-// A peer is what a server says about itself.
-type peer struct {
+// A Peer is what a server says about itself. What it does not say is empty.
+type Peer struct {
+	Replica bool
+	Mode    string            // as HELLO has it: standalone, cluster or sentinel
+	Info    map[string]string // fields of the sections that were asked for
+	Refused error             // the reply of a server that refused HELLO, else nil
+
 	role role
-	run  string // the run id, new at each start of a server; "" if it does not say
+	run  string // the run id, new at each start of a server
 	mute bool   // it does not permit INFO
 }
 
@@ -27,9 +32,9 @@ func (r role) isPrimary() bool { return r == "master" }
 func (r role) isReplica() bool { return r != "" && r != "master" }
 
 // greet asks a new connection who the server is, in one round trip, and leaves
-// nothing unread. A refusal of HELLO is no error: the handshake of go-redis follows,
-// and says it better. If the server then hangs up, its refusal is the error.
-func greet(conn net.Conn, username, password string, info bool) (peer, error) {
+// nothing unread. A refusal of HELLO is no error, since the handshake of go-redis follows. If the server then hangs up, its refusal is the error. Without
+// sections INFO is not asked.
+func greet(conn net.Conn, username, password string, sections ...string) (Peer, error) {
 	hello := []string{"HELLO", "2"}
 	if password != "" {
 		if username == "" {
@@ -37,41 +42,48 @@ func greet(conn net.Conn, username, password string, info bool) (peer, error) {
 		}
 		hello = append(hello, "AUTH", username, password)
 	}
-	second := []string{"PING"}
-	if info {
-		second = []string{"INFO", "server"}
+	questions := request(nil, hello...)
+	for _, section := range sections {
+		questions = request(questions, "INFO", section)
 	}
-	if _, err := conn.Write(request(request(nil, hello...), second...)); err != nil {
-		return peer{}, err
+	if len(sections) == 0 {
+		questions = request(questions, "PING")
+	}
+	if _, err := conn.Write(questions); err != nil {
+		return Peer{}, err
 	}
 	replies := bufio.NewReader(conn)
 	about, err := readReply(replies, maxDepth)
 	var refused replyError
 	if err != nil && !errors.As(err, &refused) {
-		return peer{}, err
+		return Peer{}, err
 	}
-	told, err := readReply(replies, maxDepth)
-	var denied replyError
-	switch {
-	case errors.As(err, &denied):
-	case err != nil && refused != "":
-		return peer{}, refused
-	case err != nil:
-		return peer{}, err
-	case replies.Buffered() > 0:
-		return peer{}, errNotRedis
-	}
-	who := peer{
-		role: role(field(about, "role")),
-		mute: info && refused == "" && denied != "" && !refusal.Passes(denied), // else it may be the password
-	}
-	if text, ok := told.(string); ok && info {
+	who := Peer{role: role(field(about, "role")), Mode: field(about, "mode"), Info: map[string]string{}}
+	for range max(len(sections), 1) {
+		told, err := readReply(replies, maxDepth)
+		var denied replyError
+		switch {
+		case errors.As(err, &denied):
+			who.mute = len(sections) > 0 && refused == "" && !refusal.Passes(denied) // else it may be the password
+		case err != nil && refused != "":
+			return Peer{}, refused
+		case err != nil:
+			return Peer{}, err
+		}
+		text, _ := told.(string)
 		for line := range strings.Lines(text) {
-			if run, ok := strings.CutPrefix(line, "run_id:"); ok {
-				who.run = strings.TrimSpace(run)
+			if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok {
+				who.Info[name] = value
 			}
 		}
 	}
+	if replies.Buffered() > 0 {
+		return Peer{}, errNotRedis
+	}
+	if refused != "" {
+		who.Refused = refused
+	}
+	who.Replica, who.run = who.role.isReplica(), who.Info["run_id"]
 	return who, nil
 }
 

@@ -27,22 +27,22 @@ func TestAGreetingLearnsWhoTheServerIs(t *testing.T) {
 	const hello = "*4\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n*0\r\n"
 	for _, test := range []struct {
 		name, replies string
-		want          peer
+		want          Peer
 		err           error
 	}{
-		{"all", hello + "$30\r\n# Server\r\nrun_id:abc\r\nport:1\r\n\r\n", peer{role: "master", run: "abc"}, nil},
-		{"INFO is denied", hello + "-NOPERM no\r\n", peer{role: "master", mute: true}, nil},
-		{"loading", hello + "-LOADING wait\r\n", peer{role: "master"}, nil},
-		{"HELLO is unknown", "-ERR unknown command\r\n$-1\r\n", peer{}, nil},
-		{"refused, and hung up", "-ERR max number of clients reached\r\n", peer{}, replyError("ERR max number of clients reached")},
-		{"hung up", "", peer{}, io.EOF},
-		{"hung up in the midst", hello + "$100\r\nab", peer{}, io.ErrUnexpectedEOF},
-		{"another protocol", "HTTP/1.1 400 Bad Request\r\n\r\n", peer{}, errNotRedis},
-		{"more than was asked for", hello + "+PONG\r\n+PONG\r\n", peer{}, errNotRedis},
+		{"all", hello + "$30\r\n# Server\r\nrun_id:abc\r\nport:1\r\n\r\n", Peer{role: "master", run: "abc"}, nil},
+		{"INFO is denied", hello + "-NOPERM no\r\n", Peer{role: "master", mute: true}, nil},
+		{"loading", hello + "-LOADING wait\r\n", Peer{role: "master"}, nil},
+		{"HELLO is unknown", "-ERR unknown command\r\n$-1\r\n", Peer{}, nil},
+		{"refused, and hung up", "-ERR max number of clients reached\r\n", Peer{}, replyError("ERR max number of clients reached")},
+		{"hung up", "", Peer{}, io.EOF},
+		{"hung up in the midst", hello + "$100\r\nab", Peer{}, io.ErrUnexpectedEOF},
+		{"another protocol", "HTTP/1.1 400 Bad Request\r\n\r\n", Peer{}, errNotRedis},
+		{"more than was asked for", hello + "+PONG\r\n+PONG\r\n", Peer{}, errNotRedis},
 	} {
 		conn := &script{replies: strings.NewReader(test.replies)}
-		got, err := greet(conn, "", "", true)
-		if got != test.want || !errors.Is(err, test.err) && err != test.err {
+		got, err := greet(conn, "", "", "server")
+		if got.role != test.want.role || got.run != test.want.run || got.mute != test.want.mute || !errors.Is(err, test.err) && err != test.err {
 			t.Errorf("%s: %+v, %v", test.name, got, err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestAGreetingAuthenticates(t *testing.T) {
 	t.Parallel()
 	for username, want := range map[string]string{"": "default", "app": "app"} {
 		conn := &script{replies: strings.NewReader("+OK\r\n+PONG\r\n")}
-		if _, err := greet(conn, username, "secret", false); err != nil {
+		if _, err := greet(conn, username, "secret"); err != nil {
 			t.Fatal(err)
 		}
 		if want := string(request(request(nil, "HELLO", "2", "AUTH", want, "secret"), "PING")); conn.sent.String() != want {
@@ -66,7 +66,7 @@ func FuzzGreet(f *testing.F) {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(_ *testing.T, replies []byte) {
-		_, _ = greet(&script{replies: bytes.NewReader(replies)}, "", "", true)
+		_, _ = greet(&script{replies: bytes.NewReader(replies)}, "", "", "server")
 	})
 }
 

@@ -37,8 +37,8 @@ func TestAServerWithModulesIsGreeted(t *testing.T) {
 	t.Parallel()
 	const modules = "*4\r\n$4\r\nrole\r\n$6\r\nmaster\r\n$7\r\nmodules\r\n" +
 		"*1\r\n*4\r\n$4\r\nname\r\n$6\r\nsearch\r\n$4\r\nargs\r\n*2\r\n$10\r\nMAXRESULTS\r\n$2\r\n10\r\n"
-	got, err := greet(&script{replies: strings.NewReader(modules + "$10\r\nrun_id:abc\r\n")}, "", "", true)
-	if want := (peer{role: "master", run: "abc"}); got != want || err != nil {
+	got, err := greet(&script{replies: strings.NewReader(modules + "$10\r\nrun_id:abc\r\n")}, "", "", "server")
+	if got.role != "master" || got.run != "abc" || err != nil {
 		t.Errorf("%+v, %v", got, err)
 	}
 }
@@ -48,7 +48,7 @@ func TestAServerWithModulesIsGreeted(t *testing.T) {
 func TestAWrongPasswordMutesNobody(t *testing.T) {
 	t.Parallel()
 	replies := strings.NewReader("-WRONGPASS invalid username-password pair\r\n-NOAUTH Authentication required.\r\n")
-	if who, err := greet(&script{replies: replies}, "app", "old", true); who.mute || err != nil {
+	if who, err := greet(&script{replies: replies}, "app", "old", "server"); who.mute || err != nil {
 		t.Errorf("%+v, %v", who, err)
 	}
 }

@@ -109,7 +109,7 @@ func TestARunIDThatIsLearnedLaterCounts(t *testing.T) {
 	w := New(config(t))
 	for _, run := range []string{"", "a", "b"} {
 		s, _ := pair(t, w)
-		if err := w.admit(s, "", peer{role: "master", run: run}, time.Now(), time.Time{}); err != nil {
+		if err := w.admit(s, "", Peer{role: "master", run: run}, time.Now(), time.Time{}); err != nil {
 			t.Fatal(err)
 		}
 	}

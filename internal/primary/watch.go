@@ -34,7 +34,7 @@ import (
 // DialFunc is the type of go-redis's Options.Dialer.
 type DialFunc = func(ctx context.Context, network, addr string) (net.Conn, error)
 
-// Config is how a Watch reaches its server. Each field is required.
+// Config is how a Watch reaches its server. Each field is required but for the last three.
 type Config struct {
 	// Dial opens one connection, with TLS if that is wanted.
 	Dial DialFunc
@@ -47,6 +47,14 @@ type Config struct {
 	Anew time.Duration
 	// OnError receives what no caller gets. The errors carry no data.
 	OnError func(error)
+	// Sections are those of INFO that Judge needs, beside the section server.
+	Sections []string
+	// Judge returns an error if the server at addr is not the one that is meant. The
+	// dial fails with it. Nil accepts every server.
+	Judge func(addr string, who Peer) error
+	// Replica is the error of a dial that finds a replica at one address where no primary
+	// was before. Nil accepts it.
+	Replica error
 }
 
 // A Watch dials one server: that at an address, or the primary that Sentinels name.
@@ -54,6 +62,7 @@ type Config struct {
 // nothing else that would have to be closed.
 type Watch struct {
 	cfg       Config
+	sections  []string   // of INFO, for the greeting
 	sentinels *sentinels // nil without
 	cluster   *Cluster   // of which the server is a node, primary or replica; nil without
 	life      *life.Life
@@ -133,7 +142,7 @@ const (
 // New returns a Watch of the server at whatever address it is asked to dial.
 func New(cfg Config) *Watch {
 	return &Watch{
-		cfg: cfg, life: life.New(cfg.OnError), wake: make(chan struct{}, 1),
+		cfg: cfg, sections: append([]string{"server"}, cfg.Sections...), life: life.New(cfg.OnError), wake: make(chan struct{}, 1),
 		sockets: map[*socket]struct{}{},
 	}
 }

@@ -89,7 +89,7 @@ func TestReadsAreSentAgainAfterALostReply(t *testing.T) {
 func TestAnOpenBreakerFailsWhatIsQueuedWithoutSendingIt(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Mini(t).Client()
-	breaker.Guard(rdb, 1000, nil)
+	breaker.Guard(rdb, breaker.Config{MaxWaiting: 1000})
 	g, c := newGate(rdb), sender.New(rdb, false)
 	var down atomic.Bool
 	down.Store(true)

@@ -34,7 +34,7 @@ func OutcomeOf(err error) Outcome {
 	if _, left := errors.AsType[withdrawn](err); left {
 		return Unsent
 	}
-	for _, unsent := range []error{redis.ErrPoolTimeout, redis.ErrPoolExhausted, redis.ErrClosed, breaker.ErrOpen, breaker.ErrOverloaded, ErrNoMap} {
+	for _, unsent := range []error{redis.ErrPoolTimeout, redis.ErrPoolExhausted, redis.ErrClosed, breaker.ErrOpen, breaker.ErrOverloaded, refusal.ErrMisfit, ErrNoMap} {
 		if errors.Is(err, unsent) {
 			return Unsent
 		}

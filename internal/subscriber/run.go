@@ -50,7 +50,7 @@ func (s *Subscriber) disconnected(err error) {
 	if s.gap == nil && s.topics.anyConfirmed() {
 		s.gap = err
 	}
-	if r, refused := refusal.Of(err); refused && !r.Passes {
+	if r, refused := refusal.Of(err); refused && !r.Passes || errors.Is(err, refusal.ErrMisfit) {
 		s.topics.refuseAll(err) // waiting longer would not help
 	}
 	s.report(err)
