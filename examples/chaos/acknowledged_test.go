@@ -16,6 +16,9 @@ import (
 // Acknowledged creates sessions, one after another, and afterwards looks for those whose
 // creation was acknowledged: by a primary alone, and by the primary and all its replicas.
 type acknowledged struct {
+	// replicas is how many replicas acknowledge what is taken for acknowledged by all of them.
+	replicas func(copies int) int
+
 	rd    *round
 	alone map[*member]*creations
 	all   map[*member]*creations // nil where a primary has no replica
@@ -29,16 +32,18 @@ type creations struct {
 	made  []string // ids of those that were acknowledged
 }
 
-func newAcknowledged() *acknowledged { return &acknowledged{} }
+func newAcknowledged() *acknowledged {
+	return &acknowledged{replicas: func(copies int) int { return copies }}
+}
 
 func (a *acknowledged) start(rd *round) {
 	a.rd = rd
 	a.alone, a.all = map[*member]*creations{}, map[*member]*creations{}
 	for _, m := range rd.members {
-		a.alone[m] = a.open(m, 0)
+		a.alone[m] = a.open(m, "session:alone:*", 0)
 		a.each(a.alone[m])
 		if copies := rd.topology.copies; copies > 0 {
-			a.all[m] = a.open(m, copies)
+			a.all[m] = a.open(m, "session:kept:*", a.replicas(copies))
 			redistest.Eventually(rd.t, func() bool { // a replica confirms nothing in its first second
 				return a.create(rd.t.Context(), a.all[m]) == nil
 			}, "all replicas acknowledge")
@@ -47,9 +52,9 @@ func (a *acknowledged) start(rd *round) {
 	}
 }
 
-func (a *acknowledged) open(m *member, replicas int) *creations {
+func (a *acknowledged) open(m *member, key string, replicas int) *creations {
 	store, err := session.New[visit](m.rdb, session.Config{
-		Key: fmt.Sprintf("session:kept:%d:*", replicas), TTL: longLived, Replicas: session.Replicas{N: replicas},
+		Key: key, TTL: longLived, Replicas: session.Replicas{N: replicas},
 	})
 	if err != nil {
 		a.rd.t.Fatal(err)

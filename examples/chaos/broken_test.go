@@ -26,6 +26,7 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 	none := fault{name: "none", topology: plain(), inject: func(_ *round, duration time.Duration) { time.Sleep(duration) }}
 	cuts := fault{name: "connections cut", topology: plain(), inject: again(cutAll)}
 	move := fault{name: "address moves", topology: pair, inject: moveAddress(true), loses: true}
+	behind := fault{name: "address moves to a replica that is behind", topology: pair, inject: moveBehind, loses: true}
 	outage := fault{name: "refused", topology: plain(), inject: networks((*redistest.Proxy).Down, (*redistest.Proxy).Up)}
 	for _, c := range []struct {
 		name  string
@@ -58,6 +59,9 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 			}
 			return s
 		}, []*invariant{exactUpdates, oneWinner, wholeSessions}, none},
+		{"sessions that no replica has acknowledged, taken for those that all have", func() workload {
+			return &acknowledged{replicas: func(int) int { return 0 }}
+		}, []*invariant{kept}, behind},
 		{"a lock that every process may release", func() workload {
 			l := newLocks()
 			l.open = func(m *member) (locker, error) { return bareLocker{m.rdb}, nil }
@@ -93,7 +97,14 @@ func TestBrokenStandInsAreCaught(t *testing.T) {
 			}
 			return e
 		}, []*invariant{accountedEvents}, none},
-		{"a channel without a history, taken for one with it", func() workload { return &heals{} }, []*invariant{healedEvents}, cuts},
+		{"a channel without a history, taken for one with it", func() workload {
+			h := newHeals()
+			h.history = pubsub.History{}
+			return h
+		}, []*invariant{healedEvents}, cuts},
+		{"a hub that hands a message on twice", healsWith(func(m, next message) []message { return []message{m, m, next} }), []*invariant{healedEvents}, none},
+		{"a hub that loses a message without a gap", healsWith(func(_, next message) []message { return []message{next} }), []*invariant{healedEvents}, none},
+		{"a hub that exchanges two messages", healsWith(func(m, next message) []message { return []message{next, m} }), []*invariant{healedEvents}, none},
 		{"a service that loses an answer", func() workload { return forgetful{newServices()} }, []*invariant{storedOnce}, none},
 		{"a call that ends late, and a recovery that takes too long", func() workload { return &late{} }, []*invariant{boundedCalls, recovery}, none},
 		{"a cache that waits although Redis is known to be down", func() workload {
@@ -354,6 +365,71 @@ func (r silentReading) Next(ctx context.Context) (pubsub.Message[tick], error) {
 			return m, err
 		}
 	}
+}
+
+// healsWith returns heals whose readers receive, instead of one message in the middle and the
+// next one of its publisher, what alter returns.
+func healsWith(alter func(m, next message) []message) func() workload {
+	return func() workload {
+		h := newHeals()
+		listen := h.listen
+		h.listen = func(ctx context.Context, topic *pubsub.Topic[tick]) (stream, error) {
+			s, err := listen(ctx, topic)
+			return alteredStream{s, alter}, err
+		}
+		return h
+	}
+}
+
+// alteredSeq is the number of the message that alteredStream alters.
+const alteredSeq = 20
+
+type message = pubsub.Message[tick]
+
+type alteredStream struct {
+	stream
+	alter func(m, next message) []message
+}
+
+func (s alteredStream) Subscribe() reading {
+	return &alteredReading{reading: s.stream.Subscribe(), alter: s.alter, held: map[string]message{}}
+}
+
+type alteredReading struct {
+	reading
+	alter func(m, next message) []message
+	held  map[string]message // by publisher
+	ready []message
+}
+
+func (r *alteredReading) Next(ctx context.Context) (message, error) {
+	for len(r.ready) == 0 {
+		m, err := r.reading.Next(ctx)
+		if err != nil {
+			return m, err
+		}
+		from := m.Value.From
+		switch held, ok := r.held[from]; {
+		case m.Value.Seq == alteredSeq:
+			r.held[from] = m
+		case ok:
+			r.ready = r.alter(held, m)
+			delete(r.held, from)
+		default:
+			return m, nil
+		}
+	}
+	m := r.ready[0]
+	r.ready = r.ready[1:]
+	return m, nil
+}
+
+// moveBehind is moveAddress to a replica that has missed the last moments.
+func moveBehind(rd *round, duration time.Duration) {
+	s := rd.topology
+	s.run(s.standby, "replicaof", "no", "one")
+	time.Sleep(duration)
+	moveAddress(true)(rd, 0)
 }
 
 // forgetful loses the last answer that a service has confirmed.

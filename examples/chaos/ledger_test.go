@@ -25,7 +25,7 @@ var (
 	exclusion       = &invariant{"holders", "No two holders consider a lock valid at the same time, unless its server may have lost the lock."}
 	keptLimits      = &invariant{"limits", "No policy allows more than it says. A fixed window allows no request number twice; a sliding window and GCRA allow no more in any span. Servers that lose their counts begin again."}
 	accountedEvents = &invariant{"events", "Each message that Redis accepted was received or lies in a reported gap. If all gaps have a number, the numbers add up. This holds for quick, slow and stuck readers."}
-	healedEvents    = &invariant{"heals", "On a channel with a history, each reader receives each message that Redis accepted once, whatever its connection went through. A gap is reported only where a server lost data or another one took over."}
+	healedEvents    = &invariant{"heals", "On a channel with a history, each reader receives each message that Redis accepted once, and those of one publisher in their order, whatever its connection went through. A gap is reported only where a server lost data or another one took over; on a Cluster, that of the channel's slot."}
 	storedOnce      = &invariant{"services", "Each message that a service confirmed is in the database once, followed by its answer. Lists are answered all the time."}
 	everyTTL        = &invariant{"TTLs", "Every key on the servers has a TTL."}
 	grants          = &invariant{"grants", "On single servers the fleet has the user and access rules of the applications in the deploy kit, and the server denies it nothing."}

@@ -9,12 +9,15 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit"
+	"github.com/convkit/rediskit/internal/keys"
 	"github.com/convkit/rediskit/internal/redistest"
 	"github.com/convkit/rediskit/internal/redistest/netlab"
 	"github.com/convkit/rediskit/secrets"
@@ -140,6 +143,36 @@ func isPrimary(s *topology, p *redistest.Process) bool {
 	defer rdb.Close()
 	role, err := rdb.Do(context.Background(), "role").Slice()
 	return err == nil && role[0] == "master"
+}
+
+// owner returns the node of a Cluster that has the slot of key, with its epoch: a slot that
+// was elsewhere meanwhile has raised it. Without a Cluster it returns "".
+func (s *topology) owner(key string) string {
+	if s.cluster == nil {
+		return ""
+	}
+	var owner string
+	for _, rdb := range s.primaries() {
+		for line := range strings.Lines(rdb.ClusterNodes(context.Background()).Val()) {
+			fields := strings.Fields(line) // id, address, flags, primary, ping, pong, epoch, link, slots
+			if strings.Contains(line, "myself") && slices.ContainsFunc(fields[min(8, len(fields)):], func(r string) bool { return inRange(keys.Slot(key), r) }) {
+				owner = fields[0] + " " + fields[6]
+			}
+		}
+		rdb.Close()
+	}
+	return owner
+}
+
+// inRange reports whether slot is in a range of CLUSTER NODES, such as 7 or 0-5460.
+func inRange(slot int, text string) bool {
+	low, high, found := strings.Cut(text, "-")
+	if !found {
+		high = low
+	}
+	first, err := strconv.Atoi(low)
+	last, err2 := strconv.Atoi(high)
+	return err == nil && err2 == nil && first <= slot && slot <= last
 }
 
 // The topologies.

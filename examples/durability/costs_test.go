@@ -52,7 +52,7 @@ func newMeter(t *testing.T, s setting) *meter {
 	primary := redistest.Start(t, s.args...)
 	for range s.replicas {
 		replica := redistest.Start(t, append(s.args[:len(s.args):len(s.args)], "--replicaof", fmt.Sprint(primary.Host(), " ", primary.Port()))...)
-		redistest.Eventually(t, func() bool { return isReplica(replica) }, "the replica is complete")
+		redistest.Eventually(t, replica.IsReplica, "the replica is complete")
 	}
 	rdb, err := rediskit.Connect(t.Context(), rediskit.Config{Addrs: []string{primary.Addr()}, Password: secrets.None()})
 	if err != nil {

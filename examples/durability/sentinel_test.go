@@ -83,7 +83,7 @@ func (r *run) isolate(old *redistest.Process) {
 func (r *run) heal(old, primary *redistest.Process) *redistest.Process {
 	time.Sleep(apart)
 	r.lab.Heal()
-	r.soon(func() bool { return isReplica(old) }, "the old primary is a replica")
+	r.soon(old.IsReplica, "the old primary is a replica")
 	r.observe()
 	return primary
 }

@@ -74,7 +74,7 @@ func busCutPromoted(r *run) *redistest.Process {
 	}, "the replica is promoted")
 	r.observe(replica)
 	heal()
-	soon(r.t, func() bool { return isReplica(node) }, "the old primary is a replica")
+	soon(r.t, node.IsReplica, "the old primary is a replica")
 	return replica
 }
 

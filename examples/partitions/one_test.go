@@ -48,7 +48,7 @@ func forget(r *run) *redistest.Process {
 func (r *run) pair() (old, next *redistest.Process, promote func()) {
 	old = redistest.Start(r.t)
 	next = redistest.Start(r.t, "--replicaof", fmt.Sprint(old.Host(), " ", old.Port()))
-	redistest.Eventually(r.t, func() bool { return isReplica(next) }, "the copy is complete")
+	redistest.Eventually(r.t, next.IsReplica, "the copy is complete")
 	return old, next, func() {
 		r.truth.moveTo(nil)
 		time.Sleep(50 * time.Millisecond) // the copy gets the last writes

@@ -211,13 +211,6 @@ func acceptsWrites(p *redistest.Process) bool {
 		rdb.Set(context.Background(), "accepts", 1, time.Minute).Err() == nil
 }
 
-func isReplica(p *redistest.Process) bool {
-	rdb := p.SocketClient()
-	defer rdb.Close()
-	info := rdb.Info(context.Background(), "replication").Val()
-	return strings.Contains(info, "role:slave") && strings.Contains(info, "master_link_status:up")
-}
-
 // soon waits for a condition, and looks often: it decides when a reference is.
 func soon(t *testing.T, condition func() bool, what string) {
 	t.Helper()

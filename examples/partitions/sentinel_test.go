@@ -61,7 +61,7 @@ func primaryCut(r *run, minReplicas bool) *redistest.Process {
 	primary := r.promoted(s, old)
 	r.observe(primary)
 	heal()
-	soon(r.t, func() bool { return isReplica(old) }, "the old primary is a replica")
+	soon(r.t, old.IsReplica, "the old primary is a replica")
 	return primary
 }
 
@@ -80,7 +80,7 @@ func minority(r *run, minReplicas bool) *redistest.Process {
 	r.lasts(time.Until(began.Add(20 * time.Second)))
 	r.lab.Heal()
 	r.observe(primary)
-	soon(r.t, func() bool { return isReplica(old) }, "the old primary is a replica")
+	soon(r.t, old.IsReplica, "the old primary is a replica")
 	return primary
 }
 
@@ -105,7 +105,7 @@ func minoritySentinel(r *run) *redistest.Process {
 	primary := r.promoted(s, old)
 	r.observe(primary)
 	r.lab.Heal()
-	soon(r.t, func() bool { return isReplica(old) }, "the old primary is a replica")
+	soon(r.t, old.IsReplica, "the old primary is a replica")
 	return primary
 }
 

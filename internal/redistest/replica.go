@@ -33,3 +33,11 @@ func (p *Process) AwaitReplica() {
 		return rdb.Do(ctx, "wait", 1, 10).Val() == int64(1)
 	}, "a replica acknowledges")
 }
+
+// IsReplica reports whether p is a replica that has all data of its primary.
+func (p *Process) IsReplica() bool {
+	rdb := p.SocketClient()
+	defer rdb.Close()
+	info := rdb.Info(context.Background(), "replication").Val()
+	return strings.Contains(info, "role:slave") && strings.Contains(info, "master_link_status:up")
+}

@@ -18,7 +18,7 @@ import (
 
 // framed subscribes at a server that answers the first SUBSCRIBE with frame, waits
 // until the next one is confirmed, and returns what OnError received.
-func framed(t testing.TB, frame string) []error {
+func framed(t testing.TB, frame string, liveness time.Duration) []error {
 	s := redistest.Mini(t)
 	var sent atomic.Bool
 	s.Mini().Server().SetPreHook(func(p *server.Peer, name string, _ ...string) bool {
@@ -31,7 +31,7 @@ func framed(t testing.TB, frame string) []error {
 	})
 	var got record
 	cfg := got.config()
-	cfg.Liveness = 50 * time.Millisecond
+	cfg.Liveness = liveness
 	sub, err := New(s.Client(), cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -52,7 +52,7 @@ func isReply(err error) bool {
 func TestAFrameOfAnUnknownShapeEndsOnlyTheConnection(t *testing.T) {
 	t.Parallel()
 	for _, frame := range oddFrames {
-		errs := framed(t, frame)
+		errs := framed(t, frame, 50*time.Millisecond)
 		if len(errs) == 0 {
 			t.Errorf("%q was accepted", frame)
 		}
@@ -74,7 +74,7 @@ var oddFrames = []string{
 // go-redis panics at an empty array.
 func TestAPanicAtAFrameIsReportedWithItsStack(t *testing.T) {
 	t.Parallel()
-	errs := framed(t, "*0\r\n")
+	errs := framed(t, "*0\r\n", time.Minute) // or Liveness may end the connection first
 	panicked := slices.IndexFunc(errs, func(err error) bool {
 		panicked, ok := errors.AsType[*life.PanicError](err)
 		return ok && bytes.Contains(panicked.Stack, []byte("PubSub"))
@@ -124,6 +124,6 @@ func FuzzNoFrameMakesASubscriberPanic(f *testing.F) {
 				return // go-redis allocates what a frame announces
 			}
 		}
-		framed(t, frame)
+		framed(t, frame, 50*time.Millisecond)
 	})
 }
