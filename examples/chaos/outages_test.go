@@ -59,6 +59,7 @@ func (o *outages) ask(rng *rand.Rand, m *member) {
 			return
 		}
 		load := time.Duration(rng.Int64N(int64(loadTime)))
+		probes := m.probes.Load()
 		var loaded atomic.Int64 // a load may outlive its call
 		began := time.Now()
 		_, err := o.caches[m].GetOrLoad(ctx, m.name, func(context.Context, string) (list, error) {
@@ -68,8 +69,8 @@ func (o *outages) ask(rng *rand.Rand, m *member) {
 			return list{}, nil
 		})
 		delay := time.Since(began) - time.Duration(loaded.Load())
-		if err != nil || !refused(ctx, m) {
-			return // it may have asked Redis
+		if err != nil || !refused(ctx, m) || m.probes.Load() != probes {
+			return // it may have asked Redis, or been the caller that pings
 		}
 		bare := oversleep(load)
 		o.mu.Lock()

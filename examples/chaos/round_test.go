@@ -33,6 +33,7 @@ type member struct {
 	host   *netlab.Host     // in a lab
 	remote *remote          // its near cache, hub and locker, if they are in another process
 	moved  sync.Map         // addresses to which other addresses lead
+	probes atomic.Int64     // how often a breaker began to ping
 }
 
 // leadsTo returns the address that m dials for addr.
@@ -131,6 +132,11 @@ func (rd *round) connect() {
 	for i := range 2 {
 		m := &member{name: fmt.Sprint("member ", i)}
 		cfg := rd.topology.config(m)
+		cfg.OnState = func(n rediskit.NodeState) {
+			if n.State == rediskit.StateProbing {
+				m.probes.Add(1)
+			}
+		}
 		ctx, cancel := context.WithTimeout(rd.t.Context(), 20*time.Second)
 		rdb, err := rediskit.Connect(ctx, cfg)
 		cancel()
