@@ -185,4 +185,3 @@ func credentialsOf(opts *redis.UniversalOptions) func(context.Context) (username
 		return opts.Username, opts.Password, nil
 	}
 }
-

@@ -254,14 +254,7 @@ func seconds(s string) Reported[time.Duration] {
 	return Reported[time.Duration]{time.Duration(n) * time.Second, true}
 }
 
-// greet sends HELLO without arguments: it changes nothing, and -@dangerous allows it.
-// The result is empty if the server does not answer it.
-func greet(ctx context.Context, rdb redis.UniversalClient) map[string]string {
-	hello := newHello(ctx)
-	sender.Send(ctx, rdb, sender.Repeatable, hello)
-	return parseHello(hello)
-}
-
+// newHello returns HELLO without arguments: it changes nothing, and -@dangerous allows it.
 func newHello(ctx context.Context) *redis.Cmd { return redis.NewCmd(ctx, "hello") }
 
 // parseHello reads RESP2's flat list or RESP3's map.

@@ -23,7 +23,7 @@ func (b *Breaker) DialHook(next redis.DialHook) redis.DialHook {
 		conn, err := next(ctx, network, addr)
 		if err != nil {
 			// go-redis unwraps the error of a handshake once.
-			return deadConn{fmt.Errorf("%w", b.dialFailed(err))}, nil //nolint:nilerr // the connection returns it
+			return deadConn{fmt.Errorf("%w", b.dialFailed(err))}, nil // the connection returns the error
 		}
 		return conn, nil
 	}

@@ -15,7 +15,7 @@ func TestQueuedCallsAreBoundedAlsoWhenTheirCallersLeave(t *testing.T) {
 	t.Parallel()
 	rdb := redistest.Mini(t).Client()
 	const room = 10
-	breaker.Guard(rdb, breaker.Config{MaxWaiting: sender.MaxDirect+2*sender.MaxPipelines+room})
+	breaker.Guard(rdb, breaker.Config{MaxWaiting: sender.MaxDirect + 2*sender.MaxPipelines + room})
 	calls := breaker.BulkheadOf(rdb)
 	g, c := newGate(rdb), sender.New(rdb, false)
 	others := g.fill(t, c, sender.Read, "busy")
