@@ -2,11 +2,12 @@ package sender
 
 // What tests need to know.
 const (
-	MaxDirect    = maxDirect
-	MaxPipelines = maxPipelines
-	Large        = large
-	Classes      = classes
-	MaxBudget    = maxBudget
+	MaxDirect      = maxDirect
+	MaxPipelines   = maxPipelines
+	Large          = large
+	LargeArguments = largeArguments
+	Classes        = classes
+	MaxBudget      = maxBudget
 )
 
 // Queued returns how many calls wait for a pipeline.

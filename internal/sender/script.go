@@ -60,7 +60,7 @@ func (s *Sender) Run(ctx context.Context, class Class, call Call, extra ...redis
 		case s.teaching <- struct{}{}:
 		case <-ctx.Done():
 			cmd := redis.NewCmd(ctx)
-			cmd.SetErr(ctx.Err())
+			cmd.SetErr(withdrawn{ctx.Err()})
 			return cmd
 		}
 		cmd := s.teach(ctx, taught, class, call, extra)

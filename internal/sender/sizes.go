@@ -16,7 +16,8 @@ const large = 64 << 10
 const largeArguments = 16 << 10
 
 // sizes remembers how large replies were: the mean of all, and the keys that had
-// large ones. A nil sizes remembers nothing and expects small ones. So only the first large reply of a key shares a pipeline.
+// large ones. So only the first large reply of a key shares a pipeline. A nil sizes
+// remembers nothing and expects small replies.
 type sizes struct {
 	seed maphash.Seed
 	keys [1024]atomic.Uint64 // hashes of keys with large replies, each at the index that its hash gives
@@ -27,8 +28,11 @@ func newSizes() *sizes { return &sizes{seed: maphash.MakeSeed()} }
 
 // small reports whether the replies to cmds are expected to be small.
 func (s *sizes) small(key string, cmds []redis.Cmder) bool {
+	if s == nil {
+		return true
+	}
 	n := values(cmds)
-	if n == 0 || s == nil {
+	if n == 0 {
 		return true
 	}
 	hash := maphash.String(s.seed, key)
@@ -37,8 +41,11 @@ func (s *sizes) small(key string, cmds []redis.Cmder) bool {
 
 // note remembers how large the replies to cmds were.
 func (s *sizes) note(key string, cmds []redis.Cmder) {
+	if s == nil {
+		return
+	}
 	n := values(cmds)
-	if n == 0 || s == nil {
+	if n == 0 {
 		return
 	}
 	size := int64(0)
