@@ -31,7 +31,7 @@ const (
 	// tripTime is a fifth of the default ReadTimeout.
 	tripTime = 100 * time.Millisecond
 	// unknownValue is the expected size of a value before one was seen.
-	unknownValue = 32 << 10
+	unknownValue = 10 << 10
 )
 
 func newTrips() *trips {
@@ -101,10 +101,9 @@ func (t *trips) note(cmds []redis.Cmder, took time.Duration) {
 // primary side by side. Each command then has its own outcome. It shares no round trip.
 //
 // A trip that was late leaves its replies that arrived. What may run twice, and was not
-// answered, is sent again in smaller trips as long as replies arrive. If none does twice in
-// a row, or for another failure of the connection, what was not sent yet fails with the
-// same error. On a Cluster, where that may be one primary's, the other trips go on while
-// any is answered.
+// answered, is sent again in smaller trips as long as replies arrive. If none does, or for
+// another failure of the connection, what was not sent yet fails with the same error. On a
+// Cluster, where that may be one primary's, the other trips go on while any is answered.
 func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
 	s.DoManyOver(ctx, s.rdb, class, cmds...)
 }
@@ -112,7 +111,7 @@ func (s *Sender) DoMany(ctx context.Context, class Class, cmds ...redis.Cmder) {
 // DoManyOver is DoMany over another client, such as that of one primary.
 func (s *Sender) DoManyOver(ctx context.Context, rdb redis.UniversalClient, class Class, cmds ...redis.Cmder) {
 	_, cluster := rdb.(*redis.ClusterClient)
-	for vain := 0; len(cmds) > 0; {
+	for len(cmds) > 0 {
 		n := s.trips.cut(cmds)
 		trip := cmds[:n:n]
 		began := time.Now()
@@ -121,12 +120,10 @@ func (s *Sender) DoManyOver(ctx context.Context, rdb redis.UniversalClient, clas
 		unanswered, err := lostOf(trip)
 		s.trips.note(trip, took)
 		cmds = cmds[n:]
-		if vain++; len(unanswered) < n {
-			vain = 0
-		}
+		arrives := len(unanswered) < n && ctx.Err() == nil
 		switch {
-		case err == nil, cluster && vain == 0 && ctx.Err() == nil:
-		case vain < 2 && !class.once() && breaker.TimedOut(err) && ctx.Err() == nil:
+		case err == nil, cluster && arrives:
+		case arrives && !class.once() && breaker.TimedOut(err):
 			fail(unanswered, nil)
 			cmds = append(unanswered, cmds...)
 		default:
@@ -173,7 +170,8 @@ func hasValue(cmd redis.Cmder) bool {
 }
 
 // MGet reads keys in as few MGETs as are right, and returns their values in order, nil for
-// none. They must be of one server. With an error, it returns what was read before.
+// none. They must be of one server. With an error, it returns what was read before. One that
+// was late is not repeated, but the next ones ask for less.
 func (s *Sender) MGet(ctx context.Context, keys []string) ([]any, error) {
 	all := make([]any, 0, len(keys))
 	for len(keys) > 0 {
@@ -190,12 +188,10 @@ func (s *Sender) MGet(ctx context.Context, keys []string) ([]any, error) {
 		}
 		s.trips.note([]redis.Cmder{mget}, time.Since(began))
 		values, err := mget.Result()
-		switch {
-		case err != nil && n > 1 && breaker.TimedOut(err) && ctx.Err() == nil && s.trips.values(len(keys)) < n:
-			continue // with fewer keys
-		case err != nil:
+		if err != nil {
 			return all, err
-		case len(values) != n:
+		}
+		if len(values) != n {
 			return all, ErrReply
 		}
 		all, keys = append(all, values...), keys[n:]
