@@ -27,11 +27,11 @@ var transitionLua string
 //go:embed delete.lua
 var deleteLua string
 
-// Every script begins with session.lua.
+// Every script but that of Touch begins with session.lua.
 var (
 	createScript     = sender.NewScript(preludeLua + createLua)
 	putScript        = sender.NewScript(preludeLua + putLua)
-	touchScript      = sender.NewScript(preludeLua + touchLua)
+	touchScript      = sender.NewScript(touchLua)
 	updateScript     = sender.NewScript(preludeLua + updateLua)
 	transitionScript = sender.NewScript(preludeLua + transitionLua)
 	deleteScript     = sender.NewScript(preludeLua + deleteLua)
