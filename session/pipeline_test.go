@@ -46,10 +46,12 @@ func TestEachChangeOfALostPipelineIsMadeOnce(t *testing.T) {
 		store := newStoreOn[talk](t, s, s.Client(func(o *redis.Options) { o.Addr = proxy.Addr() }))
 		warm(t, store)
 		const callers, rounds = 32, 10
+		for g := range callers {
+			create(t, store, fmt.Sprint(g), aTalk())
+		}
 		var all sync.WaitGroup
 		for g := range callers {
 			id := fmt.Sprint(g)
-			create(t, store, id, aTalk())
 			all.Go(func() {
 				made, uncertain := 0, 0
 				for range rounds {
