@@ -32,6 +32,12 @@
 // A release wakes waiters in every process. They look at a lock every [Config.Poll] besides.
 // The waiters of one process for one id take turns; between processes there is no order.
 //
+// While five or more calls of a Locker are under way, requests for locks share round trips
+// with each other, and so do renewals and releases, which do not wait behind requests. Hooks
+// of the client then see pipelines, with a context of their own. A request whose context
+// ends before it was sent took nothing. With [Config.Replicas], requests and renewals do not
+// share.
+//
 // [Lock.Fence] is a number that rises with every holder of a lock. It has 16 digits, which
 // survive exactly in languages whose numbers are 64-bit floats.
 //

@@ -72,8 +72,9 @@ func (l *Lock) Context() context.Context { return l.ctx }
 // On any other error it is not known whether the lock was given back; it ends by its TTL at
 // the latest. If Redis does not answer, the release is sent once more.
 //
-// One round trip: a script of GET, DEL and PUBLISH. If an ACL refuses the channel, Release does not fail: Config.OnError receives that, and waiters see the
-// release within Config.Poll.
+// One round trip: a script of GET, DEL and PUBLISH. If an ACL refuses the channel, Release
+// does not fail: Config.OnError receives that, and waiters see the release within
+// Config.Poll.
 func (l *Lock) Release(ctx context.Context) error {
 	l.releasing.Do(func() { l.released = l.release(ctx) })
 	return l.released

@@ -54,7 +54,9 @@
 // history) and one copy of each message, however many subscriptions there are. A message is decoded once.
 //
 // Publish is never sent twice, and a server that must not be written to refuses it. What
-// one goroutine publishes arrives in that order.
+// one goroutine publishes arrives in that order. While five or more calls of a Topic are
+// under way, they share round trips: hooks of the client then see pipelines, with a context
+// of their own.
 //
 // # On a Cluster
 //

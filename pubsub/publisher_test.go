@@ -159,3 +159,20 @@ func TestTheUserNeedsNoMoreThanTheDocumentationSays(t *testing.T) {
 		}
 	}
 }
+
+func TestPublishesOfManyCallersShareRoundTrips(t *testing.T) {
+	t.Parallel()
+	redistest.Run(t, func(t *testing.T, s *redistest.Server) {
+		// Four by themselves and one pipeline or two.
+		if most := s.Crowd(t, 5, func(rdb *redis.Client) func() {
+			topic := newTopic[string](t, rdb, s.Prefix()+"ch")
+			return func() {
+				if _, err := topic.Publish(t.Context(), "hello"); err != nil {
+					t.Error(err)
+				}
+			}
+		}); most > 7 { // and one that sends the source of the script
+			t.Errorf("%d round trips at once", most)
+		}
+	})
+}
