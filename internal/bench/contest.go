@@ -37,6 +37,7 @@ func contests() []contest {
 		decodings("Decode/tags=one", many),
 		decodings("Decode/tags=none", withoutTags(many)),
 		stampede("Stampede"),
+		setsAndDeletes("Set+Delete", few),
 		gets("Session/call=Get"),
 		touches("Session/call=Touch"),
 		transitions("Session/call=Transition"),

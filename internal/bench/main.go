@@ -128,5 +128,8 @@ func measure(ctx context.Context, only string, short bool, out string, results i
 			return err
 		}
 	}
-	return r.countRoundTrips(ctx, chosen)
+	if err := r.countRoundTrips(ctx, chosen); err != nil {
+		return err
+	}
+	return r.timeServer(ctx, chosen)
 }

@@ -129,3 +129,17 @@ func TestANameThatBenchstatWouldCutIsRefused(t *testing.T) {
 		t.Error("a name with a slash was accepted")
 	}
 }
+
+func TestTheTimeOfAScriptHasThatOfItsCommands(t *testing.T) {
+	t.Parallel()
+	const stats = "# Commandstats\r\ncmdstat_evalsha:calls=10,usec=100,usec_per_call=10.00,rejected_calls=0,failed_calls=0\r\n" +
+		"cmdstat_hset:calls=20,usec=30,usec_per_call=1.50,rejected_calls=0,failed_calls=0\r\n" +
+		"cmdstat_config|resetstat:calls=1,usec=500,usec_per_call=500.00,rejected_calls=0,failed_calls=0\r\n"
+	if got, want := readCommandStats(stats), (work{seconds: 100e-6, sent: 10, inScripts: 20}); got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+	_, plain, _ := strings.Cut(stats, "\r\ncmdstat_evalsha")
+	if got, want := readCommandStats(plain), (work{seconds: 30e-6, sent: 20}); got != want {
+		t.Errorf("without scripts got %+v, want %+v", got, want)
+	}
+}

@@ -42,6 +42,7 @@ func Write(from io.Reader, dir string) error {
 		"table":      r.table,
 		"duels":      r.duels,
 		"roundTrips": r.roundTrips,
+		"serverTime": r.serverTime,
 		"ahead":      r.ahead,
 		"chart":      chart,
 	}).Parse(words)

@@ -81,6 +81,28 @@ func (r *results) roundTrips() string {
 	return markdown([]string{"", own, "others"}, rows)
 }
 
+// serverTime returns a table with what the server itself does for one call.
+func (r *results) serverTime() string {
+	var rows [][]string
+	for _, c := range r.within("Server") {
+		row := []string{"`" + strings.TrimPrefix(c.name, "Server/") + "`"}
+		var others []string
+		for _, by := range append([]string{own}, c.rivals()...) {
+			text := quantity(c.median(by, "server-sec/op"), "sec/op") + " (" + digits(c.median(by, "commands/op"))
+			if inside := c.median(by, "in-scripts/op"); inside > 0 {
+				text += ", " + digits(inside) + " in scripts"
+			}
+			if text += ")"; by == own {
+				row = append(row, text)
+			} else {
+				others = append(others, label(by)+" "+text)
+			}
+		}
+		rows = append(rows, append(row, strings.Join(others, "; ")))
+	}
+	return markdown([]string{"", own, "others"}, rows)
+}
+
 // ahead returns a table of the contests in which a rival is better than rediskit, with the
 // ratios. It ignores allocations, round trips and floors.
 func (r *results) ahead() string {
@@ -92,7 +114,7 @@ func (r *results) ahead() string {
 		for _, by := range c.rivals() {
 			for _, unit := range c.cells[by].units {
 				ratio, ok := c.ratio(by, unit)
-				if !ok || !ratio.ahead() || isOwn(by) || isFloor(by) || unit == "allocs/op" || unit == "trips/op" {
+				if !ok || !ratio.ahead() || isOwn(by) || isFloor(by) || unit == "allocs/op" || unit == "trips/op" || strings.HasPrefix(c.name, "Server/") {
 					continue
 				}
 				found := strings.TrimPrefix(levelLabel(level)+": "+number(ratio.median), ": ")
