@@ -47,7 +47,7 @@ func TestTheRenewalsOfManyLocksShareRoundTrips(t *testing.T) {
 		for range 3 {
 			trips.n.Store(0)
 			time.Sleep(ttl / 3)
-			if got := trips.n.Load(); got > 60 {
+			if got := trips.n.Load(); got > locks/4 { // some forty, more where goroutines run one after the other
 				t.Errorf("%d round trips in a third of the TTL", got)
 			}
 		}

@@ -31,7 +31,8 @@ type Config struct {
 	// different patterns. Required.
 	Key string
 
-	// WhenDown decides while Redis is down, slow or full, or refuses. FailOpen is wrong
+	// WhenDown decides while Redis is down, slow or full, or refuses for now. What only a
+	// change of the configuration mends, such as a missing permission, is an error. FailOpen is wrong
 	// where a limit protects a secret, as at a login. Defaults to FailOpen.
 	WhenDown WhenDown
 

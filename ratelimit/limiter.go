@@ -8,6 +8,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/convkit/rediskit/internal/keys"
+	"github.com/convkit/rediskit/internal/refusal"
 	"github.com/convkit/rediskit/internal/report"
 	"github.com/convkit/rediskit/internal/sender"
 )
@@ -96,9 +97,10 @@ func (l *Limiter) Allow(ctx context.Context, id string) (Result, error) {
 // and no error.
 //
 // It returns an error only if no decision was made: ErrEmptyID, ErrNotPositive,
-// ErrExceedsLimit, ErrNotCounter, or the error of ctx, which leaves open whether n was
-// charged. When Redis does not answer, Config.WhenDown decides, and the Result is
-// Degraded. The Result of an error allows nothing.
+// ErrExceedsLimit, ErrNotCounter, the error of ctx, which leaves open whether n was
+// charged, or a refusal that stays until somebody mends the configuration, such as a
+// missing permission or a wrong password. When Redis does not answer, or refuses for now,
+// Config.WhenDown decides, and the Result is Degraded. The Result of an error allows nothing.
 //
 // One round trip: a script. None for a denial that Config.DenyCache remembers. Calls for one
 // id that wait at the same moment, up to 128, are one run of the script. It decides them in
@@ -203,7 +205,7 @@ func (l *Limiter) decide(ctx context.Context, op, id string, n int) (Result, err
 		return d.Result, nil
 	case errors.Is(err, ErrNotCounter):
 		return Result{}, l.report.Fail(op, ErrNotCounter)
-	case report.End(ctx) != nil:
+	case report.End(ctx) != nil, isMistake(err):
 		return Result{}, l.report.Redis(ctx, op, err)
 	}
 	err = l.report.Redis(ctx, op, err)
@@ -211,6 +213,13 @@ func (l *Limiter) decide(ctx context.Context, op, id string, n int) (Result, err
 	res := l.decideWithoutRedis(id, n)
 	res.Degraded, res.Err = true, err
 	return res, nil
+}
+
+// isMistake reports whether err is of a configuration that somebody must mend. It is no
+// outage: a limiter that may not ask would otherwise allow everything for ever.
+func isMistake(err error) bool {
+	r, refused := refusal.Of(err)
+	return refused && !r.Passes || errors.Is(err, refusal.ErrMisfit)
 }
 
 // failClosedRetry is the RetryAfter of FailClosed: a guess, since nobody knows when Redis

@@ -128,3 +128,23 @@ func TestLocalPoliciesDecideAsRedisDoes(t *testing.T) {
 		})
 	}
 }
+
+// It stays until somebody mends it, so that WhenDown would hide it for ever.
+func TestAMissingPermissionIsAnErrorAndNoOutage(t *testing.T) {
+	t.Parallel()
+	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
+		_, as := s.User("+@all allkeys -evalsha -eval")
+		for _, down := range []ratelimit.WhenDown{ratelimit.FailOpen, ratelimit.FailClosed, ratelimit.Local} {
+			l, err := ratelimit.New(s.Client(as), ratelimit.Config{Key: s.Prefix() + ":*", WhenDown: down}, everyPolicy[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			for range 3 {
+				res, err := l.Allow(t.Context(), "1")
+				if !redis.HasErrorPrefix(errors.Unwrap(err), "NOPERM") || res.Allowed || res.Degraded {
+					t.Errorf("%v: %+v, %v", down, res, err)
+				}
+			}
+		}
+	})
+}

@@ -157,7 +157,7 @@ func TestTheServersTimeStandsWithItsCommands(t *testing.T) {
 	t.Parallel()
 	r := parse(t, "BenchmarkServer/Session/call=Touch/by=rediskit 100 7e-06 server-sec/op 1 commands/op 4 in-scripts/op\n"+
 		"BenchmarkServer/Session/call=Touch/by=HSET,PEXPIRE,HGETALL 100 2e-06 server-sec/op 3 commands/op 0 in-scripts/op\n")
-	want := `|  | **rediskit** | others |
+	want := `|  | rediskit | others |
 |---|---|---|
 | ` + "`Session/call=Touch`" + ` | 7 µs (1, 4 in scripts) | HSET, PEXPIRE, HGETALL 2 µs (3) |
 `
