@@ -104,4 +104,3 @@ func readCommandStats(info string) (w work) {
 	scripts.inScripts = others.sent
 	return scripts
 }
-
