@@ -127,8 +127,8 @@
 //
 // # What the user needs
 //
-// +@scripting, +@connection, +hget +hmget +hgetall +hlen +hset +hdel +exists +del +set
-// +pexpire +time, for All and Count +scan, +wait with Replicas; the keys of the pattern and
-// rediskit:*. Grant all of them: Redis checks each permission when the script comes to the
-// command. A user that may HSET but not PEXPIRE leaves a session half changed.
+// +@scripting, +@connection, +hgetall +hset +hdel +exists +del +set +pexpire +time, for All
+// and Count +scan, +wait with Replicas; the keys of the pattern and rediskit:*. Grant
+// all of them: Redis checks each permission when the script comes to the command. A user
+// that may HSET but not PEXPIRE leaves a session half changed.
 package session

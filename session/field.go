@@ -54,7 +54,7 @@ func FieldOf[F, S any](s *Store[S], name string) (*Field[F, S], error) {
 // To leave one of several values, or to change more than one field, use
 // Update: it costs one round trip more.
 //
-// One round trip: a script of HGET, HSET, PEXPIRE and HGETALL, and WAIT with
+// One round trip: a script of HGETALL, HSET and PEXPIRE, and WAIT with
 // Config.Replicas.
 func (f *Field[F, S]) Transition(ctx context.Context, id string, from, to F) (S, error) {
 	const op = "transition"

@@ -15,7 +15,7 @@ import (
 func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		_, limited := s.User("+@scripting +@connection +hget +hmget +hgetall +hlen +hset +hdel +exists +del +set +pexpire +time +scan" +
+		_, limited := s.User("+@scripting +@connection +hgetall +hset +hdel +exists +del +set +pexpire +time +scan" +
 			" ~" + s.Prefix() + ":* ~rediskit:*")
 		rdb := s.Client(limited)
 		store := newStoreOn[talk](t, s, rdb, lifetime(time.Hour))
@@ -44,7 +44,7 @@ func TestTheDocumentedPermissionsSuffice(t *testing.T) {
 func TestReplicasNeedThePermissionToWait(t *testing.T) {
 	t.Parallel()
 	redistest.RunReal(t, func(t *testing.T, s *redistest.Server) {
-		const rules = "+@scripting +@connection +hget +hmget +hgetall +hlen +hset +hdel +exists +del +set +pexpire +time"
+		const rules = "+@scripting +@connection +hgetall +hset +hdel +exists +del +set +pexpire +time"
 		for _, wait := range []string{"+wait", "-wait"} {
 			_, limited := s.User(rules + " " + wait + " ~" + s.Prefix() + ":* ~rediskit:*")
 			store := newStoreOn[talk](t, s, s.Client(limited), replicas(1, time.Millisecond))

@@ -115,7 +115,7 @@ func (s *Store[S]) Get(ctx context.Context, id string) (S, error) {
 // server's time, and never goes backwards. On ErrCorrupt the session was
 // touched all the same, as on ErrUnreplicated, beside which it is returned.
 //
-// One round trip: a script of PEXPIRE, HSET and HGETALL, and WAIT with
+// One round trip: a script of HGETALL, PEXPIRE and HSET, and WAIT with
 // Config.Replicas, unless Replicas.SkipTouch is set.
 func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
 	r, err := s.changes.run(ctx, operation{
@@ -145,8 +145,8 @@ func (s *Store[S]) Touch(ctx context.Context, id string) (S, error) {
 // run of fn was applied, and the session is returned beside the error: a second
 // Update would apply fn twice.
 //
-// Two round trips: HGETALL, then a script of HGET, HSET, HDEL, PEXPIRE and
-// HGETALL, and WAIT with Config.Replicas; one more for each time that fn is
+// Two round trips: HGETALL, then a script of HGETALL, HSET, HDEL and PEXPIRE,
+// and WAIT with Config.Replicas; one more for each time that fn is
 // called anew.
 func (s *Store[S]) Update(ctx context.Context, id string, fn func(*S) error) (S, error) {
 	var none S
