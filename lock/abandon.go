@@ -14,9 +14,10 @@ var releaseLua string
 
 var releaseScript = sender.NewScript(releaseLua)
 
-// maxCleanups bounds how many abandoned requests are cleaned up at a time. In an outage
-// there may be any number; the TTL ends the locks that the others took.
-const maxCleanups = 64
+// maxCleanups bounds how many abandoned requests are cleaned up at a time: those of two full
+// pipelines. In an outage there may be any number; the TTL ends the locks that the others
+// took.
+const maxCleanups = 1024
 
 // abandon gives back, in the background, a lock that a request, sent after start, took or
 // may yet take, and that we do not hold. The request was sent once, so all is done once its

@@ -2,6 +2,9 @@ package lock
 
 import "time"
 
+// MaxCleanups is what tests need to know.
+const MaxCleanups = maxCleanups
+
 // SetWallAhead, called before the first lock is taken, makes k's wall clock run
 // ahead of the monotonic one by what ahead returns, as it does after the
 // machine has slept.

@@ -232,19 +232,20 @@ func TestAbandonedRequestsAreBounded(t *testing.T) {
 	redistest.Bubble(t, func(t *testing.T, s *redistest.Server) {
 		var broken fault
 		k := newLockerOn(t, s, broken.client(s))
-		calls := make(chan struct{}, 1000)
+		calls := make(chan struct{}, 10*lock.MaxCleanups)
 		broken.set(func(func() error, ...string) error { calls <- struct{}{}; return io.EOF })
-		for range 200 {
+		const requests = 3 * lock.MaxCleanups
+		for range requests {
 			if _, err := k.Try(t.Context(), "1"); !errors.Is(err, io.EOF) {
 				t.Fatal(err)
 			}
 		}
 		synctest.Wait()
-		if n := len(calls); n > 200+64 {
-			t.Errorf("%d requests, want 200 and a bounded number of releases", n)
+		if n := len(calls); n > requests+lock.MaxCleanups {
+			t.Errorf("%d requests, want %d and a bounded number of releases", n, requests)
 		}
 		time.Sleep(time.Minute)
-		if n := len(calls); n > 200+4*64 {
+		if n := len(calls); n > requests+4*lock.MaxCleanups {
 			t.Errorf("%d requests, want each looked after for a TTL", n)
 		}
 		broken.clear()
