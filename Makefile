@@ -26,7 +26,7 @@ lint: bin/golangci-lint ## check format, style and module files
 fmt: bin/golangci-lint ## format the code
 	@for m in $(MODULES); do (cd $$m && $(CURDIR)/bin/golangci-lint fmt ./...) || exit 1; done
 
-bench: ## compare with other libraries, for a quarter of an hour, and write docs/benchmarks.md; SHORT=1 only checks that it works
+bench: ## compare with other libraries, for twenty minutes, and write docs/benchmarks.md; SHORT=1 only checks that it works
 	@cd internal/bench && go build -o ../../bin/bench .
 	@bin/bench $(if $(SHORT),-short,-docs docs) -out bin/bench.txt
 

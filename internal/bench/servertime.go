@@ -15,15 +15,15 @@ import (
 // serverCalls is how many calls the server's own time is the mean of.
 const serverCalls = 100_000
 
-// timeServer records how long the server itself works for one call in each contest that
-// changes something, as INFO commandstats counts it: without the network and the client. It
+// timeServer records how long the server itself works for one call in each contest whose
+// contestants send scripts or other commands, but not both, as INFO commandstats counts it: without the network and the client. It
 // is the floor of what many clients together can reach.
 func (r *run) timeServer(ctx context.Context, contests []contest) error {
 	began := time.Now()
 	for _, c := range contests {
 		name, _, _ := strings.Cut(c.name, "/")
 		switch name {
-		case "Session", "Allow", "Lock", "Publish", "Set+Delete":
+		case "Session", "Allow", "Publish": // none of them sends scripts and other commands
 			if err := r.timeServerOf(ctx, c); err != nil {
 				return err
 			}
@@ -81,8 +81,8 @@ type work struct {
 var commandStat = regexp.MustCompile(`(?m)^cmdstat_([^:]+):calls=(\d+),usec=(\d+)`)
 
 // readCommandStats reads INFO commandstats. The time of a script includes that of the
-// commands that it calls, which are counted once more by themselves. No contestant that
-// sends scripts sends anything else.
+// commands that it calls, which are counted once more by themselves. So a contestant that
+// sends scripts must send nothing else.
 func readCommandStats(info string) (w work) {
 	var scripts, others work
 	for _, m := range commandStat.FindAllStringSubmatch(info, -1) {
